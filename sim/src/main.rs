@@ -1,0 +1,2 @@
+//! The deterministic simulator of henge.
+fn main() {}

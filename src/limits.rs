@@ -1,0 +1,76 @@
+//! Every bound and default of henge, each with its reason. Any module may read this one; it imports nothing.
+
+/// Longest key, in bytes: a key travels in every message and stays in memory, so it must stay small.
+pub const KEY_BYTES_MAX: usize = 4_096;
+/// Largest value, in bytes, until large values are streamed: one value must fit a frame and a batch of the log.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// Largest document, in bytes of its packed form: a patch re-writes it whole.
+pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
+/// Most leaves of one document: each costs a dot and some bytes of version data.
+pub const DOCUMENT_LEAVES_MAX: usize = 65_536;
+/// Deepest nesting of a document: far beyond what people write, far below what would hurt a stack.
+pub const DOCUMENT_DEPTH_MAX: usize = 64;
+/// Most siblings of one leaf that a client may create: beyond it the client writes blindly in a loop. Repair is never refused.
+pub const SIBLINGS_MAX: usize = 64;
+/// Largest causal context that a client may hand in, in bytes: that of the largest document, each leaf of another write, fits.
+pub const CONTEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Largest frame, in bytes, header and payload: a value with 64 siblings is refused well before, a page of a scan fits.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+/// Largest frame before the hello has been accepted: a stranger gets no more of our memory.
+pub const FRAME_BYTES_BEFORE_HELLO_MAX: usize = 64 << 10;
+
+/// Partitions of a cluster unless `form` says otherwise: Garage's 2^8 too; enough for some dozens of peers.
+pub const PARTITIONS_DEFAULT: u16 = 256;
+/// Most partitions of a cluster: each costs some hundred bytes per peer when empty.
+pub const PARTITIONS_MAX: u16 = 4_096;
+/// Virtual nodes of a member of weight 1 (per unit of weight): with the bound below, balance is within a few percent.
+pub const VIRTUAL_NODES_PER_WEIGHT: usize = 128;
+/// Heaviest member: bounds the ring's size.
+pub const WEIGHT_MAX: u16 = 64;
+/// Replicas of a key unless `form` says otherwise.
+pub const REPLICAS_DEFAULT: u8 = 3;
+/// Most replicas of a key.
+pub const REPLICAS_MAX: u8 = 7;
+/// Most members of a cluster.
+pub const MEMBERS_MAX: usize = 1_024;
+
+/// A request that has not been answered after this long is answered with what is known (milliseconds).
+pub const REQUEST_DEADLINE_MS: u64 = 5_000;
+/// Longest deadline a client may ask for (milliseconds).
+pub const REQUEST_DEADLINE_MS_MAX: u64 = 60_000;
+/// Requests under way at one coordinator; one more is `Overloaded`. Some 100 clients with deep pipelines fit.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 16_384;
+/// After `Overloaded` a client waits about this long before it tries again (milliseconds).
+pub const RETRY_HINT_MS: u32 = 50;
+/// Requests of one client session that are remembered for retries.
+pub const RETRY_NUMBERS_MAX: usize = 1_024;
+/// A remembered request is forgotten after this long (milliseconds): well beyond any client's patience.
+pub const RETRY_MEMORY_MS: u64 = 5 * 60 * 1_000;
+/// Remembered requests of all sessions together: bounds the memory that a flood of sessions can take.
+pub const RETRY_MEMORY_MAX: usize = 262_144;
+/// Most keys in one page of a scan.
+pub const SCAN_PAGE_KEYS_MAX: usize = 1_000;
+
+/// A wall clock further ahead of ours than this is reported and not followed by the hybrid-logical clock (milliseconds).
+pub const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
+
+/// Bytes a link to a peer may hold unsent before its messages are dropped: a stuck peer must not take our memory.
+pub const LINK_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Bytes a client connection may hold unsent before it is closed: it does not read its answers.
+pub const CLIENT_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Client connections of one peer.
+pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
+/// A connection that has not said hello after this long is closed (milliseconds).
+pub const HELLO_DEADLINE_MS: u64 = 5_000;
+/// Bytes handed to the log but not yet written before requests are refused as `Overloaded`.
+pub const LOG_PENDING_BYTES_MAX: usize = 64 << 20;
+/// Bytes of records kept in memory for reads.
+pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
+
+/// The first segment of a log (bytes); each further one doubles up to `SEGMENT_BYTES_MAX`: small stores stay small.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+/// The largest segment of a log (bytes).
+pub const SEGMENT_BYTES_MAX: u64 = 128 << 20;
+/// A log that has been idle for this long syncs an empty mark, so that its last batch is known to have been durable.
+pub const IDLE_MARK_MS: u64 = 100;

@@ -1,0 +1,17 @@
+//! Every message and request as plain data.
+
+#![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod peer;
+mod reply;
+mod request;
+
+pub use peer::{
+    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
+    ScanPage,
+};
+pub use reply::{
+    Ack, Conflict, Description, Failure, FailureKind, Found, LinkStatus, Listed, MemberStatus, Missing, Receipt, Reply,
+    RequestCounts, RingTable, Status, SyncMode, Value,
+};
+pub use request::{Attempt, Body, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};

@@ -1,0 +1,160 @@
+//! What peers say to each other.
+
+use super::{Reply, Request, SyncMode};
+use crate::vclock::{Dot, Path};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// How far a log has come: the number of its last record. 0 is before the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize, Deserialize)]
+pub struct Position(pub u64);
+
+/// Names an operation of a coordinator: its start number in the upper 32 bits, a count in the lower.
+/// So an answer that is late by a restart finds nobody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct OperationId(pub u64);
+
+/// A message from one peer to another.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Message {
+    /// Coordinator to replica: take this entry in.
+    Apply(Apply),
+    /// Replica to coordinator: it is stored as safely as my sync mode says.
+    Applied(Applied),
+    /// Coordinator to replica: what do you hold of this key?
+    Fetch(Fetch),
+    /// Replica to coordinator: this.
+    Fetched(Fetched),
+    /// Coordinator to replica: which keys do you hold?
+    ScanAsk(ScanAsk),
+    /// Replica to coordinator: these.
+    ScanPage(ScanPage),
+    /// A peer that is no owner hands a request to one that is.
+    Forward(Box<Forward>),
+    /// The owner's answer.
+    Forwarded(Box<Forwarded>),
+}
+
+/// Take this entry in. The one message by which a value arrives at a replica.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Apply {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// The key.
+    pub key: Bytes,
+    /// The packed entry (`vclock::packed`): versions and context.
+    pub entry: Bytes,
+    /// For a write without a context: which versions the replica should name that the write does not cover.
+    pub naming: Option<Naming>,
+}
+
+/// Asks a replica to name its live dots that a write without a context has not covered.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Naming {
+    /// The paths that the write replaces: what lies at, below, or above as a leaf, is named. The root path: everything.
+    pub paths: Vec<Path>,
+    /// The dots of the write. The replica names nothing unless all of them are live there after the merge: else the write has
+    /// itself been replaced, and must not cover what came after it.
+    pub dots: Vec<Dot>,
+}
+
+/// It is stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Applied {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// The sync mode under which it is stored.
+    pub sync: SyncMode,
+    /// The named dots, if naming was asked for.
+    pub uncovered: Vec<Dot>,
+    /// Why it was refused, if it was; for people.
+    pub refused: Option<String>,
+}
+
+/// What do you hold of this key?
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fetch {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// The key.
+    pub key: Bytes,
+    /// How much of it.
+    pub mode: FetchMode,
+}
+
+/// How much of an entry is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum FetchMode {
+    /// Everything.
+    Full,
+    /// Dots and context only: the versions of the answer have no values.
+    Dots,
+}
+
+/// This is what I hold.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fetched {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// The packed entry, its context filled from the partition clock. With `FetchMode::Dots` the versions are bare.
+    pub entry: Bytes,
+    /// What was asked for.
+    pub mode: FetchMode,
+    /// True if this store has lost nothing, so that absence means something.
+    pub complete: bool,
+}
+
+/// Which keys do you hold?
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ScanAsk {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// The partitions to look into.
+    pub partitions: Vec<u16>,
+    /// Only keys with this prefix.
+    pub prefix: Bytes,
+    /// Only keys after this one.
+    pub after: Bytes,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// These keys.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ScanPage {
+    /// The coordinator's operation.
+    pub operation: OperationId,
+    /// In key order, over all partitions that were asked for.
+    pub items: Vec<ScanItem>,
+    /// True if there is more after the last of them.
+    pub more: bool,
+    /// True if this store has lost nothing.
+    pub complete: bool,
+}
+
+/// One key and the keyed hash of its live state: equal hashes, equal states.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ScanItem {
+    /// The key.
+    pub key: Bytes,
+    /// The leaf's hash in the trie.
+    pub hash: u64,
+}
+
+/// A request handed on. It is handed on only once.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Forward {
+    /// The forwarding peer's operation.
+    pub operation: OperationId,
+    /// The request.
+    pub request: Request,
+}
+
+/// The answer to a forwarded request.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Forwarded {
+    /// The forwarding peer's operation.
+    pub operation: OperationId,
+    /// The answer.
+    pub reply: Reply,
+}

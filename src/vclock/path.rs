@@ -1,0 +1,37 @@
+//! Paths of leaves inside a document.
+
+use bytes::Bytes;
+use std::fmt;
+
+/// The path of a leaf, encoded so that byte order is path order, parents stand before their children, and "starts with" is
+/// "lies below": each segment is escaped (0 becomes 1 1, 1 becomes 1 2) and ended with a 0.
+///
+/// The empty path is the key's value as a whole.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Path(Bytes);
+
+impl Path {
+    /// The path of the whole value.
+    pub const ROOT: Path = Path(Bytes::new());
+
+    /// The encoded form.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// True for the path of the whole value.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True if `other` is this path or lies below it.
+    pub fn contains(&self, other: &Path) -> bool {
+        other.0.starts_with(&self.0)
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}

@@ -1,0 +1,155 @@
+//! Sets of dots as intervals: the shape of partition clocks and of contexts.
+
+use super::dot::{Actor, Dot};
+use serde::{Deserialize, Serialize};
+
+/// A set of dots: for each actor, sorted and disjoint intervals of counters; neighbours have grown together.
+///
+/// A *partition clock* answers "seen?" for any dot of its partition. A *context* answers it for one key. Both have this
+/// shape because an actor that has forgotten earlier dots must not claim them: a plain version vector would
+/// (rule `vv_only`).
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    runs: Vec<(Actor, Vec<Interval>)>,
+}
+
+/// Counters `first..=last`, both included.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Interval {
+    /// The lowest counter.
+    pub first: u64,
+    /// The highest counter; never below `first`.
+    pub last: u64,
+}
+
+impl Seen {
+    /// The empty set.
+    pub const fn new() -> Seen {
+        Seen { runs: Vec::new() }
+    }
+
+    /// True if there is no dot in the set.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// How many intervals it takes to write the set down.
+    pub fn interval_count(&self) -> usize {
+        self.runs.iter().map(|(_, intervals)| intervals.len()).sum()
+    }
+
+    /// The actors in order, each with its intervals in order.
+    pub fn runs(&self) -> impl Iterator<Item = (Actor, &[Interval])> {
+        self.runs.iter().map(|(actor, intervals)| (*actor, intervals.as_slice()))
+    }
+
+    /// The intervals of one actor, in order.
+    pub fn intervals(&self, actor: Actor) -> &[Interval] {
+        match self.runs.binary_search_by_key(&actor, |run| run.0) {
+            Ok(at) => &self.runs[at].1,
+            Err(_) => &[],
+        }
+    }
+
+    /// True if the dot is in the set.
+    pub fn contains(&self, dot: Dot) -> bool {
+        let intervals = self.intervals(dot.actor);
+        let above = intervals.partition_point(|interval| interval.first <= dot.counter);
+        above > 0 && dot.counter <= intervals[above - 1].last
+    }
+
+    /// Adds one dot: as a dot, growing together only with its neighbours.
+    pub fn insert(&mut self, dot: Dot) {
+        self.insert_interval(dot.actor, Interval { first: dot.counter, last: dot.counter });
+    }
+
+    /// Adds all counters of an interval. Requires: `first <= last`.
+    pub fn insert_interval(&mut self, actor: Actor, new: Interval) {
+        assert!(new.first <= new.last, "an interval runs upwards");
+        let at = match self.runs.binary_search_by_key(&actor, |run| run.0) {
+            Ok(at) => at,
+            Err(at) => {
+                self.runs.insert(at, (actor, vec![new]));
+                return;
+            }
+        };
+        let intervals = &mut self.runs[at].1;
+        // Everything in `from..to` overlaps or touches the new interval and melts into it.
+        let from = intervals.partition_point(|old| old.last < new.first && new.first - old.last > 1);
+        let to = intervals.partition_point(|old| old.first <= new.last || old.first - new.last <= 1);
+        if from == to {
+            intervals.insert(from, new);
+        } else {
+            intervals[from].first = intervals[from].first.min(new.first);
+            intervals[from].last = intervals[to - 1].last.max(new.last);
+            intervals.drain(from + 1..to);
+        }
+    }
+
+    /// Adds every dot of another set.
+    pub fn union_with(&mut self, other: &Seen) {
+        if self.is_empty() {
+            self.runs.clone_from(&other.runs);
+            return;
+        }
+        for (actor, intervals) in &other.runs {
+            for interval in intervals {
+                self.insert_interval(*actor, *interval);
+            }
+        }
+    }
+
+    /// Removes every dot of another set.
+    pub fn subtract(&mut self, other: &Seen) {
+        for (actor, intervals) in &mut self.runs {
+            let minus = other.intervals(*actor);
+            if !minus.is_empty() {
+                *intervals = difference(intervals, minus);
+            }
+        }
+        self.runs.retain(|(_, intervals)| !intervals.is_empty());
+    }
+
+    /// True if every dot of this set is in the other.
+    pub fn is_subset_of(&self, other: &Seen) -> bool {
+        self.runs.iter().all(|(actor, intervals)| {
+            let theirs = other.intervals(*actor);
+            intervals.iter().all(|mine| {
+                let above = theirs.partition_point(|interval| interval.first <= mine.first);
+                above > 0 && mine.last <= theirs[above - 1].last
+            })
+        })
+    }
+}
+
+impl FromIterator<Dot> for Seen {
+    fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Seen {
+        let mut seen = Seen::new();
+        dots.into_iter().for_each(|dot| seen.insert(dot));
+        seen
+    }
+}
+
+/// The counters of `from` that are not in `minus`; both sorted and disjoint.
+fn difference(from: &[Interval], minus: &[Interval]) -> Vec<Interval> {
+    let mut left = Vec::with_capacity(from.len());
+    for interval in from {
+        let mut first = interval.first;
+        let mut used_up = false;
+        let start = minus.partition_point(|hole| hole.last < first);
+        for hole in minus[start..].iter().take_while(|hole| hole.first <= interval.last) {
+            if hole.first > first {
+                left.push(Interval { first, last: hole.first - 1 });
+            }
+            if hole.last >= interval.last {
+                used_up = true;
+                break;
+            }
+            first = hole.last + 1;
+        }
+        if !used_up {
+            left.push(Interval { first, last: interval.last });
+        }
+    }
+    left
+}
