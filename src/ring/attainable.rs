@@ -5,7 +5,10 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
 
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 4;
+
+/// A single change may hit a member with an unlucky set of virtual nodes; none may move more than this times the least.
+const WORST: f64 = 1.6;
 
 fn founders(count: usize, zones: usize, weights: &[u16], seed: u64) -> Vec<Founder> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -53,39 +56,71 @@ fn movement(before: &Placement, after: &Placement) -> f64 {
     if least == 0 { 1.0 + moved } else { moved * 65_536.0 / least as f64 }
 }
 
+/// One line of the table: the worst balance over the seeds; movement as mean and worst.
+struct Line {
+    balance: f64,
+    of_best: f64,
+    movements: Vec<f64>,
+}
+
+impl Line {
+    fn measure(peers: usize, weights: &[u16], zones: usize, partitions: u16) -> Line {
+        let mut line = Line { balance: 1.0, of_best: 1.0, movements: Vec::new() };
+        for seed in 0..SEEDS {
+            let all = founders(peers + 1, zones, weights, seed);
+            let [less, now, more] = [peers - 1, peers, peers + 1].map(|count| placement(&all[..count], partitions, 3));
+            check_zones(&now, zones);
+            let report = now.balance();
+            line.balance = line.balance.min(1.0 / report.max_over_mean);
+            line.of_best = line.of_best.min(report.best / report.max_over_mean);
+            line.movements.push(movement(&now, &more));
+            line.movements.push(movement(&now, &less));
+        }
+        line
+    }
+
+    fn movement_mean(&self) -> f64 {
+        self.movements.iter().sum::<f64>() / self.movements.len() as f64
+    }
+
+    fn movement_worst(&self) -> f64 {
+        self.movements.iter().copied().fold(0.0, f64::max)
+    }
+}
+
+/// Three distinct owners in three distinct zones if there are three; else one in each zone at least.
+fn check_zones(placement: &Placement, zones: usize) {
+    for partition in placement.partition_ids() {
+        let owners = placement.owners(partition);
+        let distinct: BTreeSet<_> = owners.iter().collect();
+        let of_zones: BTreeSet<_> = owners.iter().map(|&owner| &placement.member(owner).zone).collect();
+        assert_eq!((distinct.len(), of_zones.len()), (3, zones.min(3)), "partition {partition}");
+    }
+}
+
 #[test]
 fn balance_and_movement_are_within_what_can_be_attained() {
-    println!("peers weights zones     Q  Q*N/peers  balance  of best   add  remove");
+    println!(
+        "peers  weights  zones     Q  Q*N/peers   balance  of best   moved: mean  worst   (3 replicas; over {SEEDS} sets of ids)"
+    );
     let mut failures = Vec::new();
     for peers in [3usize, 4, 5, 8, 10, 16, 32, 64, 100] {
-        for weights in [&[1u16][..], &[1, 2], &[1, 2, 4]] {
-            for zones in [1, 3, 5] {
-                if zones > peers {
-                    continue;
-                }
-                let q100 = (peers as u32 * 100).div_ceil(3).next_power_of_two() as u16;
-                let q150 = (peers as u32 * 150).div_ceil(3).next_power_of_two() as u16;
-                for partitions in BTreeSet::from([q100.min(4096), q150.min(4096), 256]) {
-                    let (mut balance, mut of_best, mut add, mut remove) = (1f64, 1f64, 0f64, 0f64);
-                    for seed in 0..SEEDS {
-                        let all = founders(peers + 1, zones, weights, seed);
-                        let more = placement(&all, partitions, 3);
-                        let now = placement(&all[..peers], partitions, 3);
-                        let less = placement(&all[..peers - 1], partitions, 3);
-                        let report = now.balance();
-                        balance = balance.min(1.0 / report.max_over_mean);
-                        of_best = of_best.min(report.best / report.max_over_mean);
-                        add = add.max(movement(&now, &more));
-                        remove = remove.max(movement(&now, &less));
-                    }
+        let partitions_for = |slots: usize| ((peers * slots).div_ceil(3).next_power_of_two() as u16).min(4_096);
+        for (name, weights) in [("1", &[1u16][..]), ("1,2", &[1, 2]), ("1,2,4", &[1, 2, 4])] {
+            for zones in [1, 3, 5].into_iter().filter(|&zones| zones <= peers) {
+                for partitions in BTreeSet::from([partitions_for(100), partitions_for(150), 256]) {
+                    let line = Line::measure(peers, weights, zones, partitions);
                     let slots = f64::from(partitions) * 3.0 / peers as f64;
                     println!(
-                        "{peers:5} {:>7} {zones:5} {partitions:5} {slots:10.0}  {balance:7.3}  {of_best:7.3} {add:6.2} {remove:6.2}",
-                        weights.len()
+                        "{peers:5}  {name:>7}  {zones:5}  {partitions:4}  {slots:9.0}   {:7.3}  {:7.3}         {:5.2}  {:5.2}",
+                        line.balance,
+                        line.of_best,
+                        line.movement_mean(),
+                        line.movement_worst(),
                     );
                     let wanted = if slots >= 150.0 { 0.95 } else { 0.9 };
-                    if slots >= 100.0 && (of_best < wanted || add > 1.25 || remove > 1.25) {
-                        failures.push((peers, weights.len(), zones, partitions));
+                    if slots >= 100.0 && (line.of_best < wanted || line.movement_mean() > 1.25 || line.movement_worst() > WORST) {
+                        failures.push((peers, name, zones, partitions));
                     }
                 }
             }

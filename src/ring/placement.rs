@@ -116,7 +116,7 @@ impl Placement {
         members.sort_unstable_by_key(|member| member.member);
         let spread = Spread::new(&members, usize::from(replicas));
         let shares = share::fair_shares(&members, &spread, partitions);
-        let bounds: Vec<u32> = shares.iter().map(|&share| share::bound(share, partitions)).collect();
+        let bounds = share::bounds(&members, &shares, &spread, partitions);
         let ids: Vec<MemberId> = members.iter().map(|member| member.member).collect();
         let weighted: Vec<(MemberId, u16)> = members.iter().map(|member| (member.member, member.weight)).collect();
         let mut candidates = virtual_nodes::walks(&weighted, partitions);

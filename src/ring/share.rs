@@ -2,6 +2,7 @@
 
 use super::Founder;
 use std::collections::BTreeMap;
+use twox_hash::XxHash3_64;
 
 /// One slot (one partition at one owner) in the fixed-point units of shares: whole numbers, so that every machine gets the same.
 pub(super) const SLOT: u64 = 1 << 16;
@@ -78,12 +79,27 @@ fn highest(whole: u64, fits: impl Fn(u64) -> bool) -> u64 {
     low
 }
 
-/// The most slots that a member may own: 5 % over its fair share, but always a slot more than its share in whole slots, since with few
-/// partitions a tighter bound would leave nowhere to go; never more than all partitions.
-pub(super) fn bound(share: u64, partitions: u16) -> u32 {
-    // A hundredth of a slot makes up for the rounding of shares.
-    let share = share + SLOT / 100;
-    let five_percent = share * 21 / (20 * SLOT);
-    let one_more = share / SLOT + 2;
-    five_percent.max(one_more).min(u64::from(partitions)) as u32
+/// How much of its bound the fair share of a member is, in thousandths: 95 % (so it may own some 5 % more than its share) while there are
+/// 150 slots (Q·N) for each member, and on a slope to 90 % at 120 and below.
+///
+/// With fewer slots chance weighs more: each change of the members then shifts the natural loads by more than 5 % can hold, and
+/// what is pushed to and fro would exceed what has to move. On a slope, so that one further member never loosens all bounds at once.
+fn tightness(members: usize, owners: usize, partitions: u16) -> u64 {
+    let slots_tenfold = 10 * u64::from(partitions) * owners as u64 / members as u64;
+    950 - 1_500u64.saturating_sub(slots_tenfold).min(300) * 50 / 300
+}
+
+/// The most slots that each member may own, by index: its fair share and some 5 %, but always a slot more than its share in whole
+/// slots, since with few partitions a tighter bound would leave nowhere to go; never more than all partitions.
+pub(super) fn bounds(members: &[Founder], shares: &[u64], spread: &Spread, partitions: u16) -> Vec<u32> {
+    let tightness = tightness(members.len(), spread.owners, partitions);
+    let bound = |(member, &share): (&Founder, &u64)| {
+        // A hundredth of a slot makes up for the rounding of shares.
+        let share = share + SLOT / 100;
+        // Each member rounds down at a point of its own: else one further peer would lower the bounds of all members by a whole slot at once.
+        let fraction = XxHash3_64::oneshot(&member.member.0.to_le_bytes()) % SLOT;
+        let bound = (share * 1_000 / tightness).saturating_sub(fraction) / SLOT;
+        bound.max(share / SLOT + 2).min(u64::from(partitions)) as u32
+    };
+    members.iter().zip(shares).map(bound).collect()
 }
