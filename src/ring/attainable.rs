@@ -5,10 +5,17 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
 
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 6;
 
-/// A single change may hit a member with an unlucky set of virtual nodes; none may move more than this times the least.
-const WORST: f64 = 1.6;
+/// What a change of one member moves, over the least it must, in the mean of the sets of ids and both directions.
+const MEAN_MAX: f64 = 1.25;
+
+/// The same with more zones than replicas: then a partition that is pushed away may change its zone as well, which is a further source
+/// of chance.
+const MEAN_MAX_SPARE_ZONES: f64 = 1.30;
+
+/// A single change may hit members with unlucky sets of virtual nodes; none moves more than this times the least.
+const WORST_MAX: f64 = 1.6;
 
 fn founders(count: usize, zones: usize, weights: &[u16], seed: u64) -> Vec<Founder> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -118,8 +125,11 @@ fn balance_and_movement_are_within_what_can_be_attained() {
                         line.movement_mean(),
                         line.movement_worst(),
                     );
+                    let mean_max = if zones > 3 { MEAN_MAX_SPARE_ZONES } else { MEAN_MAX };
                     let wanted = if slots >= 150.0 { 0.95 } else { 0.9 };
-                    if slots >= 100.0 && (line.of_best < wanted || line.movement_mean() > 1.25 || line.movement_worst() > WORST) {
+                    if slots >= 100.0
+                        && (line.of_best < wanted || line.movement_mean() > mean_max || line.movement_worst() > WORST_MAX)
+                    {
                         failures.push((peers, name, zones, partitions));
                     }
                 }
@@ -127,4 +137,16 @@ fn balance_and_movement_are_within_what_can_be_attained() {
         }
     }
     assert!(failures.is_empty(), "{failures:?}");
+}
+
+#[test]
+fn walks_alone_without_a_bound_would_fail_the_balance_asked_for() {
+    // The negative control of the table: the first three of every walk, for ten peers with 154 slots each.
+    let members: Vec<(MemberId, u16)> =
+        placement(&founders(10, 1, &[1], 0), 512, 3).members().iter().map(|m| (m.member, 1)).collect();
+    let mut loads = [0u32; 10];
+    for walk in super::virtual_nodes::walks(&members, 512).chunks(10) {
+        walk[..3].iter().for_each(|member| loads[member.place()] += 1);
+    }
+    assert!(f64::from(*loads.iter().max().unwrap()) > 153.6 / 0.95);
 }

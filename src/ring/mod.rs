@@ -17,6 +17,8 @@ mod virtual_nodes;
 
 #[cfg(test)]
 mod attainable;
+#[cfg(test)]
+mod laws;
 
 pub use balance::Balance;
 pub use member::{Change, ClusterId, Founder, MemberId, MemberIndex};
