@@ -7,3 +7,7 @@ pub mod vclock;
 pub mod ring;
 
 pub mod message;
+
+pub mod storage;
+
+pub mod server;
