@@ -48,7 +48,10 @@ fn the_table_holds_every_module_in_order() {
 fn the_core_is_forbidden_what_clippy_toml_names() {
     for module in CORE {
         let face = fs::read_to_string(format!("src/{module}/mod.rs")).expect("a core module is a folder");
-        assert!(face.contains("#![forbid(clippy::disallowed_methods, clippy::disallowed_types)]"), "src/{module}/mod.rs lacks the lint");
+        assert!(
+            face.contains("#![forbid(clippy::disallowed_methods, clippy::disallowed_types)]"),
+            "src/{module}/mod.rs lacks the lint"
+        );
         for file in files_of(module) {
             let text = fs::read_to_string(&file).expect("the file is there");
             for word in ["async fn", ".await", "tokio::", "std::thread", "std::net", "std::fs", "allow(clippy::disallowed"] {
@@ -60,7 +63,10 @@ fn the_core_is_forbidden_what_clippy_toml_names() {
 
 #[test]
 fn the_table_is_read_strictly() {
-    assert_eq!(crate_paths("use crate::ring::A;\nlet x = crate::peer::Peer::new();"), BTreeSet::from(["ring".into(), "peer".into()]));
+    assert_eq!(
+        crate_paths("use crate::ring::A;\nlet x = crate::peer::Peer::new();"),
+        BTreeSet::from(["ring".into(), "peer".into()])
+    );
     assert_eq!(crate_paths("use crate::{vclock::{Dot}, ring};"), BTreeSet::from(["vclock".into(), "ring".into()]));
 }
 

@@ -3,7 +3,7 @@
 use super::read::Merged;
 use super::write::Written;
 use crate::message::{Attempt, Found, Missing, Receipt, Reply};
-use crate::vclock::{Entry, Path, Sealed, SealKeys, Seen, render};
+use crate::vclock::{Entry, Path, SealKeys, Sealed, Seen, render};
 
 /// The answer to a get: what lies at and below the path, or that nothing does.
 ///

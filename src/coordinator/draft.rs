@@ -4,7 +4,7 @@ use super::write::Plan;
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_LEAVES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX};
 use crate::message::{Body, Naming, PatchBody, Scope};
 use crate::vclock::{
-    Change, Dot, DocumentError, Entry, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft, leaves_from_json,
+    Change, DocumentError, Dot, Entry, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft, leaves_from_json,
     merge_patch, pack, remove, set,
 };
 use bytes::Bytes;

@@ -66,8 +66,16 @@ impl Read {
         &self.key
     }
 
-    /// Asks the first `needed` owners that are live.
-    pub fn begin(&mut self, id: OperationId, me: MemberId, is_live: &dyn Fn(MemberId) -> bool, effects: &mut Effects) {
+    /// Asks `needed` owners that are live: the coordinator itself, and others from the `turn`-th on, so that the load spreads.
+    pub fn begin(
+        &mut self,
+        id: OperationId,
+        (me, turn): (MemberId, u32),
+        is_live: &dyn Fn(MemberId) -> bool,
+        effects: &mut Effects,
+    ) {
+        let turn = turn as usize % self.owners.len().max(1);
+        self.owners.rotate_left(turn);
         self.owners.sort_by_key(|owner| (*owner != me, !is_live(*owner)));
         while self.asked < self.needed {
             self.ask_next(id, effects);

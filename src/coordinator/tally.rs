@@ -11,9 +11,9 @@ pub fn quorum_size(quorum: Quorum, replicas: usize, name: &str) -> Result<usize,
         Quorum::Default => Ok(replicas / 2 + 1),
         Quorum::All => Ok(replicas),
         Quorum::Exactly(n) if n >= 1 && usize::from(n) <= replicas => Ok(usize::from(n)),
-        Quorum::Exactly(n) => {
-            Err(format!("{name}={n} cannot be met: a key has {replicas} replicas here; use 1 to {replicas}, `one`, `quorum` or `all`"))
-        }
+        Quorum::Exactly(n) => Err(format!(
+            "{name}={n} cannot be met: a key has {replicas} replicas here; use 1 to {replicas}, `one`, `quorum` or `all`"
+        )),
     }
 }
 

@@ -69,15 +69,14 @@ impl Peer {
         self.placement.as_ref().map_or(&[], Placement::members)
     }
 
-    pub(super) fn on_link_up(&mut self, member: MemberId, start: Start, outbox: &mut Vec<Output>) {
-        self.links.insert(member, start);
+    pub(super) fn on_link_up(&mut self, member: MemberId, start: Start) {
         // Writes that are under way reach it at their next check.
-        let _ = outbox;
+        self.links.insert(member, start);
     }
 
-    pub(super) fn on_link_down(&mut self, now: super::Now, member: MemberId, outbox: &mut Vec<Output>) {
+    pub(super) fn on_link_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
         if self.links.remove(&member).is_some() {
-            self.on_link_lost(now, member, outbox);
+            self.on_link_lost(member, outbox);
         }
     }
 
@@ -97,7 +96,12 @@ impl Peer {
             ));
         }
         if !placement.members().iter().any(|founder| founder.member == self.me) {
-            return Err(format!("{} (member {:?}) is none of the founders of cluster {:?}", self.config.name, self.me, placement.cluster()));
+            return Err(format!(
+                "{} (member {:?}) is none of the founders of cluster {:?}",
+                self.config.name,
+                self.me,
+                placement.cluster()
+            ));
         }
         let position = self.replica.store_mut().append_membership(&change, &placement);
         self.owners = owners(&placement);

@@ -14,6 +14,8 @@ mod operation;
 mod replica;
 mod requests;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use membership::Introduction;
 
@@ -23,8 +25,8 @@ use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{HybridClock, Start};
 use operation::{Operation, ReplyTo};
+use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use rand::{Rng, SeedableRng};
 use replica::Replica;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -192,8 +194,8 @@ impl Peer {
     /// Takes one input and appends to the outbox what it leads to.
     pub fn step(&mut self, now: Now, input: Input, outbox: &mut Vec<Output>) {
         match input {
-            Input::LinkUp { member, start } => self.on_link_up(member, start, outbox),
-            Input::LinkDown { member } => self.on_link_down(now, member, outbox),
+            Input::LinkUp { member, start } => self.on_link_up(member, start),
+            Input::LinkDown { member } => self.on_link_down(member, outbox),
             Input::Message { from, message } => self.on_message(now, from, message, outbox),
             Input::Request { from, request } => self.on_request(now, ReplyTo::Client(from), request, outbox),
             Input::Disk(done) => self.on_disk(now, done, outbox),
@@ -320,10 +322,6 @@ impl Peer {
 
     fn sync_mode(&self) -> SyncMode {
         self.replica.store().sync_mode()
-    }
-
-    fn draw(&mut self) -> u64 {
-        self.rng.next_u64()
     }
 
     fn applied(&self, operation: OperationId, uncovered: Vec<crate::vclock::Dot>, refused: Option<String>) -> Message {

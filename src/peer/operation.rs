@@ -13,6 +13,7 @@ use crate::ring::MemberId;
 use crate::storage::RetryNote;
 use crate::vclock::{Path, Sealed};
 use bytes::Bytes;
+use rand::Rng;
 
 /// Where an operation's end is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +82,13 @@ impl Peer {
     }
 
     /// This replica's view of the key of a write has been read.
-    pub(super) fn on_view(&mut self, now: Now, id: OperationId, view: Result<crate::vclock::Entry, String>, outbox: &mut Vec<Output>) {
+    pub(super) fn on_view(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        view: Result<crate::vclock::Entry, String>,
+        outbox: &mut Vec<Output>,
+    ) {
         let Some(operation) = self.operations.get(&id) else { return };
         let Machine::Drafting(drafting) = &operation.machine else { return };
         let entry = match view {
@@ -195,8 +202,8 @@ impl Peer {
         outbox: &mut Vec<Output>,
     ) {
         let id = self.next_operation_id();
-        let (links, me) = (&self.links, self.me);
-        read.begin(id, me, &|member| member == me || links.contains_key(&member), &mut self.effects);
+        let (links, me, turn) = (&self.links, self.me, self.rng.next_u32());
+        read.begin(id, (me, turn), &|member| member == me || links.contains_key(&member), &mut self.effects);
         self.begin(now, id, Operation { to, deadline_ms, machine: Machine::Read { read, answer }, retry: None });
         self.flush_effects(outbox);
     }
@@ -339,7 +346,7 @@ impl Peer {
     }
 
     /// A member cannot be reached any more.
-    pub(super) fn on_link_lost(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
+    pub(super) fn on_link_lost(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
         let ids: Vec<OperationId> = self.operations.keys().copied().collect();
         for id in ids {
             let Some(operation) = self.operations.get_mut(&id) else { continue };
@@ -396,14 +403,22 @@ impl Peer {
     }
 
     /// Ends an operation with a failure.
-    pub(super) fn fail(&mut self, id: OperationId, kind: FailureKind, message: String, retry_after_ms: u32, outbox: &mut Vec<Output>) {
+    pub(super) fn fail(
+        &mut self,
+        id: OperationId,
+        kind: FailureKind,
+        message: String,
+        retry_after_ms: u32,
+        outbox: &mut Vec<Output>,
+    ) {
         let Some(operation) = self.operations.remove(&id) else { return };
         let failure = Reply::Failed(Failure { kind, message, retry_after_ms });
         match operation.to {
             // A key that could not be read leaves its scan or write without an answer too.
             ReplyTo::Scan(parent) => self.end_late(parent, outbox),
             ReplyTo::Write(parent) => {
-                let message = "too few owners of the key can be reached to see what the context has seen: try again later".to_string();
+                let message =
+                    "too few owners of the key can be reached to see what the context has seen: try again later".to_string();
                 self.fail(parent, FailureKind::Unavailable, message, RETRY_HINT_MS, outbox);
             }
             to => self.reply(to, failure, Position(0), outbox),
@@ -429,7 +444,9 @@ impl Peer {
 fn read_failure(failure: &ReadFailure) -> String {
     match failure {
         ReadFailure::TooFew { answered, needed } => {
-            format!("{answered} of the {needed} owners that the read needs answered: nothing is known of the key; try again, or ask for a smaller R")
+            format!(
+                "{answered} of the {needed} owners that the read needs answered: nothing is known of the key; try again, or ask for a smaller R"
+            )
         }
         ReadFailure::SessionAhead => {
             "the owners that can be reached have not seen what this session has: try again, or read without it".to_string()

@@ -141,7 +141,13 @@ impl Peer {
         Ok(())
     }
 
-    fn try_fetch(&mut self, partition: PartitionId, from: MemberId, fetch: &Fetch, outbox: &mut Vec<Output>) -> Result<(), StoreError> {
+    fn try_fetch(
+        &mut self,
+        partition: PartitionId,
+        from: MemberId,
+        fetch: &Fetch,
+        outbox: &mut Vec<Output>,
+    ) -> Result<(), StoreError> {
         let (mut entry, position) = match fetch.mode {
             FetchMode::Full => self.replica.store.read(partition, &fetch.key)?,
             FetchMode::Dots => self.replica.store.read_dots(partition, &fetch.key)?,
@@ -210,7 +216,11 @@ fn name_uncovered(naming: &Naming, taken: &Taken) -> Vec<Dot> {
         Held::Absent => Vec::new(),
         Held::Plain(dot) => {
             let is_the_write = naming.dots.contains(dot);
-            if is_the_write || !naming.dots.is_empty() || !replaces(&naming.scope, &Path::ROOT, Kind::Bytes) { Vec::new() } else { vec![*dot] }
+            if is_the_write || !naming.dots.is_empty() || !replaces(&naming.scope, &Path::ROOT, Kind::Bytes) {
+                Vec::new()
+            } else {
+                vec![*dot]
+            }
         }
         Held::Entry(entry) => name_in(naming, entry),
     }
@@ -222,7 +232,10 @@ fn name_in(naming: &Naming, entry: &Entry) -> Vec<Dot> {
         return Vec::new();
     }
     let written: Seen = naming.dots.iter().copied().collect();
-    let named = entry.versions().iter().filter(|version| !written.contains(version.dot) && replaces(&naming.scope, &version.path, version.kind));
+    let named = entry
+        .versions()
+        .iter()
+        .filter(|version| !written.contains(version.dot) && replaces(&naming.scope, &version.path, version.kind));
     named.map(|version| version.dot).collect()
 }
 

@@ -10,7 +10,7 @@ use crate::limits::{
 use crate::message::{
     Body, Failure, FailureKind, Forward, Get, List, Message, OperationId, PatchBody, Position, Quorum, Reply, Request, Retry,
 };
-use crate::ring::{MemberId, PartitionId, Placement, group};
+use crate::ring::{MemberId, PartitionId, group};
 use crate::storage::RetryNote;
 use crate::vclock::{Dot, Path, SealKey, SealKeys, Sealed, Seen};
 use bytes::Bytes;
@@ -93,8 +93,14 @@ impl Peer {
                 });
                 self.counts.puts += 1;
                 let Refused(intent) = Intent::put(&put.body).into();
-                let write =
-                    Write { key: &put.key, context: &put.context, w: put.w, deadline_ms: put.deadline_ms, retry: put.retry, digest };
+                let write = Write {
+                    key: &put.key,
+                    context: &put.context,
+                    w: put.w,
+                    deadline_ms: put.deadline_ms,
+                    retry: put.retry,
+                    digest,
+                };
                 self.start_write(now, to, &write, intent?, outbox)
             }
             Request::Remove(remove) => {
@@ -167,7 +173,14 @@ impl Peer {
         }
     }
 
-    fn forward(&mut self, now: Now, to: ReplyTo, target: MemberId, request: Request, outbox: &mut Vec<Output>) -> Result<(), Refusal> {
+    fn forward(
+        &mut self,
+        now: Now,
+        to: ReplyTo,
+        target: MemberId,
+        request: Request,
+        outbox: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
         let id = self.next_operation_id();
         let deadline_ms = deadline(now, deadline_of(&request));
         let is_write = !matches!(request, Request::Get(_));
@@ -191,8 +204,7 @@ impl Peer {
         self.check_live(partition, w, "W")?;
         let sealed = self.open_context(write.key, write.context)?;
         let (again, retry) = self.remembered(write)?;
-        let drafting =
-            Drafting { key: write.key.clone(), intent, sealed, w, retry, has_caught_up: false, again };
+        let drafting = Drafting { key: write.key.clone(), intent, sealed, w, retry, has_caught_up: false, again };
         let id = self.next_operation_id();
         let deadline_ms = deadline(now, write.deadline_ms);
         let machine = Machine::Drafting(Box::new(drafting));

@@ -79,7 +79,9 @@ impl Store {
     /// A disk job has ended.
     pub fn on_disk(&mut self, done: DiskDone) -> DiskEvent {
         let failed = |what: &str, error: &dyn std::fmt::Display| DiskEvent::Failed {
-            reason: format!("{what}: {error}. The peer stops, since it cannot know what the disk holds; start it again, and it recovers"),
+            reason: format!(
+                "{what}: {error}. The peer stops, since it cannot know what the disk holds; start it again, and it recovers"
+            ),
         };
         match done {
             DiskDone::Written(done) => match self.log.on_write_done(done) {
@@ -99,13 +101,13 @@ impl Store {
             }
             DiskDone::IdentityStored(Err(error)) => failed("the identity could not be written", &error),
             DiskDone::Read(read) => {
-                let result = read.result.map_err(|error| error.to_string()).and_then(|bytes| self.keep(read.location, &bytes));
+                let result = read.result.map_err(|error| error.to_string()).and_then(|bytes| self.warm(read.location, &bytes));
                 DiskEvent::Record { ticket: read.ticket, result }
             }
         }
     }
 
-    fn keep(&mut self, location: Location, bytes: &[u8]) -> Result<(), String> {
+    fn warm(&mut self, location: Location, bytes: &[u8]) -> Result<(), String> {
         match Record::read(bytes).map_err(|error| error.to_string())? {
             (_, Record::Entry { entry, .. }) => {
                 self.cache.insert(location, Bytes::copy_from_slice(entry));

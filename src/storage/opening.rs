@@ -44,7 +44,9 @@ pub enum StoreOpenError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// A record has a right checksum and makes no sense.
-    #[error("{0}; it may have been written by a newer version of henge: start that one, or move the folder aside and start the peer empty")]
+    #[error(
+        "{0}; it may have been written by a newer version of henge: start that one, or move the folder aside and start the peer empty"
+    )]
     Senseless(String),
     /// The identity names a cluster of which the log knows nothing.
     #[error(
@@ -78,7 +80,10 @@ impl Store {
             store.close_gaps(stopped);
         }
         let recovered = opened.recovered;
-        Ok((store, Found { records: recovered.records, cut_bytes: recovered.cut_bytes, was_clean: clean.is_some() && clean == previous }))
+        Ok((
+            store,
+            Found { records: recovered.records, cut_bytes: recovered.cut_bytes, was_clean: clean.is_some() && clean == previous },
+        ))
     }
 
     fn close_gaps(&mut self, stopped: crate::vclock::Start) {
@@ -146,7 +151,14 @@ impl Replay {
         batch.iter().try_for_each(|record| self.try_record(location, &record))
     }
 
-    fn on_entry(&mut self, partition: PartitionId, key: &[u8], packed: &[u8], gone: &[u8], location: Location) -> Result<(), String> {
+    fn on_entry(
+        &mut self,
+        partition: PartitionId,
+        key: &[u8],
+        packed: &[u8],
+        gone: &[u8],
+        location: Location,
+    ) -> Result<(), String> {
         let gone = decoded(gone).map_err(|error| error.to_string())?;
         let tables = self.tables(partition)?;
         if let Some(plain) = plain(packed)
@@ -170,7 +182,11 @@ impl Replay {
     fn on_retry(&mut self, entry: &[u8], retry: &RetryRecord<'_>) -> Result<(), String> {
         let covered = decoded(retry.covered).map_err(|error| error.to_string())?;
         // The actor is that of the versions that the record made; a removal makes none, and needs none.
-        let entry = if entry.is_empty() { Default::default() } else { unpack(&Bytes::copy_from_slice(entry)).map_err(|e| e.to_string())? };
+        let entry = if entry.is_empty() {
+            Default::default()
+        } else {
+            unpack(&Bytes::copy_from_slice(entry)).map_err(|e| e.to_string())?
+        };
         let author = entry.dots().find(|dot| dot.counter == retry.first_counter).map(|dot| dot.actor);
         self.retries.push(RetryNote {
             session: retry.session,

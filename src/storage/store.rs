@@ -189,7 +189,8 @@ impl Store {
         let mut found: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         let mut more = false;
         let after = (!after.is_empty()).then_some(after);
-        for partition in partitions.iter().map(|partition| PartitionId(*partition)).filter(|partition| self.tables.has(*partition)) {
+        for partition in partitions.iter().map(|partition| PartitionId(*partition)).filter(|partition| self.tables.has(*partition))
+        {
             let mut scan = self.tables.partition(partition).trie.scan(prefix, after);
             let mut key = Vec::new();
             while let Some(slot) = scan.next_into(&mut key) {
@@ -227,7 +228,8 @@ impl Store {
         let (plain, context) = plain_with_context(incoming)?;
         let place = self.tables.partition(partition);
         let is_new = !place.clock.contains(plain.dot) && plain.expiry_ms == 0;
-        let leaves_no_context = context.is_subset_of(&place.clock) && (place.contexts.is_empty() || !place.contexts.contains_key(key));
+        let leaves_no_context =
+            context.is_subset_of(&place.clock) && (place.contexts.is_empty() || !place.contexts.contains_key(key));
         let covers_what_is_held = match self.tables.glance(partition, key) {
             None => true,
             Some((_, Some(dot))) => context.contains(dot),

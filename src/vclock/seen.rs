@@ -51,6 +51,17 @@ impl Seen {
         }
     }
 
+    /// The dots one by one. For sets of live dots: a partition clock stands for billions.
+    pub fn dots(&self) -> impl Iterator<Item = Dot> {
+        let of_run = |(actor, intervals): (Actor, &[Interval])| {
+            intervals
+                .to_vec()
+                .into_iter()
+                .flat_map(move |interval| (interval.first..=interval.last).map(move |counter| Dot { actor, counter }))
+        };
+        self.runs().flat_map(of_run)
+    }
+
     /// True if the dot is in the set.
     pub fn contains(&self, dot: Dot) -> bool {
         let intervals = self.intervals(dot.actor);

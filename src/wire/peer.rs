@@ -5,7 +5,7 @@ use super::contents::Contents;
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError, positional, reply, request};
 use crate::message::{
-    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage,
+    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
 };
 use crate::vclock::Path;
 use bytes::{Bytes, BytesMut};
@@ -161,8 +161,10 @@ fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
     out.array(2);
     out.bytes(&apply.key);
     out.option(apply.naming.as_ref(), |out, naming| {
-        out.array(2);
-        out.list(&naming.paths, |out, path| out.bytes(path.as_bytes()));
+        out.array(4);
+        for paths in [&naming.scope.set, &naming.scope.removed, &naming.scope.objects] {
+            out.list(paths, |out, path| out.bytes(path.as_bytes()));
+        }
         out.dots(&naming.dots);
     });
 }
@@ -173,12 +175,15 @@ fn read_apply(operation: OperationId, body: &mut BodyReader<'_>, contents: &Cont
 }
 
 fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
-    let extra = body.fields("naming", 2)?;
-    let paths = body.list("naming's paths", 2, |body| {
-        let encoded = body.bytes("naming's path")?;
-        Path::from_encoded(encoded).ok_or_else(|| body.malformed("naming's path", "it is no encoded path"))
-    })?;
-    let naming = Naming { paths, dots: body.dots("naming's dots")? };
+    let extra = body.fields("naming", 4)?;
+    let mut paths = |body: &mut BodyReader<'_>| {
+        body.list("naming's paths", 1, |body| {
+            let encoded = body.bytes("naming's path")?;
+            Path::from_encoded(encoded).map_err(|_| body.malformed("naming's path", "it is no encoded path"))
+        })
+    };
+    let scope = Scope { set: paths(body)?, removed: paths(body)?, objects: paths(body)? };
+    let naming = Naming { scope, dots: body.dots("naming's dots")? };
     body.skip(extra)?;
     Ok(naming)
 }

@@ -42,6 +42,27 @@ pub fn plain(packed: &[u8]) -> Option<Plain> {
     Some(Plain { dot, kind, time: Timestamp(word(packed, 17)?), expiry_ms, value: head..packed.len() })
 }
 
+/// The same for an entry of one version at the root path with an explicit context: what a write of a plain value sends. None for a
+/// context that cannot be decoded, too.
+pub fn plain_with_context(packed: &[u8]) -> Option<(Plain, Seen)> {
+    let tag = *packed.first()?;
+    if tag & FORM != PLAIN_CONTEXT {
+        return plain(packed).map(|plain| (plain, Seen::new()));
+    }
+    let kind = kind_of(tag & KIND).ok()?;
+    let (expiry_ms, head) = match tag & EXPIRY {
+        0 => (0, HEAD_BYTES),
+        _ => (word(packed, HEAD_BYTES).filter(|expiry_ms| *expiry_ms != 0)?, HEAD_EXPIRY_BYTES),
+    };
+    let dot = Dot { actor: Actor(word(packed, 1)?), counter: word(packed, 9)? };
+    let time = Timestamp(word(packed, 17)?);
+    let mut rest = packed.get(head..)?;
+    let length = take_count(&mut rest, 1).ok()?;
+    let mut encoded = take_bytes(&mut rest, length).ok()?;
+    let context = decode_seen(&mut encoded).ok().filter(|context| encoded.is_empty() && !context.is_empty())?;
+    Some((Plain { dot, kind, time, expiry_ms, value: packed.len() - rest.len()..packed.len() }, context))
+}
+
 /// The plain entry of one version. Requires: its path is the root.
 pub fn pack_plain(version: &Version) -> Bytes {
     assert!(version.path.is_root(), "a plain version lies at the root");
