@@ -12,11 +12,3 @@ pub mod ring;
 pub mod message;
 
 pub mod storage;
-
-pub mod coordinator;
-
-pub mod peer;
-
-pub mod wire;
-
-pub mod server;

@@ -43,7 +43,7 @@ impl Draw {
     fn key(&mut self, manner: u64) -> Vec<u8> {
         match manner {
             // Few symbols: much sharing, keys that are prefixes of others, the empty key.
-            0 => (0..self.below(7)).map(|_| b"ab"[self.below(2) as usize]).collect(),
+            0 => (0..self.below(10)).map(|_| b"ab"[self.below(2) as usize]).collect(),
             // Any bytes, two of them: nodes of every size.
             1 => (0..1 + self.below(2)).map(|_| self.next() as u8).collect(),
             // Long shared texts, cut anywhere, with a tail.
@@ -144,7 +144,7 @@ fn any_operations_give_what_an_ordered_map_gives() {
                 assert!(trie.scan(&[], None).eq(model.iter().map(|(key, slot)| (key.clone(), *slot))));
             }
         }
-        assert!(model.len() > 40, "manner {manner} has kept only {} keys", model.len());
+        assert!(model.len() > 30, "manner {manner} has kept only {} keys", model.len());
         assert_eq!(shape(&trie), shape(&built(&model)), "the shape is that of a trie which never held anything else");
     }
 }
@@ -309,7 +309,9 @@ fn memory_comes_back_when_all_is_deleted() {
                 trie.insert(key, draw.slot());
             }
             assert!(trie.bytes() > empty + 1_000, "manner {manner}, round {round}");
-            keys.iter().for_each(|key| drop(trie.remove(key)));
+            for key in &keys {
+                trie.remove(key);
+            }
             assert!(trie.is_empty());
             assert!(trie.bytes() <= empty + 2_000, "manner {manner}, round {round}: {} bytes are left", trie.bytes());
         }
@@ -321,12 +323,12 @@ fn a_partly_emptied_trie_gives_chunks_back_and_fills_the_holes_first() {
     let mut draw = Draw(5);
     let mut trie = Trie::new();
     let keys: Vec<[u8; 8]> = (0..50_000_u64).map(|number| number.to_be_bytes()).collect();
-    keys.iter().for_each(|key| drop(trie.insert(key, draw.slot())));
+    keys.iter().for_each(|key| assert_eq!(trie.insert(key, draw.slot()), None));
     let full = trie.bytes();
-    keys.iter().filter(|key| key[6] >= 64).for_each(|key| drop(trie.remove(key)));
+    keys.iter().filter(|key| key[6] >= 64).for_each(|key| assert!(trie.remove(key).is_some()));
     trie.check().unwrap();
     assert!(trie.bytes() < full / 2, "{} of {full} bytes are left for a quarter of the keys", trie.bytes());
-    keys.iter().filter(|key| key[6] >= 64).for_each(|key| drop(trie.insert(key, draw.slot())));
+    keys.iter().filter(|key| key[6] >= 64).for_each(|key| assert_eq!(trie.insert(key, draw.slot()), None));
     trie.check().unwrap();
     assert!(trie.bytes() <= full + full / 20, "{} bytes instead of {full}", trie.bytes());
 }
