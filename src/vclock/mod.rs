@@ -8,6 +8,9 @@ mod path;
 mod seen;
 mod time;
 
+#[cfg(test)]
+mod tests;
+
 pub use dot::{Actor, Dot, Start};
 pub use entry::{Entry, Kind, Version};
 pub use path::Path;
