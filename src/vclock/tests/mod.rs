@@ -2,9 +2,9 @@
 
 mod history;
 mod laws;
-//mod rules;
+mod rules;
 mod seen;
-//mod world;
+mod world;
 
 use super::{Actor, Dot, Entry, Kind, Path, Seen, Timestamp, Version};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, RngSeed};
 
 /// The same cases on every machine, every time, and no file of failures.
 fn cases(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(0x4845_4e47_45), ..Config::default() }
+    Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(0x4845_4e47), ..Config::default() }
 }
 
 fn dot(actor: u64, counter: u64) -> Dot {
