@@ -13,6 +13,8 @@ mod sampling;
 mod sealed;
 mod seen;
 mod seen_codec;
+#[cfg(test)]
+mod tests;
 mod time;
 mod varint;
 
