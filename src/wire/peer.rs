@@ -34,14 +34,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
     let operation = OperationId(frame.id());
     Ok(match contents.kind {
         Kind::Apply => Message::Apply(contents.read(2, |body| read_apply(operation, body, &contents))?),
-        Kind::Applied => {
-            contents.no_payload()?;
-            Message::Applied(contents.read(3, |body| read_applied(operation, body))?)
-        }
-        Kind::Fetch => {
-            contents.no_payload()?;
-            Message::Fetch(contents.read(2, |body| read_fetch(operation, body))?)
-        }
+        Kind::Applied => Message::Applied(contents.read_alone(3, |body| read_applied(operation, body))?),
+        Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
         Kind::Fetched => Message::Fetched(contents.read(2, |body| {
             let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
             Ok(Fetched { operation, entry: contents.payload(), mode, complete })

@@ -91,18 +91,15 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
 }
 
 pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
-    if contents.kind != Kind::Found {
-        contents.no_payload()?;
-    }
     Ok(match contents.kind {
-        Kind::Written => Reply::Written(contents.read(5, read_written)?),
+        Kind::Written => Reply::Written(contents.read_alone(5, read_written)?),
         Kind::Found => Reply::Found(contents.read(7, |body| read_found(body, contents))?),
-        Kind::Missing => Reply::Missing(contents.read(2, read_missing)?),
+        Kind::Missing => Reply::Missing(contents.read_alone(2, read_missing)?),
         Kind::Listed => Reply::Listed(contents.read_positional()?),
         Kind::Ring => Reply::Ring(contents.read_positional()?),
         Kind::Status => Reply::Status(Box::new(contents.read_positional::<StatusBody>()?.into())),
         Kind::Description => Reply::Description(contents.read_positional::<DescriptionBody>()?.into()),
-        Kind::Formed => contents.read(0, |_| Ok(Reply::Formed))?,
+        Kind::Formed => contents.read_alone(0, |_| Ok(Reply::Formed))?,
         Kind::Failed => Reply::Failed(contents.read_positional()?),
         _ => return Err(contents.unexpected(EXPECTED)),
     })

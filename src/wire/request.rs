@@ -88,15 +88,9 @@ pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
 pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError> {
     Ok(match contents.kind {
         Kind::Put => Request::Put(contents.read(6, |body| read_put(body, contents))?),
-        Kind::Remove => {
-            contents.no_payload()?;
-            Request::Remove(contents.read(6, read_remove)?)
-        }
+        Kind::Remove => Request::Remove(contents.read_alone(6, read_remove)?),
         Kind::Update => Request::Update(contents.read(7, |body| read_update(body, contents))?),
-        Kind::Get => {
-            contents.no_payload()?;
-            Request::Get(contents.read(6, read_get)?)
-        }
+        Kind::Get => Request::Get(contents.read_alone(6, read_get)?),
         Kind::List => Request::List(contents.read_positional()?),
         Kind::AskRing => without_fields(contents, Request::Ring)?,
         Kind::AskStatus => without_fields(contents, Request::Status)?,
@@ -107,8 +101,7 @@ pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError
 }
 
 fn without_fields(contents: &Contents<'_>, request: Request) -> Result<Request, WireError> {
-    contents.no_payload()?;
-    contents.read(0, |_| Ok(request))
+    contents.read_alone(0, |_| Ok(request))
 }
 
 #[derive(Serialize, Deserialize)]
