@@ -78,14 +78,14 @@ fn body_bytes(reply: &Reply) -> usize {
 /// Writes the body's array.
 pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
     match reply {
-        Reply::Written(receipt) => write_written(receipt, &mut BodyWriter(out)),
-        Reply::Found(found) => write_found(found, &mut BodyWriter(out)),
-        Reply::Missing(missing) => write_missing(missing, &mut BodyWriter(out)),
+        Reply::Written(receipt) => BodyWriter::write(out, |out| write_written(receipt, out)),
+        Reply::Found(found) => BodyWriter::write(out, |out| write_found(found, out)),
+        Reply::Missing(missing) => BodyWriter::write(out, |out| write_missing(missing, out)),
         Reply::Listed(listed) => positional::write(out, listed),
         Reply::Ring(ring) => positional::write(out, ring),
         Reply::Status(status) => positional::write(out, &StatusBody::from((**status).clone())),
         Reply::Description(description) => positional::write(out, &DescriptionBody::from(description.clone())),
-        Reply::Formed => BodyWriter(out).array(0),
+        Reply::Formed => BodyWriter::write(out, |out| out.array(0)),
         Reply::Failed(failure) => positional::write(out, failure),
     }
 }

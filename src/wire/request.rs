@@ -75,12 +75,12 @@ fn body_bytes(request: &Request) -> usize {
 /// Writes the body's array.
 pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
     match request {
-        Request::Put(put) => write_put(put, &mut BodyWriter(out)),
-        Request::Remove(remove) => write_remove(remove, &mut BodyWriter(out)),
-        Request::Update(update) => write_update(update, &mut BodyWriter(out)),
-        Request::Get(get) => write_get(get, &mut BodyWriter(out)),
+        Request::Put(put) => BodyWriter::write(out, |out| write_put(put, out)),
+        Request::Remove(remove) => BodyWriter::write(out, |out| write_remove(remove, out)),
+        Request::Update(update) => BodyWriter::write(out, |out| write_update(update, out)),
+        Request::Get(get) => BodyWriter::write(out, |out| write_get(get, out)),
         Request::List(list) => positional::write(out, list),
-        Request::Ring | Request::Status | Request::Describe => BodyWriter(out).array(0),
+        Request::Ring | Request::Status | Request::Describe => BodyWriter::write(out, |out| out.array(0)),
         Request::Form(form) => positional::write(out, &FormBody { change: ChangeBody(form.change.clone()) }),
     }
 }
