@@ -93,6 +93,10 @@ fn main() {
         agreed: 2,
         dots: vec![dot],
     };
+    // What cannot be saved as long as frames are slices of the receive buffer: counting its users up and down.
+    let mut alone = [0; 141];
+    alone[3] = 137;
+    measure("(a frame alone, not looked into)", |_, out| out.extend_from_slice(&alone), |_| {});
     let operation = OperationId(0x6553_f100_0000_0007);
 
     let whole_put = request("put, 100 bytes", Request::Put(put.clone())) + reply("written, 2 acks", Reply::Written(receipt));

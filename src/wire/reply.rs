@@ -76,6 +76,7 @@ fn body_bytes(reply: &Reply) -> usize {
 }
 
 /// Writes the body's array.
+#[inline]
 pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
     match reply {
         Reply::Written(receipt) => BodyWriter::write(out, |out| write_written(receipt, out)),
@@ -90,6 +91,7 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
     }
 }
 
+#[inline]
 pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
     Ok(match contents.kind {
         Kind::Written => Reply::Written(contents.read_alone(5, read_written)?),

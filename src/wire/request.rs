@@ -73,6 +73,7 @@ fn body_bytes(request: &Request) -> usize {
 }
 
 /// Writes the body's array.
+#[inline]
 pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
     match request {
         Request::Put(put) => BodyWriter::write(out, |out| write_put(put, out)),
@@ -85,6 +86,7 @@ pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
     }
 }
 
+#[inline]
 pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError> {
     Ok(match contents.kind {
         Kind::Put => Request::Put(contents.read(6, |body| read_put(body, contents))?),

@@ -87,6 +87,21 @@ fn every_kind_stands_in_the_protocol_page_with_its_number() {
     assert!(page.lines().filter(|line| line.starts_with("whole frame: ")).count() >= 4, "the page has worked examples");
 }
 
+/// For clients in other languages, which compute a key's partition themselves.
+#[test]
+fn the_hashes_of_the_golden_file_are_xxh3() {
+    let golden = include_str!("../../tests/golden/xxh3.txt");
+    let now: Vec<String> = (0..=300)
+        .chain([511, 512, 513, 1_023, 1_024, 1_025, 1_087, 1_088, 1_089, 2_047, 2_048, 2_049, 4_095, 4_096])
+        .map(|length: usize| {
+            let input: Vec<u8> = (0..length).map(|i| (i * 7 + length) as u8).collect();
+            format!("{length} {:016x}", twox_hash::XxHash3_64::oneshot(&input))
+        })
+        .collect();
+    let golden: Vec<&str> = golden.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(golden, now, "{}", now.join("\n"));
+}
+
 #[test]
 fn keys_contexts_and_values_are_slices_of_what_was_received() {
     let frame = frame_of(encode(&Said::Request(1, Request::Put(long_put()))));
