@@ -34,14 +34,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
     let operation = OperationId(frame.id());
     Ok(match contents.kind {
         Kind::Apply => Message::Apply(contents.read(2, |body| read_apply(operation, body, &contents))?),
-        Kind::Applied => {
-            contents.no_payload()?;
-            Message::Applied(contents.read(3, |body| read_applied(operation, body))?)
-        }
-        Kind::Fetch => {
-            contents.no_payload()?;
-            Message::Fetch(contents.read(2, |body| read_fetch(operation, body))?)
-        }
+        Kind::Applied => Message::Applied(contents.read_alone(3, |body| read_applied(operation, body))?),
+        Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
         Kind::Fetched => Message::Fetched(contents.read(2, |body| {
             let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
             Ok(Fetched { operation, entry: contents.payload(), mode, complete })
@@ -107,14 +101,15 @@ fn body_bytes(message: &Message) -> usize {
 
 fn write_body(message: &Message, out: &mut BytesMut) {
     match message {
-        Message::Apply(apply) => write_apply(apply, &mut BodyWriter(out)),
-        Message::Applied(applied) => write_applied(applied, &mut BodyWriter(out)),
-        Message::Fetch(fetch) => write_fetch(fetch, &mut BodyWriter(out)),
+        Message::Apply(apply) => BodyWriter::write(out, |out| write_apply(apply, out)),
+        Message::Applied(applied) => BodyWriter::write(out, |out| write_applied(applied, out)),
+        Message::Fetch(fetch) => BodyWriter::write(out, |out| write_fetch(fetch, out)),
         Message::Fetched(fetched) => {
-            let mut out = BodyWriter(out);
-            out.array(2);
-            out.number(mode_number(fetched.mode));
-            out.flag(fetched.complete);
+            BodyWriter::write(out, |out| {
+                out.array(2);
+                out.number(mode_number(fetched.mode));
+                out.flag(fetched.complete);
+            });
         }
         Message::ScanAsk(ScanAsk { operation: _, partitions, prefix, after, limit }) => {
             let (partitions, prefix, after) = (partitions.clone(), prefix.clone(), after.clone());
@@ -136,9 +131,10 @@ fn write_body(message: &Message, out: &mut BytesMut) {
 
 /// Begins the array of a kind and a body.
 fn wrap(out: &mut BytesMut, kind: Kind) {
-    let mut out = BodyWriter(out);
-    out.array(2);
-    out.number(kind as u8);
+    BodyWriter::write(out, |out| {
+        out.array(2);
+        out.number(kind as u8);
+    });
 }
 
 #[derive(Serialize, Deserialize)]
