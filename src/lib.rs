@@ -12,3 +12,11 @@ pub mod ring;
 pub mod message;
 
 pub mod storage;
+
+pub mod coordinator;
+
+pub mod peer;
+
+pub mod wire;
+
+pub mod server;
