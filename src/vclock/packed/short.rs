@@ -72,9 +72,17 @@ pub fn pack_plain(version: &Version) -> Bytes {
 /// One version at the root, with its context.
 pub(super) fn pack_short(version: &Version, context: &Seen, bare: bool) -> Bytes {
     let value: &[u8] = if bare { &[] } else { &version.value };
-    let mut out = Vec::with_capacity(HEAD_EXPIRY_BYTES + value.len());
+    let mut behind_head = Vec::new();
+    if !context.is_empty() {
+        let mut encoded = Vec::new();
+        encode_seen(context, &mut encoded);
+        put(&mut behind_head, encoded.len() as u64);
+        behind_head.extend(encoded);
+    }
     let form = if context.is_empty() { PLAIN } else { PLAIN_CONTEXT };
-    let expiry = if version.expiry_ms == 0 { 0 } else { EXPIRY };
+    let (expiry, head) = if version.expiry_ms == 0 { (0, HEAD_BYTES) } else { (EXPIRY, HEAD_EXPIRY_BYTES) };
+    // Of exactly this size it becomes `Bytes` without another allocation.
+    let mut out = Vec::with_capacity(head + behind_head.len() + value.len());
     out.push(form | expiry | version.kind as u8);
     out.extend(version.dot.actor.0.to_be_bytes());
     out.extend(version.dot.counter.to_be_bytes());
@@ -82,12 +90,7 @@ pub(super) fn pack_short(version: &Version, context: &Seen, bare: bool) -> Bytes
     if expiry != 0 {
         out.extend(version.expiry_ms.to_be_bytes());
     }
-    if form == PLAIN_CONTEXT {
-        let mut encoded = Vec::new();
-        encode_seen(context, &mut encoded);
-        put(&mut out, encoded.len() as u64);
-        out.extend(encoded);
-    }
+    out.extend(behind_head);
     out.extend(value);
     out.into()
 }
