@@ -40,6 +40,7 @@ pub(super) struct Operation {
 
 /// What an operation is waiting for.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "reads and writes are what there is by the thousand, and they are the large ones")]
 pub(super) enum Machine {
     /// A write that waits for this peer's own view of the key.
     Drafting(Box<Drafting>),

@@ -63,13 +63,9 @@ impl Seen {
 
     /// The dots one by one. For sets of live dots: a partition clock stands for billions.
     pub fn dots(&self) -> impl Iterator<Item = Dot> {
-        let of_run = |(actor, intervals): (Actor, &[Interval])| {
-            intervals
-                .to_vec()
-                .into_iter()
-                .flat_map(move |interval| (interval.first..=interval.last).map(move |counter| Dot { actor, counter }))
-        };
-        self.runs().flat_map(of_run)
+        let of_interval =
+            |actor: Actor, interval: Interval| (interval.first..=interval.last).map(move |counter| Dot { actor, counter });
+        self.runs().flat_map(move |(actor, intervals)| intervals.iter().flat_map(move |interval| of_interval(actor, *interval)))
     }
 
     /// True if the dot is in the set.

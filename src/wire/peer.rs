@@ -172,7 +172,7 @@ fn read_apply(operation: OperationId, body: &mut BodyReader<'_>, contents: &Cont
 
 fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
     let extra = body.fields("naming", 4)?;
-    let mut paths = |body: &mut BodyReader<'_>| {
+    let paths = |body: &mut BodyReader<'_>| {
         body.list("naming's paths", 1, |body| {
             let encoded = body.bytes("naming's path")?;
             Path::from_encoded(encoded).map_err(|_| body.malformed("naming's path", "it is no encoded path"))

@@ -230,7 +230,10 @@ pub(super) fn one_of_each() -> Vec<Said> {
             operation,
             key: key.clone(),
             entry: Bytes::from_static(b"packed"),
-            naming: Some(Naming { paths: vec![Path::ROOT, path(b"a\0b\x01\x01\0")], dots: vec![dot(4)] }),
+            naming: Some(Naming {
+                scope: Scope { set: vec![Path::ROOT, path(b"a\0b\x01\x01\0")], removed: vec![path(b"c\0")], objects: vec![] },
+                dots: vec![dot(4)],
+            }),
         })),
         Said::Message(Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![dot(1)], refused: None })),
         Said::Message(Message::Fetch(Fetch { operation, key, mode: FetchMode::Dots })),
