@@ -20,6 +20,8 @@ struct Machine {
     held: Vec<Output>,
 }
 
+type Filter = Box<dyn Fn(usize, &Message) -> bool>;
+
 /// Some peers of one cluster.
 struct Cluster {
     now: Now,
@@ -27,7 +29,7 @@ struct Cluster {
     mail: VecDeque<(usize, MemberId, Message)>,
     replies: BTreeMap<u64, Reply>,
     /// What is told of each message before it is delivered; false drops it.
-    filter: Box<dyn Fn(usize, &Message) -> bool>,
+    filter: Filter,
     requests: u64,
     options: StoreOptions,
 }
