@@ -63,6 +63,22 @@ pub const CLIENT_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
 /// A connection that has not said hello after this long is closed (milliseconds).
 pub const HELLO_DEADLINE_MS: u64 = 5_000;
+/// How long a dial may take, hello included (milliseconds): far above any round trip, below a person's patience.
+pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
+/// A link that broke is dialled again after about this long, doubling (milliseconds).
+pub const REDIAL_MS_MIN: u64 = 50;
+/// A peer that is away is dialled about this often (milliseconds): it is met soon after it is back, and costs next to nothing.
+pub const REDIAL_MS_MAX: u64 = 1_000;
+/// Frames that one connection may have stepped before others get their turn.
+pub const FRAMES_PER_TURN_MAX: usize = 128;
+/// Bytes that one connection may have read before others get their turn.
+pub const READ_BYTES_PER_TURN: usize = 256 << 10;
+/// Requests of one client connection that may be under way; it is not read from while it has more. Deep pipelines fit.
+pub const CLIENT_IN_FLIGHT_MAX: usize = 1_024;
+/// A client connection with more unsent bytes than this is not read from until they have gone.
+pub const CLIENT_PAUSE_BYTES: usize = 4 << 20;
+/// A connection whose other side takes no byte for this long, while there are some for it, is closed (milliseconds).
+pub const DRAIN_DEADLINE_MS: u64 = 10_000;
 /// Bytes handed to the log but not yet written before requests are refused as `Overloaded`.
 pub const LOG_PENDING_BYTES_MAX: usize = 64 << 20;
 /// Bytes of records kept in memory for reads.
