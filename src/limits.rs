@@ -81,6 +81,8 @@ pub const CLIENT_PAUSE_BYTES: usize = 4 << 20;
 pub const DRAIN_DEADLINE_MS: u64 = 10_000;
 /// Bytes handed to the log but not yet written before requests are refused as `Overloaded`.
 pub const LOG_PENDING_BYTES_MAX: usize = 64 << 20;
+/// Longest sync interval (milliseconds): a power cut must not cost more than a minute of writes.
+pub const SYNC_INTERVAL_MS_MAX: u32 = 60_000;
 /// Bytes of records kept in memory for reads.
 pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
 

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use crate::client::{Client, Options};
-use bytes::Bytes;
+use crate::wire::{SECRET_BYTES_MAX, Secret};
 use std::path::{Path, PathBuf};
 
 /// The flags of every command that talks to a cluster.
@@ -32,27 +32,13 @@ impl Global {
     }
 }
 
-/// Shortest secret, in bytes: a shorter one can be guessed by trying.
-const SECRET_BYTES_MIN: usize = 16;
-/// Longest secret, in bytes: a longer file is no secret but something else, named by mistake.
-const SECRET_BYTES_MAX: usize = 4_096;
-
-/// Reads a shared secret: all of the file but the white space around it.
-pub(super) fn read_secret(file: &Path) -> Result<Bytes, Exit> {
+/// Reads a shared secret. Exit code 2 if the file cannot be read, or what stands in it is none.
+pub(super) fn read_secret(file: &Path) -> Result<Secret, Exit> {
     use std::io::Read;
-    let shown = file.display();
-    let mut text = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|opened| opened.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut text))
-        .map_err(|error| Exit::new(Exit::USAGE, format!("the secret file {shown} cannot be read: {error}")))?;
-    let secret = text.trim_ascii();
-    if secret.len() < SECRET_BYTES_MIN || text.len() > SECRET_BYTES_MAX {
-        let advice = format!(
-            "the secret in {shown} has {} bytes, and {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} are needed; \
-             make one with: head -c 32 /dev/urandom | base64 > {shown}",
-            secret.len()
-        );
-        return Err(Exit::new(Exit::USAGE, advice));
-    }
-    Ok(Bytes::copy_from_slice(secret))
+    let refused = |reason: String| Exit::new(Exit::USAGE, format!("the secret file {} cannot be used: {reason}", file.display()));
+    let mut contents = Vec::new();
+    // White space round the secret is allowed, a device without an end is not.
+    let bound = SECRET_BYTES_MAX as u64 * 2;
+    std::fs::File::open(file).and_then(|opened| opened.take(bound).read_to_end(&mut contents)).map_err(|error| refused(error.to_string()))?;
+    Secret::new(&contents).map_err(|error| refused(error.to_string()))
 }

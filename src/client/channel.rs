@@ -8,6 +8,7 @@ use super::{ClientError, Options};
 use crate::limits;
 use crate::message::{Attempt, Reply, Request};
 use bytes::BytesMut;
+use crate::wire::{WireError, encode_request};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) enum CallError {
     Lost,
     /// The time is over.
     TimedOut,
+    /// The request does not fit a frame: nothing was done.
+    TooLarge(WireError),
 }
 
 /// One connection shared by many requests; it ends when the last handle is dropped, or with the socket.
@@ -88,7 +91,7 @@ impl Channel {
             }
             let id = state.next;
             state.next += 1;
-            super::connection::encode(id, request, &mut state.out);
+            encode_request(id, request, &mut state.out).map_err(CallError::TooLarge)?;
             state.waiting.insert(id, sender);
             (id, state.received)
         };

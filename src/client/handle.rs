@@ -194,6 +194,7 @@ impl Client {
         };
         match channel.call(&request, patience).await {
             Ok(reply) => reply,
+            Err(CallError::TooLarge(error)) => failed(FailureKind::TooLarge, error.to_string()),
             Err(CallError::NotSent) => failed(FailureKind::Unavailable, format!("the connection to {address} was lost; try again")),
             Err(error) if is_write(&request) => failed(FailureKind::Unknown, unknown(address, &error)),
             Err(error) => failed(FailureKind::Unavailable, no_answer(address, &error)),
@@ -308,6 +309,7 @@ impl Client {
         let first = channel.attempt();
         match channel.call(request, self.patience(request, give_up)).await {
             Ok(reply) => Tried::Answered(reply),
+            Err(CallError::TooLarge(error)) => Tried::Answered(failed(FailureKind::TooLarge, error.to_string())),
             Err(CallError::NotSent) => Tried::Elsewhere(format!("the connection to {} was lost", slot.address())),
             Err(error) if !is_write(request) => Tried::Elsewhere(no_answer(slot.address(), &error)),
             Err(CallError::Lost) if owner => Tried::Answered(self.retry_at(slot, request, first, give_up).await),
@@ -333,7 +335,7 @@ impl Client {
                 match channel.call(request, self.patience(request, give_up)).await {
                     Ok(Reply::Failed(failure)) if failure.kind == FailureKind::Overloaded => {}
                     Ok(reply) => return reply,
-                    Err(CallError::TimedOut) => break,
+                    Err(CallError::TimedOut | CallError::TooLarge(_)) => break,
                     Err(CallError::NotSent | CallError::Lost) => {}
                 }
             }
@@ -362,7 +364,7 @@ fn owners<'t>(table: &'t RingTable, request: &Request) -> &'t [u16] {
     if !partitions.is_power_of_two() {
         return &[];
     }
-    table.owners.get(usize::from(partition_of(key, partitions))).map_or(&[], Vec::as_slice)
+    table.owners.get(usize::from(partition_of(key, partitions).0)).map_or(&[], Vec::as_slice)
 }
 
 /// The member to try at this place: owners first, in order; then the others, beginning at another one each time.
@@ -403,6 +405,7 @@ fn unreachable(tried: &str) -> String {
 fn no_answer(address: &str, error: &CallError) -> String {
     match error {
         CallError::TimedOut => format!("{address} did not answer in time"),
+        CallError::TooLarge(error) => error.to_string(),
         CallError::Lost | CallError::NotSent => format!("the connection to {address} was lost"),
     }
 }

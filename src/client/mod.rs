@@ -6,6 +6,7 @@
 
 mod channel;
 mod connection;
+mod dial;
 mod error;
 mod handle;
 mod options;

@@ -1,15 +1,14 @@
 //! How a client behaves.
 
 use crate::limits;
-use bytes::Bytes;
-use std::fmt;
+use crate::wire::Secret;
 use std::time::Duration;
 
 /// How a client behaves.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The shared secret of the cluster, if its peers ask for one. It is proved in the hello and never sent.
-    pub secret: Option<Bytes>,
+    pub secret: Option<Secret>,
     /// How long a request may take whose own deadline is 0.
     pub deadline: Duration,
     /// How long a connection may take, hello included.
@@ -23,16 +22,5 @@ impl Default for Options {
             deadline: Duration::from_millis(limits::REQUEST_DEADLINE_MS),
             connect_timeout: Duration::from_millis(limits::CONNECT_TIMEOUT_MS),
         }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secret = self.secret.as_ref().map(|_| "***");
-        f.debug_struct("Options")
-            .field("secret", &secret)
-            .field("deadline", &self.deadline)
-            .field("connect_timeout", &self.connect_timeout)
-            .finish()
     }
 }
