@@ -14,6 +14,24 @@ impl Path {
     /// The path of the whole value.
     pub const ROOT: Path = Path(Bytes::new());
 
+    /// The path of an encoded form, as it arrives from a peer or a disk; none if it is not one.
+    pub fn from_encoded(encoded: Bytes) -> Option<Path> {
+        // Behind an escape stands a 1 or a 2 and nothing else; the last byte ends a segment.
+        let escapes_stand = encoded.split(|byte| *byte == 0).all(|segment| {
+            let mut bytes = segment.iter();
+            let mut next = || bytes.next();
+            loop {
+                match next() {
+                    None => return true,
+                    Some(1) if !matches!(next(), Some(1 | 2)) => return false,
+                    Some(_) => {}
+                }
+            }
+        });
+        let ended = encoded.last().is_none_or(|last| *last == 0);
+        (escapes_stand && ended).then_some(Path(encoded))
+    }
+
     /// The encoded form.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
