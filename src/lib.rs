@@ -9,3 +9,13 @@ pub mod ring;
 pub mod message;
 
 pub mod wire;
+
+pub mod storage;
+
+pub mod peer;
+
+pub mod client;
+
+pub mod server;
+
+pub mod cli;

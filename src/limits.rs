@@ -36,6 +36,8 @@ pub const MEMBER_NAME_BYTES_MAX: usize = 64;
 pub const MEMBER_ADDRESS_BYTES_MAX: usize = 261;
 /// Longest name of a zone, in bytes.
 pub const ZONE_BYTES_MAX: usize = 64;
+/// The number of the only placement rule so far.
+pub const PLACEMENT_RULE: u16 = 1;
 /// Replicas of a key unless `form` says otherwise.
 pub const REPLICAS_DEFAULT: u8 = 3;
 /// Most replicas of a key.
@@ -100,3 +102,7 @@ pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 pub const SEGMENT_BYTES_MAX: u64 = 128 << 20;
 /// A log that has been idle for this long syncs an empty mark, so that its last batch is known to have been durable.
 pub const IDLE_MARK_MS: u64 = 100;
+/// The largest record of the log (bytes): an entry merged from two of the largest frames fits, and half a segment holds it.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+/// Segment files that one disk thread keeps open: opening one costs microseconds, a descriptor is scarce.
+pub const SEGMENT_FILES_OPEN_MAX: usize = 256;

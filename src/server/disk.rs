@@ -1,6 +1,6 @@
 //! The threads that do the disk's work: one for the log, in order; a few for everything else.
 
-use crate::storage::{Disk, DiskDone, DiskJob, execute};
+use crate::storage::{Disk, DiskDone, DiskJob, OpenFiles, execute};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ pub(super) struct DiskThreads {
 
 impl DiskThreads {
     /// Starts the threads. What they have done comes out of the receiver.
-    pub(super) fn start<D: Disk + Send + Sync + 'static>(disk: Arc<D>) -> io::Result<(DiskThreads, UnboundedReceiver<DiskDone>)> {
+    pub(super) fn start<D: Disk + 'static>(disk: Arc<D>) -> io::Result<(DiskThreads, UnboundedReceiver<DiskDone>)> {
         let (done, results) = unbounded_channel();
         let (log, log_jobs) = channel();
         let (other, other_jobs) = channel();
@@ -44,7 +44,7 @@ impl DiskThreads {
     }
 }
 
-fn start_one<D: Disk + Send + Sync + 'static>(
+fn start_one<D: Disk + 'static>(
     name: &str,
     disk: &Arc<D>,
     jobs: Arc<Mutex<Receiver<DiskJob>>>,
@@ -52,8 +52,9 @@ fn start_one<D: Disk + Send + Sync + 'static>(
 ) -> io::Result<()> {
     let (disk, done) = (disk.clone(), done.clone());
     let work = move || {
+        let mut files = OpenFiles::default();
         while let Some(job) = next(&jobs) {
-            if done.send(execute(&*disk, job)).is_err() {
+            if done.send(execute(&*disk, &mut files, job)).is_err() {
                 return;
             }
         }

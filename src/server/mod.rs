@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod core;
 mod disk;
+pub mod file_disk;
 mod handshake;
 mod held;
 mod links;

@@ -4,12 +4,13 @@ use super::clock::{Clock, wall_ms};
 use super::config::{Config, ServeError};
 use super::core::{Core, SharedCore, Signals};
 use super::disk::DiskThreads;
+use super::file_disk::FileDisk;
 use super::handshake::Credentials;
 use super::links::keep_links;
 use super::listener::{accept_all, listen};
 use crate::limits;
 use crate::message::{Form, Request};
-use crate::peer::{Input, Origin, Peer, PeerConfig};
+use crate::peer::{Input, Origin, Peer, PeerConfig, Store, StoreOptions};
 use crate::ring::{Change, ClusterId, Founder};
 use crate::storage::DiskDone;
 use std::cell::RefCell;
@@ -53,11 +54,11 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
 }
 
 /// Opens the folder. Blocking: nobody is served before it is done.
-fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<super::FileDisk>, Clock), ServeError> {
+fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, Clock), ServeError> {
     let refused = |error: &dyn std::fmt::Display| ServeError::Store { reason: error.to_string() };
-    let disk = Arc::new(super::FileDisk::open(&config.dir).map_err(|error| refused(&error))?);
-    let options = crate::storage::StoreOptions { sync: config.sync, cache_bytes: config.cache_bytes };
-    let store = crate::storage::Store::open(&*disk, options, wall_ms(), rand::random()).map_err(|error| refused(&error))?;
+    let disk = Arc::new(FileDisk::open(&config.dir).map_err(|error| refused(&error))?);
+    let options = StoreOptions { sync: config.sync, cache_bytes: config.cache_bytes };
+    let store = Store::open(&*disk, options, wall_ms(), rand::random()).map_err(|error| refused(&error))?;
     let (name, zone, weight, sync) = (config.name.clone(), config.zone.clone(), config.weight, config.sync);
     let clock = Clock::start();
     let peer = Peer::new(store, PeerConfig { name, address, zone, weight, sync }, rand::random(), clock.now());
