@@ -181,7 +181,7 @@ fn new_change(described: &[(String, Description)], replicas: u8, partitions: u16
     }
 }
 
-fn parse_partitions(text: &str) -> Result<u16, String> {
+pub(super) fn parse_partitions(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(count @ 1..=limits::PARTITIONS_MAX) if u16::is_power_of_two(count) => Ok(count),
         _ => Err(format!("the number of partitions is a power of two from 1 to {}", limits::PARTITIONS_MAX)),

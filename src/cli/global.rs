@@ -39,6 +39,8 @@ pub(super) fn read_secret(file: &Path) -> Result<Secret, Exit> {
     let mut contents = Vec::new();
     // White space round the secret is allowed, a device without an end is not.
     let bound = SECRET_BYTES_MAX as u64 * 2;
-    std::fs::File::open(file).and_then(|opened| opened.take(bound).read_to_end(&mut contents)).map_err(|error| refused(error.to_string()))?;
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(bound).read_to_end(&mut contents))
+        .map_err(|error| refused(error.to_string()))?;
     Secret::new(&contents).map_err(|error| refused(error.to_string()))
 }

@@ -123,7 +123,8 @@ impl Reader {
 
     /// An answer that has arrived in whole.
     pub(super) fn take(&mut self) -> Result<Option<(u64, Reply)>, ClientError> {
-        let protocol = |address: &str, error: WireError| ClientError::Protocol { address: address.to_string(), reason: error.to_string() };
+        let protocol =
+            |address: &str, error: WireError| ClientError::Protocol { address: address.to_string(), reason: error.to_string() };
         let taken = take_frame(&mut self.inbox, limits::FRAME_BYTES_MAX);
         let Some(frame) = taken.map_err(|error| protocol(&self.address, error))? else { return Ok(None) };
         if let Some(message) = refusal(&frame) {

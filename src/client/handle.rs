@@ -6,8 +6,8 @@ use super::slot::Slot;
 use super::{ClientError, Options};
 use crate::limits;
 use crate::message::{
-    Attempt, Description, Failure, FailureKind, Form, Found, Get, List, Listed, Missing, Put, Receipt, Remove, Reply, Request, Retry,
-    RingTable, Status, Update,
+    Attempt, Description, Failure, FailureKind, Form, Found, Get, List, Listed, Missing, Put, Receipt, Remove, Reply, Request,
+    Retry, RingTable, Status, Update,
 };
 use crate::ring::{Change, partition_of};
 use std::collections::BTreeMap;
@@ -435,7 +435,8 @@ fn unexpected(reply: Reply) -> Failure {
         Reply::Failed(failure) => failure,
         _ => Failure {
             kind: FailureKind::Unknown,
-            message: "the peer gave an answer of another kind than was asked for; check that both sides run the same version".into(),
+            message: "the peer gave an answer of another kind than was asked for; check that both sides run the same version"
+                .into(),
             retry_after_ms: 0,
         },
     }

@@ -82,7 +82,14 @@ pub struct Peer {
 }
 impl Peer {
     pub fn new(store: Store, config: PeerConfig, _seed: u64, now: Now) -> Peer {
-        let founders = store.changes.first().map(|change| { let Change::Formed { founders, .. } = change; founders.clone() }).unwrap_or_default();
+        let founders = store
+            .changes
+            .first()
+            .map(|change| {
+                let Change::Formed { founders, .. } = change;
+                founders.clone()
+            })
+            .unwrap_or_default();
         Peer { store, config, values: BTreeMap::new(), founders, links: BTreeMap::new(), started: now.monotonic_ms, idle_at: None }
     }
     pub fn step(&mut self, now: Now, input: Input, outbox: &mut Vec<Output>) {
@@ -121,7 +128,13 @@ impl Peer {
             }
             Request::Get(get) => match self.values.get(&get.key) {
                 Some(value) => Reply::Found(Found {
-                    value: Some(Value::Bytes(value.clone())), conflicts: vec![], hidden: 0, context: Bytes::new(), answered: 1, agreed: 1, dots: vec![],
+                    value: Some(Value::Bytes(value.clone())),
+                    conflicts: vec![],
+                    hidden: 0,
+                    context: Bytes::new(),
+                    answered: 1,
+                    agreed: 1,
+                    dots: vec![],
                 }),
                 None => Reply::Missing(Missing { context: Bytes::new(), answered: 1 }),
             },
@@ -130,20 +143,49 @@ impl Peer {
                 cluster: self.cluster().unwrap(),
                 replicas: 3,
                 members: self.founders.clone(),
-                owners: (0..256).map(|p| (0..self.founders.len().min(3)).map(|i| ((p + i) % self.founders.len()) as u16).collect()).collect(),
+                owners: (0..256)
+                    .map(|p| (0..self.founders.len().min(3)).map(|i| ((p + i) % self.founders.len()) as u16).collect())
+                    .collect(),
             }),
             Request::Status => Reply::Status(Box::new(Status {
                 member: MemberStatus {
-                    member: me.member, name: self.config.name.clone(), address: self.config.address.clone(), cluster: self.cluster(),
-                    start: me.start, version: "0".into(), sync: self.config.sync, uptime_ms: now.monotonic_ms - self.started, partitions: 0,
-                    keys: self.values.len() as u64, contexts: 0, log_bytes: 0, trie_bytes: 0, in_flight: 0, requests: RequestCounts::default(), repairs: 0,
+                    member: me.member,
+                    name: self.config.name.clone(),
+                    address: self.config.address.clone(),
+                    cluster: self.cluster(),
+                    start: me.start,
+                    version: "0".into(),
+                    sync: self.config.sync,
+                    uptime_ms: now.monotonic_ms - self.started,
+                    partitions: 0,
+                    keys: self.values.len() as u64,
+                    contexts: 0,
+                    log_bytes: 0,
+                    trie_bytes: 0,
+                    in_flight: 0,
+                    requests: RequestCounts::default(),
+                    repairs: 0,
                 },
-                links: self.founders.iter().filter(|f| f.member != me.member).map(|f| LinkStatus {
-                    member: f.member, name: f.name.clone(), address: f.address.clone(), up: self.links.get(&f.member) == Some(&true),
-                }).collect(),
+                links: self
+                    .founders
+                    .iter()
+                    .filter(|f| f.member != me.member)
+                    .map(|f| LinkStatus {
+                        member: f.member,
+                        name: f.name.clone(),
+                        address: f.address.clone(),
+                        up: self.links.get(&f.member) == Some(&true),
+                    })
+                    .collect(),
             })),
             Request::Describe => Reply::Description(Description {
-                founder: Founder { member: me.member, name: self.config.name.clone(), address: self.config.address.clone(), zone: self.config.zone.clone(), weight: self.config.weight },
+                founder: Founder {
+                    member: me.member,
+                    name: self.config.name.clone(),
+                    address: self.config.address.clone(),
+                    zone: self.config.zone.clone(),
+                    weight: self.config.weight,
+                },
                 changes: self.store.changes.clone(),
             }),
             Request::Form(form) => {
@@ -184,7 +226,14 @@ impl Peer {
     pub fn introduction(&self) -> Introduction {
         let identity = &self.store.identity;
         let (address, name) = (self.config.address.clone(), self.config.name.clone());
-        Introduction { member: identity.member, actor: identity.actor, start: identity.start, cluster: self.cluster(), address, name }
+        Introduction {
+            member: identity.member,
+            actor: identity.actor,
+            start: identity.start,
+            cluster: self.cluster(),
+            address,
+            name,
+        }
     }
     pub fn check_introduction(&self, other: &Introduction) -> Result<(), String> {
         if self.cluster().is_some() && other.cluster == self.cluster() { Ok(()) } else { Err("another cluster".into()) }

@@ -237,11 +237,6 @@ impl Core {
         self.links.get(&member).is_some_and(|link| link.number == number)
     }
 
-    /// True while there is a link to this member.
-    pub(super) fn has_link(&self, member: MemberId) -> bool {
-        self.links.contains_key(&member)
-    }
-
     /// What to say to a peer that introduces itself. Everything that is known speaks: the list of members, and the starts seen.
     pub(super) fn judge(&self, other: &Introduction, nonce: u64) -> Verdict {
         match self.peer.check_introduction(other) {

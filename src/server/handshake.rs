@@ -7,11 +7,11 @@ use super::seen_starts::Verdict;
 use crate::limits;
 use crate::peer::Introduction;
 use crate::wire::{
-    Frame, Hello, Hellos, Identity, Kind, RefusalCode, Refused, Role, Secret, Side, Versions, check, decode_hello, decode_proof,
-    decode_refused, encode_hello, encode_proof, encode_refused, prove, take_frame, WireError,
+    Frame, Hello, Hellos, Identity, Kind, RefusalCode, Refused, Role, Secret, Side, Versions, WireError, check, decode_hello,
+    decode_proof, decode_refused, encode_hello, encode_proof, encode_refused, prove, take_frame,
 };
-use socket2::{SockRef, TcpKeepalive};
 use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,7 +93,9 @@ pub(super) async fn dial(core: &SharedCore, address: &str, own: &Credentials) ->
                 greeting.refuse(&refused);
                 Err(DialError::Failed(refused.message))
             }
-            Err(End::Refused(refused)) if refused.code == RefusalCode::OldStart => Err(DialError::WeAreACopy(said_by(address, &refused))),
+            Err(End::Refused(refused)) if refused.code == RefusalCode::OldStart => {
+                Err(DialError::WeAreACopy(said_by(address, &refused)))
+            }
             Err(End::Refused(refused)) => Err(DialError::Failed(refused.message)),
             Err(End::Broken(reason)) => Err(DialError::Failed(reason)),
         }
@@ -267,7 +269,9 @@ fn judge(core: &SharedCore, caller: &Caller) -> Result<(), End> {
     let (code, message) = match core.judge(&other.introduction, other.start_nonce) {
         Verdict::Welcome => return Ok(()),
         Verdict::Copy(message) => (RefusalCode::OldStart, message),
-        Verdict::Refused(message) if core.peer.introduction().cluster != other.introduction.cluster => (RefusalCode::WrongCluster, message),
+        Verdict::Refused(message) if core.peer.introduction().cluster != other.introduction.cluster => {
+            (RefusalCode::WrongCluster, message)
+        }
         Verdict::Refused(message) => (RefusalCode::WrongMember, message),
     };
     Err(End::Refuse(Refused { code, message }))

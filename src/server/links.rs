@@ -9,7 +9,6 @@ use crate::peer::Input;
 use crate::ring::{Founder, MemberId};
 use crate::wire::{RefusalCode, decode_message};
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Serves one link until its connection ends or another takes its place.
@@ -36,7 +35,13 @@ pub(super) async fn serve_link(core: SharedCore, other: OtherPeer, greeted: Gree
 }
 
 /// Steps the peer with the messages that have arrived in whole. True if there may be more.
-fn take_turn(core: &SharedCore, reader: &mut FrameReader, connection: &Connection, member: MemberId, number: u64) -> Result<bool, String> {
+fn take_turn(
+    core: &SharedCore,
+    reader: &mut FrameReader,
+    connection: &Connection,
+    member: MemberId,
+    number: u64,
+) -> Result<bool, String> {
     let mut core = core.borrow_mut();
     for _ in 0..limits::FRAMES_PER_TURN_MAX {
         if !core.is_link(member, number) {

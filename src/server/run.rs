@@ -14,6 +14,7 @@ use crate::peer::{Input, Origin, Peer, PeerConfig, Store, StoreOptions};
 use crate::ring::{Change, ClusterId, Founder};
 use crate::storage::DiskDone;
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,7 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
 /// Opens the folder. Blocking: nobody is served before it is done.
 fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, Clock), ServeError> {
     let refused = |error: &dyn std::fmt::Display| ServeError::Store { reason: error.to_string() };
+    check_folder(&config.dir)?;
     let disk = Arc::new(FileDisk::open(&config.dir).map_err(|error| refused(&error))?);
     let options = StoreOptions { sync: config.sync, cache_bytes: config.cache_bytes };
     let store = Store::open(&*disk, options, wall_ms(), rand::random()).map_err(|error| refused(&error))?;
@@ -63,6 +65,23 @@ fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, C
     let clock = Clock::start();
     let peer = Peer::new(store, PeerConfig { name, address, zone, weight, sync }, rand::random(), clock.now());
     Ok((peer, disk, clock))
+}
+
+/// A folder with files of somebody else and none of a peer's is refused before anything is written into it.
+fn check_folder(dir: &Path) -> Result<(), ServeError> {
+    // What cannot be listed is reported by whoever opens it.
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let ours = names.is_empty() || names.iter().any(|name| name.starts_with("NODE.") || name == "LOCK");
+    if ours {
+        return Ok(());
+    }
+    let some = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let reason = format!(
+        "the folder {} holds files, and none of them is a peer's ({some}); give --dir an empty folder, or one that does not exist yet",
+        dir.display()
+    );
+    Err(ServeError::Store { reason })
 }
 
 /// Feeds what the disk has done to the peer.
