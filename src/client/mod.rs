@@ -12,6 +12,8 @@ mod handle;
 mod options;
 mod request;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 pub use connection::Connection;
 pub use error::ClientError;
