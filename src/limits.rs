@@ -81,8 +81,20 @@ pub const REDIAL_MS_MIN: u64 = 50;
 pub const REDIAL_MS_MAX: u64 = 1_000;
 /// Frames that one connection may have stepped before others get their turn.
 pub const FRAMES_PER_TURN_MAX: usize = 128;
-/// Bytes that one connection may have read before others get their turn.
-pub const READ_BYTES_PER_TURN: usize = 256 << 10;
+/// Bytes that one read of a connection takes at most, so that others get their turn.
+pub const READ_BYTES_PER_TURN: usize = 128 << 10;
+/// Largest frame of a client, in bytes: the largest value, context and key, and room for what stands around them.
+pub const REQUEST_FRAME_BYTES_MAX: usize = VALUE_BYTES_MAX + CONTEXT_BYTES_MAX + (64 << 10);
+/// A frame has to be complete this long after its first byte (milliseconds): unfinished ones hold memory.
+pub const FRAME_DEADLINE_MS: u64 = 30_000;
+/// A client's unfinished frame below this size (bytes) is always read on; all connections together stay below 256 MiB by it.
+pub const UNFINISHED_BYTES_SMALL: usize = 64 << 10;
+/// Unfinished frames of all clients together (bytes): above it, larger ones wait until others are complete, or given up.
+pub const UNFINISHED_BYTES_MAX: usize = 256 << 20;
+/// Unsent answers of all clients together (bytes): above it, nobody is read from who has any.
+pub const UNSENT_BYTES_MAX: usize = 512 << 20;
+/// File handles kept for the log and for what the process itself needs, out of those that the system allows.
+pub const HANDLES_RESERVED: u64 = 256;
 /// Requests of one client connection that may be under way; it is not read from while it has more. Deep pipelines fit.
 pub const CLIENT_IN_FLIGHT_MAX: usize = 1_024;
 /// A client connection with more unsent bytes than this is not read from until they have gone.

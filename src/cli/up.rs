@@ -90,7 +90,8 @@ impl Plan {
     fn new(args: &Args, global: &Global, program: &Path, number: u16) -> Plan {
         let name = format!("peer-{number}");
         let address = format!("127.0.0.1:{}", args.base_port + number);
-        let dir = args.dir.join(&name);
+        // The line that brings the peer back works from any folder.
+        let dir = std::path::absolute(args.dir.join(&name)).unwrap_or_else(|_| args.dir.join(&name));
         let mut arguments = vec!["serve".to_string(), "--dir".to_string(), dir.display().to_string()];
         arguments.extend(["--listen".to_string(), address.clone()]);
         if args.sync != SyncMode::Always {

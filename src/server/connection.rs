@@ -9,6 +9,24 @@ use std::time::Duration;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
+/// A number of bytes that several connections hold together.
+#[derive(Clone, Default)]
+pub(super) struct Total(Rc<Cell<usize>>);
+
+impl Total {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.set(self.0.get() + bytes);
+    }
+
+    pub(super) fn subtract(&self, bytes: usize) {
+        self.0.set(self.0.get() - bytes);
+    }
+}
+
 /// The sending side of one connection, shared by its reader task, the core and the flusher; all of them on one thread.
 pub(super) struct Connection {
     /// `HOST:PORT` of the other side, for people.
@@ -16,6 +34,8 @@ pub(super) struct Connection {
     socket: OwnedWriteHalf,
     /// Encoded frames that wait for the flusher.
     queue: RefCell<BytesMut>,
+    /// Unsent bytes of all connections that share this bound.
+    total: Total,
     /// It stands in the flusher's list.
     listed: Cell<bool>,
     /// The socket took less than there was: a task of its own waits for it, so that nobody else does.
@@ -28,11 +48,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(address: String, socket: OwnedWriteHalf) -> Rc<Connection> {
+    pub(super) fn new(address: String, socket: OwnedWriteHalf, total: Total) -> Rc<Connection> {
         Rc::new(Connection {
             address,
             socket,
             queue: RefCell::default(),
+            total,
             listed: Cell::new(false),
             stuck: Cell::new(false),
             closed: Cell::new(false),
@@ -46,7 +67,10 @@ impl Connection {
         if self.closed.get() {
             return false;
         }
-        encode(&mut self.queue.borrow_mut());
+        let mut queue = self.queue.borrow_mut();
+        let before = queue.len();
+        encode(&mut queue);
+        self.total.add(queue.len() - before);
         !self.listed.replace(true)
     }
 
@@ -74,7 +98,10 @@ impl Connection {
         let mut queue = self.queue.borrow_mut();
         while !queue.is_empty() {
             match self.socket.try_write(&queue) {
-                Ok(written) => queue.advance(written),
+                Ok(written) => {
+                    queue.advance(written);
+                    self.total.subtract(written);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) => {
                     tracing::debug!(address = %self.address, %error, "a connection broke while it was written to");
@@ -94,7 +121,8 @@ impl Connection {
     /// Closes the connection; its reader task ends and tells the core.
     pub(super) fn close(&self) {
         self.closed.set(true);
-        *self.queue.borrow_mut() = BytesMut::new();
+        let unsent = std::mem::take(&mut *self.queue.borrow_mut());
+        self.total.subtract(unsent.len());
         self.wake.notify_one();
     }
 
@@ -126,6 +154,12 @@ impl Connection {
 
 /// A queue that has grown beyond this gives its memory back when it is empty (bytes).
 const QUEUE_BYTES_KEPT: usize = 1 << 20;
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
 
 /// Writes what is queued as the socket takes it. A socket that takes nothing for too long is closed.
 async fn drain(connection: Rc<Connection>) {

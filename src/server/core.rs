@@ -1,7 +1,7 @@
 //! The peer and everything that its outputs go to. One thread owns it; the tasks of the sockets borrow it in turns.
 
 use super::clock::Clock;
-use super::connection::Connection;
+use super::connection::{Connection, Total};
 use super::disk::DiskThreads;
 use super::handshake::OtherPeer;
 use super::held::Held;
@@ -37,6 +37,9 @@ pub(super) struct Core {
     /// Connections with something for the flusher.
     unflushed: Vec<Rc<Connection>>,
     disk: DiskThreads,
+    /// Of all clients: bytes of answers not yet sent, and of frames not yet complete.
+    pub(super) unsent: Total,
+    pub(super) unfinished: Total,
 }
 
 /// What wakes the tasks beside the sockets.
@@ -101,6 +104,8 @@ impl Core {
             released: Position::default(),
             unflushed: Vec::new(),
             disk,
+            unsent: Total::default(),
+            unfinished: Total::default(),
         }
     }
 
@@ -200,7 +205,9 @@ impl Core {
     /// False while the client has to wait: too many of its requests are under way, or it does not take its answers.
     pub(super) fn may_read(&self, client: u64) -> bool {
         self.clients.get(&client).is_none_or(|side| {
-            side.in_flight < limits::CLIENT_IN_FLIGHT_MAX && side.connection.queued_bytes() < limits::CLIENT_PAUSE_BYTES
+            let unsent = side.connection.queued_bytes();
+            let share = if self.unsent.bytes() < limits::UNSENT_BYTES_MAX { limits::CLIENT_PAUSE_BYTES } else { 1 };
+            side.in_flight < limits::CLIENT_IN_FLIGHT_MAX && unsent < share
         })
     }
 

@@ -1,6 +1,6 @@
 //! Hellos and proofs, from both sides. Nothing else is taken from a connection before they are done.
 
-use super::connection::Connection;
+use super::connection::{Connection, Total};
 use super::core::SharedCore;
 use super::reader::FrameReader;
 use super::seen_starts::Verdict;
@@ -69,9 +69,19 @@ pub(super) async fn accept(core: &SharedCore, stream: TcpStream, address: String
     let mut greeting = Greeting { stream, inbox: BytesMut::new() };
     let deadline = Duration::from_millis(limits::HELLO_DEADLINE_MS);
     match tokio::time::timeout(deadline, greeting.accept(core, own)).await {
-        Ok(Ok(caller)) => return Some((caller, greeting.done(address))),
+        Ok(Ok(Caller::Client)) => {
+            let (unsent, unfinished) = (core.borrow().unsent.clone(), core.borrow().unfinished.clone());
+            let mut greeted = greeting.done(address, unsent);
+            greeted.reader.restrict(limits::REQUEST_FRAME_BYTES_MAX, unfinished);
+            return Some((Caller::Client, greeted));
+        }
+        Ok(Ok(peer)) => return Some((peer, greeting.done(address, Total::default()))),
         Ok(Err(End::Refuse(refused))) => {
-            tracing::warn!(%address, reason = %refused.message, "turned a connection away");
+            // Scanners and strays speak no hello; whoever does has a person behind it who wants to know.
+            match refused.code {
+                RefusalCode::NoHello => tracing::debug!(%address, reason = %refused.message, "turned a connection away"),
+                _ => tracing::warn!(%address, reason = %refused.message, "turned a connection away"),
+            }
             greeting.refuse(&refused);
         }
         Ok(Err(End::Refused(refused))) => tracing::warn!(%address, reason = %refused.message, "a caller has turned away"),
@@ -88,7 +98,7 @@ pub(super) async fn dial(core: &SharedCore, address: &str, own: &Credentials) ->
         set_options(&stream);
         let mut greeting = Greeting { stream, inbox: BytesMut::new() };
         match greeting.dial(core, own).await {
-            Ok(other) => Ok((other, greeting.done(address.to_string()))),
+            Ok(other) => Ok((other, greeting.done(address.to_string(), Total::default()))),
             Err(End::Refuse(refused)) => {
                 greeting.refuse(&refused);
                 Err(DialError::Failed(refused.message))
@@ -214,9 +224,9 @@ impl Greeting {
         let _ = self.stream.try_write(&out);
     }
 
-    fn done(self, address: String) -> Greeted {
+    fn done(self, address: String, total: Total) -> Greeted {
         let (socket, writer) = self.stream.into_split();
-        Greeted { reader: FrameReader::new(socket, self.inbox), connection: Connection::new(address, writer) }
+        Greeted { reader: FrameReader::new(socket, self.inbox), connection: Connection::new(address, writer, total) }
     }
 }
 

@@ -8,6 +8,7 @@ use super::links::serve_link;
 use crate::limits;
 use crate::wire::{Refused, encode_refused};
 use bytes::BytesMut;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -42,15 +43,36 @@ async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {
 /// Connections of all kinds, those without a hello included: so many that clients at their bound leave room for every peer.
 const CONNECTIONS_MAX: usize = limits::CLIENT_CONNECTIONS_MAX + limits::MEMBERS_MAX;
 
+/// How many connections the system's bound on file handles leaves room for. The soft bound is raised as far as needed and
+/// allowed. The log must always find a handle for its next segment: a crowd of connections must not stop the peer.
+fn connections_max() -> usize {
+    let wanted = CONNECTIONS_MAX as u64 + limits::HANDLES_RESERVED;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let mut handles = current.unwrap_or(wanted);
+    if handles < raised && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok() {
+        handles = raised;
+    }
+    let left = handles.min(wanted).saturating_sub(limits::HANDLES_RESERVED).max(HANDLES_LEAST);
+    if left < CONNECTIONS_MAX as u64 {
+        tracing::warn!(connections = left, handles, "few file handles are allowed (ulimit -n); fewer connections are taken");
+    }
+    left as usize
+}
+
+/// Connections that are taken however few handles there are: else nobody could even ask.
+const HANDLES_LEAST: u64 = 64;
+
 /// After a failed accept (no more file handles, mostly) it is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections in, for ever.
 pub(super) async fn accept_all(core: SharedCore, listener: TcpListener, own: Credentials) {
+    let connections_max = connections_max();
     let open = Rc::new(Cell::new(0_usize));
     loop {
         match listener.accept().await {
-            Ok((stream, _)) if open.get() >= CONNECTIONS_MAX => turn_away(&stream),
+            Ok((stream, _)) if open.get() >= connections_max => turn_away(&stream, connections_max),
             Ok((stream, address)) => {
                 let counted = Counted::new(&open);
                 tokio::task::spawn_local(serve_one(core.clone(), stream, address.to_string(), own.clone(), counted));
@@ -71,9 +93,9 @@ async fn serve_one(core: SharedCore, stream: TcpStream, address: String, own: Cr
     }
 }
 
-fn turn_away(stream: &TcpStream) {
+fn turn_away(stream: &TcpStream, connections_max: usize) {
     let mut out = BytesMut::new();
-    if encode_refused(&Refused::too_many_connections(CONNECTIONS_MAX), &mut out).is_ok() {
+    if encode_refused(&Refused::too_many_connections(connections_max), &mut out).is_ok() {
         let _ = stream.try_write(&out);
     }
 }
