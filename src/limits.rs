@@ -10,6 +10,11 @@ pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 pub const DOCUMENT_LEAVES_MAX: usize = 65_536;
 /// Deepest nesting of a document: far beyond what people write, far below what would hurt a stack.
 pub const DOCUMENT_DEPTH_MAX: usize = 64;
+/// Longest path of a leaf, in bytes of its encoded form: each leaf holds its whole path while it is in memory.
+pub const PATH_BYTES_MAX: usize = 4_096;
+/// Most bytes that the paths of one document may take, one after the other, encoded: packed they share their beginnings, in
+/// memory they do not. 256 bytes for each of the most leaves.
+pub const DOCUMENT_PATH_BYTES_MAX: usize = 16 << 20;
 /// Most siblings of one leaf that a client may create: beyond it the client writes blindly in a loop. Repair is never refused.
 pub const SIBLINGS_MAX: usize = 64;
 /// Largest causal context that a client may hand in, in bytes: that of the largest document, each leaf of another write, fits.

@@ -66,23 +66,7 @@ pub struct Receipt {
 
 use super::request::Attempt;
 
-/// A value in an answer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Value {
-    /// Opaque bytes.
-    Bytes(Bytes),
-    /// JSON text.
-    Json(Bytes),
-}
-
-/// Several versions of one path that nobody has reconciled yet.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Conflict {
-    /// The path in the client's syntax; empty for the whole value.
-    pub path: String,
-    /// The siblings, equal ones once, in the order of their dots.
-    pub values: Vec<Value>,
-}
+pub use crate::vclock::{Conflict, Value};
 
 /// What a read found.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,250 +1,330 @@
-//! A stand-in for the peer while it is being built elsewhere: one member, values in a map, the real log.
-#![allow(missing_docs)]
+//! A peer is a function: `step(now, input, outbox)`.
+//!
+//! It takes one input at a time (a message, a client's request, a finished disk job, a due timer) and answers with data. It never
+//! sleeps, spawns, locks, reads a clock, draws its own randomness or touches a socket. Two small drivers run it: tokio in
+//! `server/`, the simulator in `sim/`.
+//!
+//! Every output that promises something names the log position on which it stands; the driver lets it go when the log is durable
+//! that far. What only informs (replicate messages, questions) goes at once.
 
-use crate::limits;
-use crate::message::*;
-use crate::ring::{Change, ClusterId, Founder, MemberId};
-use crate::storage::{Disk, DiskDone, DiskJob, Log, OpenError, OpenOptions, Record};
-use crate::vclock::{Actor, Start};
-use bytes::Bytes;
-use std::collections::BTreeMap;
+#![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
-#[derive(Clone, Copy)]
+mod membership;
+mod operation;
+mod replica;
+mod requests;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use membership::Introduction;
+
+use crate::coordinator::{Effects, RetryMemory};
+use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
+use crate::ring::{MemberId, Placement};
+use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
+use crate::vclock::{HybridClock, Start};
+use operation::{Operation, ReplyTo};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use replica::Replica;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The time, as a driver tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {
+    /// Milliseconds of a clock that never goes back. For timers.
     pub monotonic_ms: u64,
+    /// Milliseconds since 1970, as far as this machine knows. For timestamps and expiry.
     pub wall_ms: u64,
 }
+
+/// Who asked: a client connection, numbered by the driver, and the request's id on it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Origin {
+    /// The connection.
     pub client: u64,
+    /// The request.
     pub request: u64,
 }
+
+/// One thing that happens to a peer.
+#[derive(Debug)]
 pub enum Input {
-    LinkUp { member: MemberId, start: Start },
-    LinkDown { member: MemberId },
-    Message { from: MemberId, message: Message },
-    Request { from: Origin, request: Request },
+    /// A link to a member is up: hellos are exchanged and checked.
+    LinkUp {
+        /// The member.
+        member: MemberId,
+        /// Its start.
+        start: Start,
+    },
+    /// The link is gone.
+    LinkDown {
+        /// The member.
+        member: MemberId,
+    },
+    /// A message came over the link to a member.
+    Message {
+        /// The member.
+        from: MemberId,
+        /// The message.
+        message: Message,
+    },
+    /// A client asks.
+    Request {
+        /// Who.
+        from: Origin,
+        /// What.
+        request: Request,
+    },
+    /// A disk job is finished.
     Disk(DiskDone),
+    /// The time of [`Peer::next_wake`] has come.
     Wake,
 }
+
+/// One thing that a peer wants done.
+#[derive(Debug)]
 pub enum Output {
-    Send { to: MemberId, message: Message, after: Position },
-    Reply { to: Origin, reply: Reply, after: Position },
+    /// Send a message to a member once [`Peer::released`] has reached `after`. If its link is down, drop it.
+    Send {
+        /// The member.
+        to: MemberId,
+        /// The message.
+        message: Message,
+        /// The position on which it stands; `Position(0)`: at once.
+        after: Position,
+    },
+    /// Answer a client once [`Peer::released`] has reached `after`.
+    Reply {
+        /// The client.
+        to: Origin,
+        /// The answer.
+        reply: Reply,
+        /// The position on which it stands.
+        after: Position,
+    },
+    /// Run a disk job, in any order with other jobs, and answer with [`Input::Disk`]. Log writes come by [`Peer::take_log_write`] instead.
     Disk(DiskJob),
+    /// The list of members has changed: keep a link to each of [`Peer::founders`] but this one.
     Members,
-    Halt { reason: String },
+    /// The store can promise nothing any more: stop the process and tell why.
+    Halt {
+        /// For people.
+        reason: String,
+    },
 }
+
+/// What a peer is told about itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerConfig {
+    /// What people call it.
     pub name: String,
+    /// Where others reach it: `host:port`.
     pub address: String,
+    /// Its failure zone.
     pub zone: String,
+    /// Its share of the data, relative to the others.
     pub weight: u16,
-    pub sync: SyncMode,
 }
-#[derive(Clone, Debug)]
-pub struct Introduction {
-    pub member: MemberId,
-    pub actor: Actor,
-    pub start: Start,
-    pub cluster: Option<ClusterId>,
-    pub address: String,
-    pub name: String,
-}
-pub struct StoreOptions {
-    pub sync: SyncMode,
-    pub cache_bytes: usize,
-}
-pub struct Store {
-    log: Log,
-    identity: crate::storage::Identity,
-    changes: Vec<Change>,
-}
-impl Store {
-    pub fn open<D: Disk>(disk: &D, _options: StoreOptions, wall_ms: u64, seed: u64) -> Result<Store, OpenError> {
-        let mut changes = Vec::new();
-        let mut visit = |_, _, record: &Record<'_>| {
-            if let Record::Membership { change, .. } = record {
-                changes.push(rmp_serde::from_slice(change).unwrap());
-            }
-        };
-        let opened = crate::storage::open(disk, &OpenOptions::new(wall_ms, seed), &mut visit)?;
-        Ok(Store { log: opened.log, identity: opened.identity, changes })
-    }
-}
+
+/// A peer: the composition of all machines over one store.
+#[derive(Debug)]
 pub struct Peer {
-    store: Store,
     config: PeerConfig,
-    values: BTreeMap<Bytes, Bytes>,
-    founders: Vec<Founder>,
-    links: BTreeMap<MemberId, bool>,
-    started: u64,
-    idle_at: Option<u64>,
+    me: MemberId,
+    replica: Replica,
+    placement: Option<Placement>,
+    /// The owners of each partition, in order of preference.
+    owners: Vec<Vec<MemberId>>,
+    links: BTreeMap<MemberId, Start>,
+    clock: HybridClock,
+    retries: RetryMemory,
+    operations: BTreeMap<OperationId, Operation>,
+    operation_count: u32,
+    /// When each operation is looked at again: for its deadline, and to ask again whoever has not answered.
+    checks: VecDeque<(u64, OperationId)>,
+    /// Messages of this peer to itself, handled within the same step.
+    local: VecDeque<Message>,
+    /// Acknowledgements and answers of this peer to itself that wait for the disk.
+    own: VecDeque<(Position, Message)>,
+    effects: Effects,
+    counts: RequestCounts,
+    repairs: u64,
+    started_ms: u64,
+    rng: ChaCha8Rng,
 }
+
+/// An operation is looked at this often (milliseconds): the granularity of deadlines, and after how long a lost message is sent again.
+const CHECK_MS: u64 = 250;
+
 impl Peer {
-    pub fn new(store: Store, config: PeerConfig, _seed: u64, now: Now) -> Peer {
-        let founders = store
-            .changes
-            .first()
-            .map(|change| {
-                let Change::Formed { founders, .. } = change;
-                founders.clone()
-            })
-            .unwrap_or_default();
-        Peer { store, config, values: BTreeMap::new(), founders, links: BTreeMap::new(), started: now.monotonic_ms, idle_at: None }
+    /// A peer over an opened store. `seed` feeds all of its randomness.
+    pub fn new(mut store: Store, config: PeerConfig, seed: u64, now: Now) -> Peer {
+        let placement = match store.membership() {
+            [] => None,
+            changes => Some(Placement::from_changes(changes).expect("what was checked before it was written down is right")),
+        };
+        let mut retries = RetryMemory::default();
+        for note in store.take_retries() {
+            retries.insert(note.wall_ms, note.session, note.number, operation::remembered(&note));
+        }
+        Peer {
+            config,
+            me: store.member(),
+            replica: Replica::new(store),
+            owners: placement.as_ref().map(membership::owners).unwrap_or_default(),
+            placement,
+            links: BTreeMap::new(),
+            clock: HybridClock::default(),
+            retries,
+            operations: BTreeMap::new(),
+            operation_count: 0,
+            checks: VecDeque::new(),
+            local: VecDeque::new(),
+            own: VecDeque::new(),
+            effects: Effects::default(),
+            counts: RequestCounts::default(),
+            repairs: 0,
+            started_ms: now.monotonic_ms,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        }
     }
+
+    /// Takes one input and appends to the outbox what it leads to.
     pub fn step(&mut self, now: Now, input: Input, outbox: &mut Vec<Output>) {
         match input {
-            Input::LinkUp { member, .. } => drop(self.links.insert(member, true)),
-            Input::LinkDown { member } => drop(self.links.insert(member, false)),
-            Input::Message { .. } => {}
-            Input::Disk(DiskDone::Written(done)) => {
-                if let Err(error) = self.store.log.on_write_done(done) {
-                    outbox.push(Output::Halt { reason: error.to_string() });
-                }
-                self.idle_at = self.store.log.needs_idle_mark().then_some(now.monotonic_ms + limits::IDLE_MARK_MS);
-            }
-            Input::Disk(DiskDone::Prepared(done)) => drop(self.store.log.on_prepared(done)),
-            Input::Disk(_) => {}
-            Input::Wake => {}
-            Input::Request { from, request } => self.request(now, from, request, outbox),
+            Input::LinkUp { member, start } => self.on_link_up(member, start),
+            Input::LinkDown { member } => self.on_link_down(member, outbox),
+            Input::Message { from, message } => self.on_message(now, from, message, outbox),
+            Input::Request { from, request } => self.on_request(now, ReplyTo::Client(from), request, outbox),
+            Input::Disk(done) => self.on_disk(now, done, outbox),
+            Input::Wake => self.on_wake(now, outbox),
         }
-        if let Some(job) = self.store.log.take_prepare(now.wall_ms) {
-            outbox.push(Output::Disk(DiskJob::Prepare(job)));
-        }
+        self.settle(now, outbox);
     }
-    fn request(&mut self, now: Now, to: Origin, request: Request, outbox: &mut Vec<Output>) {
-        let me = Attempt { member: self.store.identity.member, start: self.store.identity.start };
-        let mut after = Position(0);
-        let failed = |kind, message: &str| Reply::Failed(Failure { kind, message: message.into(), retry_after_ms: 0 });
-        let reply = match request {
-            Request::Put(put) => {
-                let (Body::Bytes(value) | Body::Json(value)) = &put.body;
-                let record = Record::Entry { partition: 0, epoch: 0, key: &put.key, entry: value, gone: &[], retry: None };
-                after = self.store.log.append(&record).unwrap().position;
-                self.idle_at = Some(now.monotonic_ms + limits::IDLE_MARK_MS);
-                self.values.insert(Bytes::copy_from_slice(&put.key), Bytes::copy_from_slice(value));
-                let acks = vec![Ack { member: me.member, sync: self.config.sync }];
-                Reply::Written(Receipt { coordinator: me, acks, dots: vec![], covered: vec![], context: Bytes::new() })
-            }
-            Request::Get(get) => match self.values.get(&get.key) {
-                Some(value) => Reply::Found(Found {
-                    value: Some(Value::Bytes(value.clone())),
-                    conflicts: vec![],
-                    hidden: 0,
-                    context: Bytes::new(),
-                    answered: 1,
-                    agreed: 1,
-                    dots: vec![],
-                }),
-                None => Reply::Missing(Missing { context: Bytes::new(), answered: 1 }),
-            },
-            Request::Ring if self.founders.is_empty() => failed(FailureKind::NotFormed, "not formed"),
-            Request::Ring => Reply::Ring(RingTable {
-                cluster: self.cluster().unwrap(),
-                replicas: 3,
-                members: self.founders.clone(),
-                owners: (0..256)
-                    .map(|p| (0..self.founders.len().min(3)).map(|i| ((p + i) % self.founders.len()) as u16).collect())
-                    .collect(),
-            }),
-            Request::Status => Reply::Status(Box::new(Status {
-                member: MemberStatus {
-                    member: me.member,
-                    name: self.config.name.clone(),
-                    address: self.config.address.clone(),
-                    cluster: self.cluster(),
-                    start: me.start,
-                    version: "0".into(),
-                    sync: self.config.sync,
-                    uptime_ms: now.monotonic_ms - self.started,
-                    partitions: 0,
-                    keys: self.values.len() as u64,
-                    contexts: 0,
-                    log_bytes: 0,
-                    trie_bytes: 0,
-                    in_flight: 0,
-                    requests: RequestCounts::default(),
-                    repairs: 0,
-                },
-                links: self
-                    .founders
-                    .iter()
-                    .filter(|f| f.member != me.member)
-                    .map(|f| LinkStatus {
-                        member: f.member,
-                        name: f.name.clone(),
-                        address: f.address.clone(),
-                        up: self.links.get(&f.member) == Some(&true),
-                    })
-                    .collect(),
-            })),
-            Request::Describe => Reply::Description(Description {
-                founder: Founder {
-                    member: me.member,
-                    name: self.config.name.clone(),
-                    address: self.config.address.clone(),
-                    zone: self.config.zone.clone(),
-                    weight: self.config.weight,
-                },
-                changes: self.store.changes.clone(),
-            }),
-            Request::Form(form) => {
-                let change = rmp_serde::to_vec(&form.change).unwrap();
-                after = self.store.log.append(&Record::Membership { index: 0, change: &change }).unwrap().position;
-                let Change::Formed { founders, .. } = &form.change;
-                self.founders = founders.clone();
-                self.store.changes = vec![form.change];
-                outbox.push(Output::Members);
-                Reply::Formed
-            }
-            _ => failed(FailureKind::BadRequest, "the stand-in does not do this"),
-        };
-        outbox.push(Output::Reply { to, reply, after });
-    }
-    fn cluster(&self) -> Option<ClusterId> {
-        self.store.changes.first().map(|Change::Formed { cluster, .. }| *cluster)
-    }
+
+    /// The next batch for the log, if there is something to write and no batch is under way. The driver runs it in order with other
+    /// log writes and answers with [`Input::Disk`].
     pub fn take_log_write(&mut self, now: Now) -> Option<DiskJob> {
-        if let Some(write) = self.store.log.take_write(true) {
-            return Some(DiskJob::Write(write));
-        }
-        if self.idle_at.is_some_and(|at| at <= now.monotonic_ms) && self.store.log.needs_idle_mark() {
-            self.idle_at = None;
-            return self.store.log.take_idle_mark().map(DiskJob::Write);
-        }
-        None
+        self.replica.store_mut().take_log_write(now.monotonic_ms)
     }
+
+    /// Whatever stands on this position or an earlier one may leave.
     pub fn released(&self) -> Position {
-        self.store.log.progress().durable
+        self.replica.store().durable()
     }
+
+    /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
     pub fn next_wake(&self) -> Option<u64> {
-        self.idle_at
+        let check = self.checks.front().map(|check| check.0);
+        [check, self.replica.store().next_wake()].into_iter().flatten().min()
     }
-    pub fn founders(&self) -> &[Founder] {
-        &self.founders
+
+    /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
+    pub fn is_overloaded(&self) -> bool {
+        self.operations.len() >= crate::limits::REQUESTS_IN_FLIGHT_MAX
+            || self.replica.store().pending_bytes() >= crate::limits::LOG_PENDING_BYTES_MAX
     }
-    pub fn introduction(&self) -> Introduction {
-        let identity = &self.store.identity;
-        let (address, name) = (self.config.address.clone(), self.config.name.clone());
-        Introduction {
-            member: identity.member,
-            actor: identity.actor,
-            start: identity.start,
-            cluster: self.cluster(),
-            address,
-            name,
+
+    /// Begins a clean stop: the log ends with a mark that names this start.
+    pub fn stop(&mut self) {
+        self.replica.store_mut().stop();
+    }
+
+    /// True if nothing is left to write.
+    pub fn is_drained(&self) -> bool {
+        self.replica.store().is_stopped()
+    }
+
+    /// The store below, for oracles that look inside.
+    pub fn store(&self) -> &Store {
+        self.replica.store()
+    }
+
+    fn on_wake(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
+            let Some((_, id)) = self.checks.pop_front() else { break };
+            self.check(now, id, outbox);
         }
     }
-    pub fn check_introduction(&self, other: &Introduction) -> Result<(), String> {
-        if self.cluster().is_some() && other.cluster == self.cluster() { Ok(()) } else { Err("another cluster".into()) }
+
+    fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
+        match self.replica.store_mut().on_disk(done) {
+            DiskEvent::Progress => {}
+            DiskEvent::Record { ticket, result } => self.on_record(now, ticket, result, outbox),
+            DiskEvent::Failed { reason } => outbox.push(Output::Halt { reason }),
+        }
     }
-    pub fn overloaded(&self) -> bool {
-        false
+
+    /// Handles what this peer has said to itself, until there is nothing left.
+    fn settle(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        let durable = self.released();
+        while self.own.front().is_some_and(|own| own.0 <= durable) {
+            self.local.extend(self.own.pop_front().map(|own| own.1));
+        }
+        while let Some(message) = self.local.pop_front() {
+            self.on_message(now, self.me, message, outbox);
+        }
+        while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
+            outbox.push(Output::Disk(job));
+        }
     }
-    pub fn stop(&mut self, _now: Now) {
-        self.store.log.stop();
+
+    fn on_message(&mut self, now: Now, from: MemberId, message: Message, outbox: &mut Vec<Output>) {
+        match message {
+            Message::Apply(apply) => self.on_apply(now, from, apply, outbox),
+            Message::Fetch(fetch) => self.on_fetch(now, from, fetch, outbox),
+            Message::ScanAsk(ask) => self.on_scan_ask(from, &ask, outbox),
+            Message::Forward(forward) => {
+                let to = ReplyTo::Peer(from, forward.operation);
+                self.on_request(now, to, forward.request, outbox);
+            }
+            Message::Applied(applied) => self.on_applied(now, from, applied, outbox),
+            Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
+            Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
+            Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+        }
     }
-    pub fn is_drained(&self) -> bool {
-        self.store.log.is_stopped()
+
+    /// Sends what a machine has asked for. To itself without a detour; to members whose link is down not at all.
+    fn flush_effects(&mut self, outbox: &mut Vec<Output>) {
+        for (to, message) in self.effects.sends.drain(..) {
+            if to == self.me {
+                self.local.push_back(message);
+            } else if self.links.contains_key(&to) {
+                outbox.push(Output::Send { to, message, after: Position(0) });
+            }
+        }
+    }
+
+    /// Answers a coordinator, which may be this very peer, once the log is durable up to `after`.
+    fn respond(&mut self, to: MemberId, message: Message, after: Position, outbox: &mut Vec<Output>) {
+        if to != self.me {
+            outbox.push(Output::Send { to, message, after });
+        } else if after <= self.released() {
+            self.local.push_back(message);
+        } else {
+            let at = self.own.partition_point(|own| own.0 <= after);
+            self.own.insert(at, (after, message));
+        }
+    }
+
+    fn is_live(&self, member: MemberId) -> bool {
+        member == self.me || self.links.contains_key(&member)
+    }
+
+    fn next_operation_id(&mut self) -> OperationId {
+        // The count cannot come round within a start: that would take 4 billion operations a start, and it stops the process.
+        self.operation_count = self.operation_count.checked_add(1).expect("a start has fewer than 2^32 operations");
+        OperationId(self.replica.store().start().base() | u64::from(self.operation_count))
+    }
+
+    fn sync_mode(&self) -> SyncMode {
+        self.replica.store().sync_mode()
+    }
+
+    fn applied(&self, operation: OperationId, uncovered: Vec<crate::vclock::Dot>, refused: Option<String>) -> Message {
+        Message::Applied(Applied { operation, sync: self.sync_mode(), uncovered, refused })
     }
 }

@@ -1,5 +1,6 @@
 //! What holds for every placement, on random lists of members; and which lists are refused.
 
+use super::share::{self, Spread};
 use super::{Change, ClusterId, Founder, MemberId, MemberIndex, PartitionId, Placement, PlacementError};
 use crate::limits;
 use proptest::prelude::*;
@@ -77,6 +78,21 @@ fn owners_spread_over_the_zones_as_evenly_as_can_be() {
                 let here = owners.get(zone).copied().unwrap_or(0);
                 prop_assert!(here == size || owners.values().all(|&there| there <= here + 1));
             }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn within_one_zone_nobody_is_above_its_bound() {
+    check(100, |change| {
+        let Change::Formed { partitions, replicas, mut founders, .. } = change;
+        founders.iter_mut().for_each(|founder| founder.zone.clear());
+        let placement = Placement::from_changes(&[formed(partitions, replicas, founders)]).unwrap();
+        let spread = Spread::new(placement.members(), usize::from(replicas));
+        let bounds = share::bounds(placement.members(), placement.shares(), &spread, partitions);
+        for (member, bound) in (0..).map(MemberIndex).zip(bounds) {
+            prop_assert!(placement.partitions_of(member).count() <= bound as usize, "{:?}", placement.member(member));
         }
         Ok(())
     });

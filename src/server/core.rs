@@ -246,9 +246,9 @@ impl Core {
 
     /// What to say to a peer that introduces itself. Everything that is known speaks: the list of members, and the starts seen.
     pub(super) fn judge(&self, other: &Introduction, nonce: u64) -> Verdict {
-        match self.peer.check_introduction(other) {
-            Err(reason) => Verdict::Refused(reason),
-            Ok(()) => self.seen_starts.judge(other.member, other.start, nonce),
+        match (self.seen_starts.judge(other.member, other.start, nonce), self.peer.check_introduction(other)) {
+            (Verdict::Welcome, Err(reason)) => Verdict::Refused(reason),
+            (verdict, _) => verdict,
         }
     }
 

@@ -10,9 +10,9 @@ use super::links::keep_links;
 use super::listener::{accept_all, listen};
 use crate::limits;
 use crate::message::{Form, Request};
-use crate::peer::{Input, Origin, Peer, PeerConfig, Store, StoreOptions};
+use crate::peer::{Input, Origin, Peer, PeerConfig};
 use crate::ring::{Change, ClusterId, Founder};
-use crate::storage::DiskDone;
+use crate::storage::{DiskDone, OpenOptions, Store, StoreOptions};
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
@@ -59,11 +59,15 @@ fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, C
     let refused = |error: &dyn std::fmt::Display| ServeError::Store { reason: error.to_string() };
     check_folder(&config.dir)?;
     let disk = Arc::new(FileDisk::open(&config.dir).map_err(|error| refused(&error))?);
-    let options = StoreOptions { sync: config.sync, cache_bytes: config.cache_bytes };
-    let store = Store::open(&*disk, options, wall_ms(), rand::random()).map_err(|error| refused(&error))?;
-    let (name, zone, weight, sync) = (config.name.clone(), config.zone.clone(), config.weight, config.sync);
+    let log = OpenOptions::new(wall_ms(), rand::random());
+    let options = StoreOptions { sync: config.sync, cache_bytes: config.cache_bytes, log };
+    let (store, found) = Store::open(&*disk, &options).map_err(|error| refused(&error))?;
+    if found.records > 0 {
+        tracing::info!(records = found.records, cut_bytes = found.cut_bytes, clean = found.was_clean, "the log has been read");
+    }
+    let (name, zone, weight) = (config.name.clone(), config.zone.clone(), config.weight);
     let clock = Clock::start();
-    let peer = Peer::new(store, PeerConfig { name, address, zone, weight, sync }, rand::random(), clock.now());
+    let peer = Peer::new(store, PeerConfig { name, address, zone, weight }, rand::random(), clock.now());
     Ok((peer, disk, clock))
 }
 
@@ -203,8 +207,7 @@ async fn stop(core: &SharedCore) -> Result<(), ServeError> {
     }
     {
         let mut core = core.borrow_mut();
-        let now = core.clock.now();
-        core.peer.stop(now);
+        core.peer.stop();
         core.carry_out();
     }
     let drained = timeout(STOP_DEADLINE, async {

@@ -19,6 +19,7 @@ use rand::rngs::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The end of the log: appends to it, and knows how far it is written and durable.
+#[derive(Debug)]
 pub struct Log {
     start: Start,
     /// The segments that can be read or written, by number.
@@ -53,6 +54,7 @@ pub struct Log {
     random: ChaCha8Rng,
 }
 
+#[derive(Debug)]
 /// A batch that is being collected. It begins with a mark, or is a seal alone.
 struct Chunk {
     segment: SegmentInfo,
@@ -64,6 +66,7 @@ struct Chunk {
     sealed: Option<u32>,
 }
 
+#[derive(Debug)]
 /// A batch on its way.
 struct Flight {
     segment: u32,
@@ -73,7 +76,7 @@ struct Flight {
     sync: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stop {
     Running,
     /// No more appends; the clean mark comes when all before it is durable.

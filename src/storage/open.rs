@@ -83,7 +83,9 @@ pub fn open<D: Disk>(
     for dir in [LOG_DIR, TMP_DIR, QUARANTINE_DIR] {
         disk.make_dir(dir)?;
     }
+    // A name may be there and not be durable: that of a segment or a slot whose maker died before it synced the folder.
     disk.sync_dir("")?;
+    disk.sync_dir(LOG_DIR)?;
     let identity = begin_start(disk, options, &mut random)?;
     for name in disk.list(TMP_DIR)? {
         disk.remove(&format!("{TMP_DIR}/{name}"))?;

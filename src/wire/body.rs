@@ -6,48 +6,116 @@ use crate::message::{Attempt, Quorum, Retry, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Actor, Dot, Start};
 use bytes::{BufMut, Bytes, BytesMut};
-use rmp::{Marker, decode, encode};
+use rmp::{Marker, decode};
 
 /// Bytes of a dot at most: the array's mark and two integers. Estimates only.
 pub(super) const DOT_BYTES: usize = 19;
 
-/// Writes MessagePack into a send buffer, which grows as needed: so nothing here can fail.
-pub(super) struct BodyWriter<'a>(pub(super) &'a mut BytesMut);
+/// Bytes that are gathered before they are put into the send buffer: that one has a price for each call, not for each byte.
+const GATHERED_BYTES: usize = 256;
+
+/// Writes MessagePack into a send buffer, which grows as needed: so nothing here can fail. Integers and lengths stand in the
+/// shortest form.
+pub(super) struct BodyWriter<'a> {
+    out: &'a mut BytesMut,
+    gathered: [u8; GATHERED_BYTES],
+    used: usize,
+}
 
 impl BodyWriter<'_> {
+    /// Writes what `write` says.
+    #[inline]
+    pub(super) fn write(out: &mut BytesMut, write: impl FnOnce(&mut BodyWriter<'_>)) {
+        let mut body = BodyWriter { out, gathered: [0; GATHERED_BYTES], used: 0 };
+        write(&mut body);
+        body.flush();
+    }
+
+    fn flush(&mut self) {
+        self.out.put_slice(&self.gathered[..self.used]);
+        self.used = 0;
+    }
+
+    /// A few bytes.
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if self.used + N > GATHERED_BYTES {
+            self.flush();
+        }
+        self.gathered[self.used..self.used + N].copy_from_slice(&bytes);
+        self.used += N;
+    }
+
+    /// Any number of bytes.
+    #[inline]
+    fn put_all(&mut self, bytes: &[u8]) {
+        if self.used + bytes.len() > GATHERED_BYTES {
+            self.flush();
+            self.out.put_slice(bytes);
+        } else {
+            self.gathered[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+            self.used += bytes.len();
+        }
+    }
+
+    /// A mark and a number of that many bytes behind it.
+    #[inline]
+    fn put_marked<const N: usize, const M: usize>(&mut self, mark: Marker, number: [u8; N]) {
+        let mut bytes = [0; M];
+        bytes[0] = mark.to_u8();
+        bytes[1..].copy_from_slice(&number);
+        self.put(bytes);
+    }
+
     #[inline]
     pub(super) fn array(&mut self, length: usize) {
-        let length = u32::try_from(length).expect("what fits a frame has a length that fits a u32");
-        encode::write_array_len(&mut self.0.writer(), length).expect("memory takes it");
+        match length {
+            0..16 => self.put([Marker::FixArray(length as u8).to_u8()]),
+            16..65_536 => self.put_marked::<2, 3>(Marker::Array16, (length as u16).to_be_bytes()),
+            _ => self.put_marked::<4, 5>(Marker::Array32, length_u32(length).to_be_bytes()),
+        }
     }
 
     #[inline]
     pub(super) fn number(&mut self, number: impl Into<u64>) {
-        encode::write_uint(&mut self.0.writer(), number.into()).expect("memory takes it");
+        match number.into() {
+            number @ 0..128 => self.put([number as u8]),
+            number @ 128..256 => self.put([Marker::U8.to_u8(), number as u8]),
+            number @ 256..65_536 => self.put_marked::<2, 3>(Marker::U16, (number as u16).to_be_bytes()),
+            number @ 65_536..0x1_0000_0000 => self.put_marked::<4, 5>(Marker::U32, (number as u32).to_be_bytes()),
+            number => self.put_marked::<8, 9>(Marker::U64, number.to_be_bytes()),
+        }
     }
 
     #[inline]
     pub(super) fn flag(&mut self, flag: bool) {
-        self.0.put_u8(if flag { Marker::True } else { Marker::False }.to_u8());
+        self.put([if flag { Marker::True } else { Marker::False }.to_u8()]);
     }
 
     #[inline]
     pub(super) fn nil(&mut self) {
-        self.0.put_u8(Marker::Null.to_u8());
+        self.put([Marker::Null.to_u8()]);
     }
 
     #[inline]
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        let length = u32::try_from(bytes.len()).expect("what fits a frame has a length that fits a u32");
-        encode::write_bin_len(&mut self.0.writer(), length).expect("memory takes it");
-        self.0.put_slice(bytes);
+        match bytes.len() {
+            length @ 0..256 => self.put([Marker::Bin8.to_u8(), length as u8]),
+            length @ 256..65_536 => self.put_marked::<2, 3>(Marker::Bin16, (length as u16).to_be_bytes()),
+            length => self.put_marked::<4, 5>(Marker::Bin32, length_u32(length).to_be_bytes()),
+        }
+        self.put_all(bytes);
     }
 
     #[inline]
     pub(super) fn text(&mut self, text: &str) {
-        let length = u32::try_from(text.len()).expect("what fits a frame has a length that fits a u32");
-        encode::write_str_len(&mut self.0.writer(), length).expect("memory takes it");
-        self.0.put_slice(text.as_bytes());
+        match text.len() {
+            length @ 0..32 => self.put([Marker::FixStr(length as u8).to_u8()]),
+            length @ 32..256 => self.put([Marker::Str8.to_u8(), length as u8]),
+            length @ 256..65_536 => self.put_marked::<2, 3>(Marker::Str16, (length as u16).to_be_bytes()),
+            length => self.put_marked::<4, 5>(Marker::Str32, length_u32(length).to_be_bytes()),
+        }
+        self.put_all(text.as_bytes());
     }
 
     #[inline]
@@ -66,7 +134,8 @@ impl BodyWriter<'_> {
 
     #[inline]
     pub(super) fn member(&mut self, member: MemberId) {
-        self.bytes(&member.0.to_be_bytes());
+        self.put([Marker::Bin8.to_u8(), 16]);
+        self.put(member.0.to_be_bytes());
     }
 
     #[inline]
@@ -134,7 +203,7 @@ impl<'a> BodyReader<'a> {
     /// After the known ones: `skip` those.
     #[inline]
     pub(super) fn fields(&mut self, field: &str, known: u32) -> Result<u32, WireError> {
-        let sent = decode::read_array_len(&mut self.rest).map_err(|_| self.malformed(field, "an array should stand here"))?;
+        let sent = self.array_length().ok_or_else(|| self.malformed(field, "an array should stand here"))?;
         sent.checked_sub(known).ok_or_else(|| self.malformed(field, &format!("{sent} fields where {known} are needed")))
     }
 
@@ -165,11 +234,54 @@ impl<'a> BodyReader<'a> {
         }
     }
 
+    /// The length of an array. The short form is the frequent one; the others cost a call.
+    #[inline]
+    fn array_length(&mut self) -> Option<u32> {
+        match *self.rest {
+            [mark @ 0x90..=0x9f, ref rest @ ..] => {
+                self.rest = rest;
+                Some(u32::from(mark & 0x0f))
+            }
+            _ => decode::read_array_len(&mut self.rest).ok(),
+        }
+    }
+
+    /// A whole number; the forms that we write are read at once.
+    #[inline]
+    fn integer(&mut self) -> Option<u64> {
+        match *self.rest {
+            [number @ 0..=0x7f, ref rest @ ..] => {
+                self.rest = rest;
+                Some(u64::from(number))
+            }
+            [0xce, a, b, c, d, ref rest @ ..] => {
+                self.rest = rest;
+                Some(u64::from(u32::from_be_bytes([a, b, c, d])))
+            }
+            [0xcf, a, b, c, d, e, f, g, h, ref rest @ ..] => {
+                self.rest = rest;
+                Some(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
+            _ => decode::read_int(&mut self.rest).ok(),
+        }
+    }
+
+    /// The length of a byte string.
+    #[inline]
+    fn byte_length(&mut self) -> Option<u32> {
+        match *self.rest {
+            [0xc4, length, ref rest @ ..] => {
+                self.rest = rest;
+                Some(u32::from(length))
+            }
+            _ => decode::read_bin_len(&mut self.rest).ok(),
+        }
+    }
+
     /// A whole number that fits `T`.
     #[inline]
     pub(super) fn number<T: TryFrom<u64>>(&mut self, field: &str) -> Result<T, WireError> {
-        let number: u64 =
-            decode::read_int(&mut self.rest).map_err(|_| self.malformed(field, "a number from 0 up should stand here"))?;
+        let number = self.integer().ok_or_else(|| self.malformed(field, "a number from 0 up should stand here"))?;
         T::try_from(number).map_err(|_| self.malformed(field, &format!("{number} is out of range")))
     }
 
@@ -186,7 +298,7 @@ impl<'a> BodyReader<'a> {
 
     #[inline]
     fn raw(&mut self, field: &str) -> Result<&'a [u8], WireError> {
-        let length = decode::read_bin_len(&mut self.rest).map_err(|_| self.malformed(field, "a byte string should stand here"))?;
+        let length = self.byte_length().ok_or_else(|| self.malformed(field, "a byte string should stand here"))?;
         self.take(field, length)
     }
 
@@ -224,7 +336,7 @@ impl<'a> BodyReader<'a> {
         item_bytes_min: usize,
         mut read: impl FnMut(&mut Self) -> Result<T, WireError>,
     ) -> Result<Vec<T>, WireError> {
-        let length = decode::read_array_len(&mut self.rest).map_err(|_| self.malformed(field, "a list should stand here"))?;
+        let length = self.array_length().ok_or_else(|| self.malformed(field, "a list should stand here"))?;
         let length = length as usize;
         if length > self.rest.len() / item_bytes_min {
             return Err(self.malformed(field, "it ends before its length"));
@@ -287,6 +399,11 @@ impl<'a> BodyReader<'a> {
             Ok(retry)
         })
     }
+}
+
+/// What does not fit a frame does not come here.
+fn length_u32(length: usize) -> u32 {
+    u32::try_from(length).expect("what fits a frame has a length that fits a u32")
 }
 
 /// What is left behind the first `values` values of any shape, or none if they are broken or do not end within `bytes`.

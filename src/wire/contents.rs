@@ -50,6 +50,17 @@ impl<'a> Contents<'a> {
         Ok(value)
     }
 
+    /// Reads the body's array by hand, of a kind that has no payload.
+    #[inline]
+    pub(super) fn read_alone<T>(
+        &self,
+        known: u32,
+        read: impl FnOnce(&mut BodyReader<'a>) -> Result<T, WireError>,
+    ) -> Result<T, WireError> {
+        self.no_payload()?;
+        self.read(known, read)
+    }
+
     /// Reads the body by serde. These kinds have no payload.
     pub(super) fn read_positional<T: DeserializeOwned>(&self) -> Result<T, WireError> {
         self.no_payload()?;

@@ -36,3 +36,8 @@ pub use proof::{
 pub use refused::{RefusalCode, Refused, decode_refused, encode_refused};
 pub use reply::{decode_reply, encode_reply};
 pub use request::{decode_request, encode_request};
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

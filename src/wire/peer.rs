@@ -5,7 +5,7 @@ use super::contents::Contents;
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError, positional, reply, request};
 use crate::message::{
-    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage,
+    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
 };
 use crate::vclock::Path;
 use bytes::{Bytes, BytesMut};
@@ -34,14 +34,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
     let operation = OperationId(frame.id());
     Ok(match contents.kind {
         Kind::Apply => Message::Apply(contents.read(2, |body| read_apply(operation, body, &contents))?),
-        Kind::Applied => {
-            contents.no_payload()?;
-            Message::Applied(contents.read(3, |body| read_applied(operation, body))?)
-        }
-        Kind::Fetch => {
-            contents.no_payload()?;
-            Message::Fetch(contents.read(2, |body| read_fetch(operation, body))?)
-        }
+        Kind::Applied => Message::Applied(contents.read_alone(3, |body| read_applied(operation, body))?),
+        Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
         Kind::Fetched => Message::Fetched(contents.read(2, |body| {
             let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
             Ok(Fetched { operation, entry: contents.payload(), mode, complete })
@@ -107,14 +101,15 @@ fn body_bytes(message: &Message) -> usize {
 
 fn write_body(message: &Message, out: &mut BytesMut) {
     match message {
-        Message::Apply(apply) => write_apply(apply, &mut BodyWriter(out)),
-        Message::Applied(applied) => write_applied(applied, &mut BodyWriter(out)),
-        Message::Fetch(fetch) => write_fetch(fetch, &mut BodyWriter(out)),
+        Message::Apply(apply) => BodyWriter::write(out, |out| write_apply(apply, out)),
+        Message::Applied(applied) => BodyWriter::write(out, |out| write_applied(applied, out)),
+        Message::Fetch(fetch) => BodyWriter::write(out, |out| write_fetch(fetch, out)),
         Message::Fetched(fetched) => {
-            let mut out = BodyWriter(out);
-            out.array(2);
-            out.number(mode_number(fetched.mode));
-            out.flag(fetched.complete);
+            BodyWriter::write(out, |out| {
+                out.array(2);
+                out.number(mode_number(fetched.mode));
+                out.flag(fetched.complete);
+            });
         }
         Message::ScanAsk(ScanAsk { operation: _, partitions, prefix, after, limit }) => {
             let (partitions, prefix, after) = (partitions.clone(), prefix.clone(), after.clone());
@@ -136,9 +131,10 @@ fn write_body(message: &Message, out: &mut BytesMut) {
 
 /// Begins the array of a kind and a body.
 fn wrap(out: &mut BytesMut, kind: Kind) {
-    let mut out = BodyWriter(out);
-    out.array(2);
-    out.number(kind as u8);
+    BodyWriter::write(out, |out| {
+        out.array(2);
+        out.number(kind as u8);
+    });
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,8 +157,10 @@ fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
     out.array(2);
     out.bytes(&apply.key);
     out.option(apply.naming.as_ref(), |out, naming| {
-        out.array(2);
-        out.list(&naming.paths, |out, path| out.bytes(path.as_bytes()));
+        out.array(4);
+        for paths in [&naming.scope.set, &naming.scope.removed, &naming.scope.objects] {
+            out.list(paths, |out, path| out.bytes(path.as_bytes()));
+        }
         out.dots(&naming.dots);
     });
 }
@@ -173,12 +171,15 @@ fn read_apply(operation: OperationId, body: &mut BodyReader<'_>, contents: &Cont
 }
 
 fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
-    let extra = body.fields("naming", 2)?;
-    let paths = body.list("naming's paths", 2, |body| {
-        let encoded = body.bytes("naming's path")?;
-        Path::from_encoded(encoded).ok_or_else(|| body.malformed("naming's path", "it is no encoded path"))
-    })?;
-    let naming = Naming { paths, dots: body.dots("naming's dots")? };
+    let extra = body.fields("naming", 4)?;
+    let paths = |body: &mut BodyReader<'_>| {
+        body.list("naming's paths", 1, |body| {
+            let encoded = body.bytes("naming's path")?;
+            Path::from_encoded(encoded).map_err(|_| body.malformed("naming's path", "it is no encoded path"))
+        })
+    };
+    let scope = Scope { set: paths(body)?, removed: paths(body)?, objects: paths(body)? };
+    let naming = Naming { scope, dots: body.dots("naming's dots")? };
     body.skip(extra)?;
     Ok(naming)
 }

@@ -4,9 +4,10 @@
 //! replayed on another connection or reflected on the same one. It authenticates the two ends at the beginning; it neither encrypts
 //! nor authenticates what follows. Who can change packets on the way can still change them.
 
+use super::body::{BodyReader, BodyWriter};
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError};
-use crate::wire::body::BodyReader;
+
 use bytes::BytesMut;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::fmt;
@@ -105,9 +106,10 @@ fn mac(key: &[u8; 16], parts: &[&[u8]]) -> [u8; 16] {
 /// None in fact: a proof fits any frame.
 pub fn encode_proof(proof: &[u8; PROOF_BYTES], out: &mut BytesMut) -> Result<(), WireError> {
     let body = |out: &mut BytesMut| {
-        let mut out = super::body::BodyWriter(out);
-        out.array(1);
-        out.bytes(proof);
+        BodyWriter::write(out, |out| {
+            out.array(1);
+            out.bytes(proof);
+        });
     };
     write_frame(out, Kind::Proof, 0, 3 + PROOF_BYTES, body, &[])
 }

@@ -76,33 +76,32 @@ fn body_bytes(reply: &Reply) -> usize {
 }
 
 /// Writes the body's array.
+#[inline]
 pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
     match reply {
-        Reply::Written(receipt) => write_written(receipt, &mut BodyWriter(out)),
-        Reply::Found(found) => write_found(found, &mut BodyWriter(out)),
-        Reply::Missing(missing) => write_missing(missing, &mut BodyWriter(out)),
+        Reply::Written(receipt) => BodyWriter::write(out, |out| write_written(receipt, out)),
+        Reply::Found(found) => BodyWriter::write(out, |out| write_found(found, out)),
+        Reply::Missing(missing) => BodyWriter::write(out, |out| write_missing(missing, out)),
         Reply::Listed(listed) => positional::write(out, listed),
         Reply::Ring(ring) => positional::write(out, ring),
         Reply::Status(status) => positional::write(out, &StatusBody::from((**status).clone())),
         Reply::Description(description) => positional::write(out, &DescriptionBody::from(description.clone())),
-        Reply::Formed => BodyWriter(out).array(0),
+        Reply::Formed => BodyWriter::write(out, |out| out.array(0)),
         Reply::Failed(failure) => positional::write(out, failure),
     }
 }
 
+#[inline]
 pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
-    if contents.kind != Kind::Found {
-        contents.no_payload()?;
-    }
     Ok(match contents.kind {
-        Kind::Written => Reply::Written(contents.read(5, read_written)?),
+        Kind::Written => Reply::Written(contents.read_alone(5, read_written)?),
         Kind::Found => Reply::Found(contents.read(7, |body| read_found(body, contents))?),
-        Kind::Missing => Reply::Missing(contents.read(2, read_missing)?),
+        Kind::Missing => Reply::Missing(contents.read_alone(2, read_missing)?),
         Kind::Listed => Reply::Listed(contents.read_positional()?),
         Kind::Ring => Reply::Ring(contents.read_positional()?),
         Kind::Status => Reply::Status(Box::new(contents.read_positional::<StatusBody>()?.into())),
         Kind::Description => Reply::Description(contents.read_positional::<DescriptionBody>()?.into()),
-        Kind::Formed => contents.read(0, |_| Ok(Reply::Formed))?,
+        Kind::Formed => contents.read_alone(0, |_| Ok(Reply::Formed))?,
         Kind::Failed => Reply::Failed(contents.read_positional()?),
         _ => return Err(contents.unexpected(EXPECTED)),
     })

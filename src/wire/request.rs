@@ -73,30 +73,26 @@ fn body_bytes(request: &Request) -> usize {
 }
 
 /// Writes the body's array.
+#[inline]
 pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
     match request {
-        Request::Put(put) => write_put(put, &mut BodyWriter(out)),
-        Request::Remove(remove) => write_remove(remove, &mut BodyWriter(out)),
-        Request::Update(update) => write_update(update, &mut BodyWriter(out)),
-        Request::Get(get) => write_get(get, &mut BodyWriter(out)),
+        Request::Put(put) => BodyWriter::write(out, |out| write_put(put, out)),
+        Request::Remove(remove) => BodyWriter::write(out, |out| write_remove(remove, out)),
+        Request::Update(update) => BodyWriter::write(out, |out| write_update(update, out)),
+        Request::Get(get) => BodyWriter::write(out, |out| write_get(get, out)),
         Request::List(list) => positional::write(out, list),
-        Request::Ring | Request::Status | Request::Describe => BodyWriter(out).array(0),
+        Request::Ring | Request::Status | Request::Describe => BodyWriter::write(out, |out| out.array(0)),
         Request::Form(form) => positional::write(out, &FormBody { change: ChangeBody(form.change.clone()) }),
     }
 }
 
+#[inline]
 pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError> {
     Ok(match contents.kind {
         Kind::Put => Request::Put(contents.read(6, |body| read_put(body, contents))?),
-        Kind::Remove => {
-            contents.no_payload()?;
-            Request::Remove(contents.read(6, read_remove)?)
-        }
+        Kind::Remove => Request::Remove(contents.read_alone(6, read_remove)?),
         Kind::Update => Request::Update(contents.read(7, |body| read_update(body, contents))?),
-        Kind::Get => {
-            contents.no_payload()?;
-            Request::Get(contents.read(6, read_get)?)
-        }
+        Kind::Get => Request::Get(contents.read_alone(6, read_get)?),
         Kind::List => Request::List(contents.read_positional()?),
         Kind::AskRing => without_fields(contents, Request::Ring)?,
         Kind::AskStatus => without_fields(contents, Request::Status)?,
@@ -107,8 +103,7 @@ pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError
 }
 
 fn without_fields(contents: &Contents<'_>, request: Request) -> Result<Request, WireError> {
-    contents.no_payload()?;
-    contents.read(0, |_| Ok(request))
+    contents.read_alone(0, |_| Ok(request))
 }
 
 #[derive(Serialize, Deserialize)]
