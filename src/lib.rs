@@ -7,3 +7,5 @@ pub mod vclock;
 pub mod ring;
 
 pub mod message;
+
+pub mod cli;
