@@ -150,6 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn the_proofs_in_the_protocol_page_are_right() {
+        let page = include_str!("../../docs/protocol.md");
+        let secret = Secret::new(b"sixteen bytes or more").unwrap();
+        for side in [Side::Dialer, Side::Acceptor] {
+            let proof = prove(&secret, side, Hellos { dialer: b"one", acceptor: b"two" });
+            let hex: String = proof.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(page.contains(&format!("`{hex}`")), "the proof of the {side:?} is {hex}");
+        }
+    }
+
+    #[test]
     fn a_proof_holds_for_its_secret_side_and_hellos_alone() {
         let secret = Secret::new(b"sixteen bytes or more\n").unwrap();
         let other = Secret::new(b"sixteen bytes or mode\n").unwrap();

@@ -100,6 +100,9 @@ fn the_hashes_of_the_golden_file_are_xxh3() {
         .collect();
     let golden: Vec<&str> = golden.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(golden, now, "{}", now.join("\n"));
+    let page = include_str!("../../docs/protocol.md");
+    let hash = twox_hash::XxHash3_64::oneshot(b"user7");
+    assert!(page.contains(&format!("`user7` hashes to 0x{hash:016x} and lies in partition {};", hash >> 56)), "{hash:016x}");
 }
 
 #[test]
