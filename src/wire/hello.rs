@@ -1,6 +1,6 @@
 //! Hellos: the first frame each way. Version first, so that peers of different age can at least say why they part.
 
-use super::body::BodyReader;
+use super::body_reader::BodyReader;
 use super::frame::write_frame;
 use super::positional::{self, Sixteen};
 use super::{Frame, Kind, WireError};

@@ -4,7 +4,8 @@
 //! replayed on another connection or reflected on the same one. It authenticates the two ends at the beginning; it neither encrypts
 //! nor authenticates what follows. Who can change packets on the way can still change them.
 
-use super::body::{BodyReader, BodyWriter};
+use super::body_reader::BodyReader;
+use super::body_writer::BodyWriter;
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError};
 
