@@ -326,19 +326,3 @@ mod tests {
         });
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_encoded_paths_are_taken_for_paths() {
-        for sound in [&b""[..], b"\0", b"a\0", b"a\0b\x01\x01c\x01\x02\0", b"\0\0"] {
-            let path = Path::from_encoded(Bytes::copy_from_slice(sound)).expect("an encoded path");
-            assert_eq!(path.as_bytes(), sound);
-        }
-        for broken in [&b"a"[..], b"a\0b", b"\x01\0", b"a\x01\x03\0", b"\x01\x01\x01\0"] {
-            assert_eq!(Path::from_encoded(Bytes::copy_from_slice(broken)), None, "{broken:?}");
-        }
-    }
-}

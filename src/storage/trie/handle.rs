@@ -25,7 +25,6 @@ pub(super) const KINDS: usize = 16;
 pub(super) struct Kind(u8);
 
 impl Kind {
-    pub(super) const NULL: Kind = Kind(0);
     pub(super) const NODE4: Kind = Kind(1);
     pub(super) const NODE16: Kind = Kind(2);
     pub(super) const MAP32: Kind = Kind(3);
