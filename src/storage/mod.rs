@@ -4,6 +4,7 @@
 
 mod disk;
 mod evidence;
+mod frame;
 mod identity;
 mod job;
 mod location;
