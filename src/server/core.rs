@@ -36,7 +36,8 @@ pub(super) struct Core {
     released: Position,
     /// Connections with something for the flusher.
     unflushed: Vec<Rc<Connection>>,
-    disk: DiskThreads,
+    /// None once the server has stopped.
+    disk: Option<DiskThreads>,
     /// Of all clients: bytes of answers not yet sent, and of frames not yet complete.
     pub(super) unsent: Total,
     pub(super) unfinished: Total,
@@ -103,7 +104,7 @@ impl Core {
             held_messages: Held::new(),
             released: Position::default(),
             unflushed: Vec::new(),
-            disk,
+            disk: Some(disk),
             unsent: Total::default(),
             unfinished: Total::default(),
         }
@@ -130,7 +131,7 @@ impl Core {
                 Output::Reply { to, reply, after } if after <= released => self.reply(to, &reply),
                 Output::Reply { to, reply, after } => self.held_replies.push(after, (to, reply)),
                 Output::Disk(job) => {
-                    if !self.disk.run(job) {
+                    if !self.disk.as_ref().is_some_and(|disk| disk.run(job)) {
                         self.signals.halt("a disk thread has ended; start the peer again".to_string());
                     }
                 }
@@ -158,7 +159,7 @@ impl Core {
         if self.signals.halted.borrow().is_none() {
             let now = self.clock.now();
             if let Some(job) = self.peer.take_log_write(now)
-                && !self.disk.write_log(job)
+                && !self.disk.as_ref().is_some_and(|disk| disk.write_log(job))
             {
                 self.signals.halt("the log's thread has ended; start the peer again".to_string());
             }
@@ -252,10 +253,17 @@ impl Core {
         }
     }
 
-    /// Closes all connections.
-    pub(super) fn close_all(&mut self) {
-        self.clients.values().for_each(|side| side.connection.close());
-        self.links.values().for_each(|link| link.connection.close());
+    /// Closes all connections and ends the disk's threads, and with them the hold on the folder. The peer steps no more.
+    pub(super) fn let_go(&mut self) {
+        self.signals.halt("the server has stopped".to_string());
+        self.disk = None;
+        for (_, side) in self.clients.drain() {
+            side.connection.close();
+        }
+        while let Some((_, link)) = self.links.pop_first() {
+            link.connection.close();
+        }
+        self.unflushed.clear();
     }
 
     /// A message whose link is down is dropped: the peer has been told of it, and asks others.

@@ -7,7 +7,7 @@ use super::disk::DiskThreads;
 use super::file_disk::FileDisk;
 use super::handshake::Credentials;
 use super::links::keep_links;
-use super::listener::{accept_all, listen};
+use super::listener::{accept_all, reserve};
 use crate::limits;
 use crate::message::{Form, Request};
 use crate::peer::{Input, Origin, Peer, PeerConfig};
@@ -34,8 +34,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 }
 
 async fn serve_here(config: Config) -> Result<(), ServeError> {
-    let (listener, address) = listen(&config).await?;
+    let reserved = reserve(&config).await?;
+    let address = reserved.address.clone();
     let (peer, disk, clock) = open_peer(&config, address.clone())?;
+    let listener = reserved.listen()?;
     let (threads, results) = DiskThreads::start(disk).map_err(|error| ServeError::Threads { reason: error.to_string() })?;
     let signals = Rc::new(Signals::default());
     let introduction = peer.introduction();
@@ -51,7 +53,11 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
     tracing::info!(name = %config.name, %address, member = %introduction.member, start = introduction.start.0, dir = %config.dir.display(), "ready");
     wait_for_stop(&config, &signals).await;
     accepting.abort();
-    stop(&core).await
+    let stopped = stop(&core).await;
+    core.borrow_mut().let_go();
+    // The process ends now. Giving the tries back node by node would keep a large store's process alive for seconds.
+    std::mem::forget(core);
+    stopped
 }
 
 /// Opens the folder. Blocking: nobody is served before it is done.
@@ -222,7 +228,6 @@ async fn stop(core: &SharedCore) -> Result<(), ServeError> {
         return Err(ServeError::Halted { reason });
     }
     core.borrow_mut().flush();
-    core.borrow_mut().close_all();
     tracing::info!("stopped");
     Ok(())
 }
