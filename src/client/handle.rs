@@ -96,10 +96,11 @@ impl Client {
             view = self.view();
         }
         let (mut candidate, mut tried, mut renewed) = (0, String::new(), false);
+        let mut turned_down: Option<Failure> = None;
         let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed) as usize;
         loop {
             let Some((slot, owner)) = self.candidate(view.as_deref(), &request, candidate, turn) else {
-                return failed(FailureKind::Unavailable, unreachable(&tried));
+                return turned_down.map_or_else(|| failed(FailureKind::Unavailable, unreachable(&tried)), Reply::Failed);
             };
             candidate += 1;
             let channel = match slot.channel(&self.inner.options).await {
@@ -121,6 +122,12 @@ impl Client {
                         return Reply::Failed(failure);
                     }
                     (view, renewed, candidate) = (self.view(), true, 0);
+                }
+                // Nothing was done. It may be this peer alone that reaches too few others, or that is about to stop.
+                Tried::Answered(Reply::Failed(failure))
+                    if failure.kind == FailureKind::Unavailable && turned_down.is_none() && Instant::now() < give_up =>
+                {
+                    turned_down = Some(failure);
                 }
                 Tried::Answered(reply) => return reply,
                 Tried::Elsewhere(why) => {

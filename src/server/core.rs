@@ -7,9 +7,10 @@ use super::handshake::OtherPeer;
 use super::held::Held;
 use super::seen_starts::{SeenStarts, Verdict};
 use crate::limits;
-use crate::message::{Failure, FailureKind, Message, Position, Reply};
+use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
 use crate::peer::{Input, Introduction, Origin, Output, Peer};
 use crate::ring::MemberId;
+use crate::storage::DiskDone;
 use crate::wire;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -36,6 +37,7 @@ pub(super) struct Core {
     released: Position,
     /// Connections with something for the flusher.
     unflushed: Vec<Rc<Connection>>,
+    life: Life,
     /// None once the server has stopped.
     disk: Option<DiskThreads>,
     /// Of all clients: bytes of answers not yet sent, and of frames not yet complete.
@@ -53,6 +55,16 @@ pub(super) struct Signals {
     /// The process is to stop: gracefully, or at once with this message.
     pub(super) stop: Notify,
     halted: RefCell<Option<String>>,
+}
+
+/// How far the server is on its way to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Serving,
+    /// What is under way is finished; clients begin nothing new.
+    Finishing,
+    /// The log is written to its end; nothing else reaches the peer.
+    Stopping,
 }
 
 struct ClientSide {
@@ -104,6 +116,7 @@ impl Core {
             held_messages: Held::new(),
             released: Position::default(),
             unflushed: Vec::new(),
+            life: Life::Serving,
             disk: Some(disk),
             unsent: Total::default(),
             unfinished: Total::default(),
@@ -113,6 +126,10 @@ impl Core {
     /// One step of the peer, and what comes out of it.
     pub(super) fn step(&mut self, input: Input) {
         if self.signals.halted.borrow().is_some() {
+            return;
+        }
+        // Behind the clean mark nothing may be appended: only the log's own writes go on.
+        if self.life == Life::Stopping && !matches!(input, Input::Disk(DiskDone::Written(_) | DiskDone::Prepared(_))) {
             return;
         }
         let now = self.clock.now();
@@ -187,7 +204,11 @@ impl Core {
     }
 
     /// A request of a client begins.
-    pub(super) fn request(&mut self, client: u64, id: u64, request: crate::message::Request) {
+    pub(super) fn request(&mut self, client: u64, id: u64, request: Request) {
+        if self.life != Life::Serving {
+            let message = "this peer is stopping; nothing was done; ask another".to_string();
+            return self.answer(client, id, Failure { kind: FailureKind::Unavailable, message, retry_after_ms: 0 });
+        }
         if let Some(side) = self.clients.get_mut(&client) {
             side.in_flight += 1;
             self.step(Input::Request { from: Origin { client, request: id }, request });
@@ -251,6 +272,24 @@ impl Core {
             (Verdict::Welcome, Err(reason)) => Verdict::Refused(reason),
             (verdict, _) => verdict,
         }
+    }
+
+    /// From here on clients begin nothing new.
+    pub(super) fn finish(&mut self) {
+        self.life = Life::Finishing;
+    }
+
+    /// True if no client waits for an answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.clients.values().all(|side| side.in_flight == 0)
+    }
+
+    /// Ends the log: from here on only its last writes are done. The links are closed, so that the others count on us no more.
+    pub(super) fn stop(&mut self) {
+        self.links.values().for_each(|link| link.connection.close());
+        self.life = Life::Stopping;
+        self.peer.stop();
+        self.carry_out();
     }
 
     /// Closes all connections and ends the disk's threads, and with them the hold on the folder. The peer steps no more.
