@@ -33,6 +33,14 @@ pub const PARTITIONS_MAX: u16 = 4_096;
 pub const VIRTUAL_NODES_PER_WEIGHT: usize = 128;
 /// Heaviest member: bounds the ring's size.
 pub const WEIGHT_MAX: u16 = 64;
+/// Most weight of all members together: bounds the virtual nodes of a ring to a million, whatever a list of members says.
+pub const WEIGHTS_TOGETHER_MAX: u32 = 8_192;
+/// Longest name of a member, in bytes: it stands in tables that people read.
+pub const MEMBER_NAME_BYTES_MAX: usize = 64;
+/// Longest address of a member, in bytes: a full domain name, a colon and a port fit.
+pub const MEMBER_ADDRESS_BYTES_MAX: usize = 261;
+/// Longest name of a zone, in bytes.
+pub const ZONE_BYTES_MAX: usize = 64;
 /// Replicas of a key unless `form` says otherwise.
 pub const REPLICAS_DEFAULT: u8 = 3;
 /// Most replicas of a key.

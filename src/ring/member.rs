@@ -7,6 +7,17 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MemberId(pub u128);
 
+/// The place of a member in [`Placement::members`](super::Placement::members): short, for tables; it means nothing across two placements.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MemberIndex(pub u16);
+
+impl MemberIndex {
+    /// As an index of a slice.
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// The random id of a cluster.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClusterId(pub u128);
