@@ -1,0 +1,14 @@
+//! The deterministic simulator of henge, and its oracles.
+
+pub mod client;
+pub mod dice;
+pub mod disk;
+pub mod history;
+pub mod network;
+pub mod node;
+pub mod oracle;
+pub mod plan;
+pub mod run;
+pub mod trace;
+pub mod workload;
+pub mod world;
