@@ -1,4 +1,7 @@
 //! henge: a leaderless peer-to-peer key-value and document store.
+//!
+//! The modules in layer order; each may name only those above it, as `tests/layers.rs` says. From `vclock` to `peer` they are the
+//! core: pure, no clock, socket, thread, file, async or randomness of their own. `ARCHITECTURE.md` tells how they work together.
 
 pub mod limits;
 
@@ -7,3 +10,13 @@ pub mod vclock;
 pub mod ring;
 
 pub mod message;
+
+pub mod storage;
+
+pub mod coordinator;
+
+pub mod peer;
+
+pub mod wire;
+
+pub mod server;

@@ -87,3 +87,7 @@ pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 pub const SEGMENT_BYTES_MAX: u64 = 128 << 20;
 /// A log that has been idle for this long syncs an empty mark, so that its last batch is known to have been durable.
 pub const IDLE_MARK_MS: u64 = 100;
+/// The largest record of the log (bytes): an entry merged from two of the largest frames fits, and half a segment holds it.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+/// Segment files that one disk thread keeps open: opening one costs microseconds, a descriptor is scarce.
+pub const SEGMENT_FILES_OPEN_MAX: usize = 256;

@@ -1,6 +1,7 @@
 //! The deterministic simulator of henge, and its oracles.
 
 pub mod client;
+pub mod crash;
 pub mod dice;
 pub mod disk;
 pub mod history;

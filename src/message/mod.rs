@@ -8,7 +8,7 @@ mod request;
 
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
-    ScanPage,
+    ScanPage, Scope,
 };
 pub use reply::{
     Ack, Conflict, Description, Failure, FailureKind, Found, LinkStatus, Listed, MemberStatus, Missing, Receipt, Reply,

@@ -51,11 +51,22 @@ pub struct Apply {
 /// Asks a replica to name its live dots that a write without a context has not covered.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Naming {
-    /// The paths that the write replaces: what lies at, below, or above as a leaf, is named. The root path: everything.
-    pub paths: Vec<Path>,
+    /// What the write replaces.
+    pub scope: Scope,
     /// The dots of the write. The replica names nothing unless all of them are live there after the merge: else the write has
     /// itself been replaced, and must not cover what came after it.
     pub dots: Vec<Dot>,
+}
+
+/// What a write replaces in a document. Each list is sorted.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Scope {
+    /// What is set: replaces what lies at and below these paths, and leaves above them. The root path: everything.
+    pub set: Vec<Path>,
+    /// What is removed: replaces what lies at and below these paths.
+    pub removed: Vec<Path>,
+    /// What shall be an object: replaces leaves other than empty maps at and above these paths.
+    pub objects: Vec<Path>,
 }
 
 /// It is stored.

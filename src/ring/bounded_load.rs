@@ -1,28 +1,35 @@
 //! Choosing the owners: consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2016), in two passes.
 //!
 //! The first pass takes what the walk offers, bound or no bound: plain consistent hashing, where a member that comes or goes moves only
-//! what it takes or leaves. The second pass takes from each member above its bound as many partitions as it has too many, lowest hash
-//! first, each to the next member of its walk that has room. So a partition that was pushed away never pushes another one, and a
-//! change of the members shakes little beyond its own share. The paper's one pass, in which a partition that comes early fills
-//! a member that is the natural owner of a later one, keeps the same bound and moves more.
+//! what it takes or leaves. In the second each member above its bound gives what it has too much of to the next members of the walk that
+//! have room, through chains of gifts where need be. So nobody but the few above their bound is touched, and a change of the members
+//! shakes little beyond its own share. The paper's one pass, in which a partition that comes early fills a member that is the
+//! natural owner of a later one, keeps the same bound and moves more.
 
 use super::share::Spread;
 use super::{MemberId, MemberIndex};
 use std::collections::VecDeque;
 use twox_hash::XxHash3_64;
 
-/// Most (partition, candidate) pairs that the search for exchanges looks at, so that an odd list of members costs a second at
+/// Most (partition, candidate) pairs that the second pass looks at, so that an odd list of members costs a second at
 /// most; when it is used up the bound gives way.
-const EXCHANGE_STEPS_MAX: u64 = 100_000_000;
+const STEPS_MAX: u64 = 100_000_000;
 
 /// Which members own which partitions, while it is being decided.
-pub(super) struct Assignment<'a> {
+struct Assignment<'a> {
     walks: &'a [MemberIndex],
     spread: &'a Spread,
     bounds: &'a [u32],
+    /// Flat, by partition: whether each member owns it.
     owned: Vec<bool>,
+    /// Flat, by partition: how many of its owners each zone has.
     of_zone: Vec<u8>,
+    /// How many partitions each member owns.
     loads: Vec<u32>,
+    /// The order in which partitions are given away, and where in it each member begins: by hash, so that neighbours on the ring, who
+    /// have the same members behind them, are not given away together; and fixed, so that a bound that falls by one moves one partition.
+    order: Vec<usize>,
+    starts: Vec<usize>,
 }
 
 /// For each partition and member (flat, by partition) whether the member owns it.
@@ -30,17 +37,19 @@ pub(super) struct Assignment<'a> {
 /// `walks` are those of `virtual_nodes::walks`; `bounds` the most partitions of each member, by member index. The bound gives way where it
 /// leaves no choice; the number of owners and their spread over zones never do.
 pub(super) fn assign(ids: &[MemberId], walks: &[MemberIndex], spread: &Spread, bounds: &[u32]) -> Vec<bool> {
+    let partitions = walks.len() / ids.len();
     let mut assignment = Assignment {
         walks,
         spread,
         bounds,
         owned: vec![false; walks.len()],
-        of_zone: vec![0; walks.len() / ids.len() * spread.least.len()],
+        of_zone: vec![0; partitions * spread.least.len()],
         loads: vec![0; ids.len()],
+        order: by_hash(partitions),
+        starts: ids.iter().map(|id| (XxHash3_64::oneshot(&id.0.to_le_bytes()) % partitions as u64) as usize).collect(),
     };
     assignment.take_from_walks();
-    assignment.push_on(ids);
-    assignment.exchange();
+    assignment.give_what_is_too_much();
     assignment.owned
 }
 
@@ -110,35 +119,13 @@ impl Assignment<'_> {
         }
     }
 
-    /// The second pass: what a member owns above its bound goes on along the walk.
-    fn push_on(&mut self, ids: &[MemberId]) {
-        let mut pushed = Vec::new();
-        for member in (0..self.members()).filter(|&member| self.loads[member] > self.bounds[member]) {
-            let owned = (0..self.partitions()).filter(|&partition| self.owns(member, partition));
-            pushed.extend(owned.map(|partition| (priority(ids[member], partition), member, partition)));
-        }
-        pushed.sort_unstable();
-        for (_, member, partition) in pushed {
-            if self.loads[member] <= self.bounds[member] {
-                continue;
-            }
-            let target =
-                self.walk(partition).iter().map(|candidate| candidate.place()).find(|&candidate| {
-                    self.loads[candidate] < self.bounds[candidate] && self.may_give(partition, member, candidate)
-                });
-            if let Some(target) = target {
-                self.give(partition, member, target);
-            }
-        }
-    }
-
-    /// For what is still above its bound: chains of members, each giving a partition to the next, that end at one with room.
-    fn exchange(&mut self) {
-        let mut steps = EXCHANGE_STEPS_MAX;
+    /// The second pass: what a member owns above its bound goes to one with room.
+    fn give_what_is_too_much(&mut self) {
+        let mut steps = STEPS_MAX;
         for member in 0..self.members() {
             while self.loads[member] > self.bounds[member] {
                 let Some(chain) = self.chain_from(member, &mut steps) else { break };
-                // From the far end, so that nobody is above its bound in between; each link is about another partition or member.
+                // From the far end: each makes room for the gift it gets.
                 for (source, partition, target) in chain {
                     self.give(partition, source, target);
                 }
@@ -146,14 +133,15 @@ impl Assignment<'_> {
         }
     }
 
-    /// The shortest chain of gifts (source, partition, target) from a member to one with room, last gift first.
+    /// The shortest chain of gifts (source, partition, target) from a member to one with room, last gift first. Mostly it is one gift.
     fn chain_from(&self, member: usize, steps: &mut u64) -> Option<Vec<(usize, usize, usize)>> {
         let mut reached: Vec<Option<(usize, usize)>> = vec![None; self.members()];
         let mut waiting = VecDeque::from([member]);
         while let Some(source) = waiting.pop_front() {
-            for partition in (0..self.partitions()).filter(|&partition| self.owns(source, partition)) {
-                *steps = steps.checked_sub(self.members() as u64)?;
+            let (behind, ahead) = self.order.split_at(self.starts[source]);
+            for partition in ahead.iter().chain(behind).copied().filter(|&partition| self.owns(source, partition)) {
                 for target in self.walk(partition).iter().map(|candidate| candidate.place()) {
+                    *steps = steps.checked_sub(1)?;
                     if target == member || reached[target].is_some() || !self.may_give(partition, source, target) {
                         continue;
                     }
@@ -169,7 +157,8 @@ impl Assignment<'_> {
     }
 }
 
-/// Follows the links back to where the search began. None if one partition stands in it twice: its zones were checked for one gift only.
+/// Follows the links back to where the search began. None if one partition stands in it twice, which zones can bring about: they were
+/// checked for one gift only.
 fn chain_to(end: usize, reached: &[Option<(usize, usize)>]) -> Option<Vec<(usize, usize, usize)>> {
     let mut chain: Vec<(usize, usize, usize)> = Vec::new();
     let mut target = end;
@@ -183,10 +172,9 @@ fn chain_to(end: usize, reached: &[Option<(usize, usize)>]) -> Option<Vec<(usize
     Some(chain)
 }
 
-/// In which order a member gives up its partitions: fixed for ever, so that a change of the bound by one changes one partition.
-fn priority(id: MemberId, partition: usize) -> u64 {
-    let mut bytes = [0; 18];
-    bytes[..16].copy_from_slice(&id.0.to_le_bytes());
-    bytes[16..].copy_from_slice(&(partition as u16).to_le_bytes());
-    XxHash3_64::oneshot(&bytes)
+/// All partitions in the order of the hash (xxh3-64, seed 0) of their numbers (2 bytes, little-endian).
+fn by_hash(partitions: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..partitions).collect();
+    order.sort_unstable_by_key(|&partition| (XxHash3_64::oneshot(&(partition as u16).to_le_bytes()), partition));
+    order
 }

@@ -53,10 +53,9 @@ pub struct Entry {
 
 impl Entry {
     /// An entry of these versions (in any order) and this explicit context.
-    /// Of two versions of one dot the first in (path, dot) order is kept.
+    /// Of two versions of one dot the greater one is kept (see `normalize`).
     pub fn new(mut versions: Vec<Version>, context: Seen) -> Entry {
-        versions.sort_by(|a, b| a.place().cmp(&b.place()));
-        versions.dedup_by(|a, b| a.dot == b.dot);
+        normalize(&mut versions);
         Entry { versions, context }
     }
 
@@ -96,29 +95,16 @@ impl Entry {
     }
 
     /// Takes in another state of the same key: keeps a version that both hold, or that one holds and the other has not seen.
-    pub fn merge(&mut self, other: Entry) {
-        let (mine, theirs) = (std::mem::take(&mut self.versions), other.versions);
-        let (mut ours, mut yours) = (mine.into_iter().peekable(), theirs.into_iter().peekable());
-        let mut kept = Vec::with_capacity(ours.len().max(yours.len()));
-        loop {
-            use std::cmp::Ordering::{Equal, Greater, Less};
-            let order = match (ours.peek(), yours.peek()) {
-                (None, None) => break,
-                (Some(_), None) => Less,
-                (None, Some(_)) => Greater,
-                (Some(a), Some(b)) => a.place().cmp(&b.place()),
-            };
-            match order {
-                Less => kept.extend(ours.next().filter(|version| !other.context.contains(version.dot))),
-                Greater => kept.extend(yours.next().filter(|version| !self.context.contains(version.dot))),
-                Equal => {
-                    // One dot, one value: different bytes are a bug or a broken disk, and the greater ones win everywhere.
-                    let (a, b) = (ours.next(), yours.next());
-                    kept.extend(a.max_by_content(b));
-                }
-            }
+    pub fn merge(&mut self, mut other: Entry) {
+        drop_gone(&mut self.versions, &other.context, &other.versions);
+        // What was just dropped here is not among theirs, so looking at what is left says the same of each of theirs.
+        drop_gone(&mut other.versions, &self.context, &self.versions);
+        if self.versions.is_empty() {
+            self.versions = other.versions;
+        } else if !other.versions.is_empty() {
+            self.versions.append(&mut other.versions);
+            normalize(&mut self.versions);
         }
-        self.versions = kept;
         self.context.union_with(&other.context);
     }
 
@@ -136,17 +122,17 @@ impl Entry {
     /// partition clock; lets the clock see the arriving *live versions* (never the arriving context: rule `add_context`);
     /// strips the context again. Returns the dots that the clock saw here for the first time and that are not live
     /// afterwards: they are seen and gone, and must be written down as such.
-    pub fn take(&mut self, incoming: Entry, clock: &mut Seen) -> Vec<Dot> {
-        let new: Vec<Dot> = incoming.dots().filter(|dot| !clock.contains(*dot)).collect();
-        let versions = incoming.versions.into_iter().filter(|version| {
-            let gone = clock.contains(version.dot) && !self.versions.iter().any(|held| held.place() == version.place());
-            !gone
-        });
-        let incoming = Entry { versions: versions.collect(), context: incoming.context };
+    ///
+    /// Requires: the clock has seen the dots of the live versions here, as the clock of a store always has.
+    pub fn take(&mut self, mut incoming: Entry, clock: &mut Seen) -> Vec<Dot> {
+        let mut new: Vec<Dot> = incoming.dots().filter(|dot| !clock.contains(*dot)).collect();
+        drop_gone(&mut incoming.versions, clock, &self.versions);
         self.merge(incoming);
         new.iter().for_each(|dot| clock.insert(*dot));
         self.strip(clock);
-        new.into_iter().filter(|dot| !self.is_live(*dot)).collect()
+        let live = Live::among(&self.versions);
+        new.retain(|dot| !live.contains(*dot));
+        new
     }
 
     /// Drops the versions that a context has seen, and returns their dots.
@@ -179,24 +165,65 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 impl Version {
-    fn place(&self) -> (&Path, Dot) {
-        (&self.path, self.dot)
-    }
-
-    fn content(&self) -> (Kind, &Bytes, Timestamp, u64) {
-        (self.kind, &self.value, self.time, self.expiry_ms)
+    /// Where it stands among the versions of an entry and, for two versions of one dot, which of them is the greater.
+    fn rank(&self) -> (&Path, Dot, Kind, &Bytes, Timestamp, u64) {
+        (&self.path, self.dot, self.kind, &self.value, self.time, self.expiry_ms)
     }
 }
 
-trait MaxByContent {
-    fn max_by_content(self, other: Option<Version>) -> Option<Version>;
+/// The dots of some versions, to be asked for often: a document has 65,536 of them, so that looking along the row for each
+/// would take billions of steps.
+struct Live<'a> {
+    versions: &'a [Version],
+    /// Empty if there are so few versions that looking along the row is the quicker way.
+    sorted: Vec<Dot>,
 }
 
-impl MaxByContent for Option<Version> {
-    fn max_by_content(self, other: Option<Version>) -> Option<Version> {
-        match (self, other) {
-            (Some(a), Some(b)) => Some(if b.content() > a.content() { b } else { a }),
-            (a, b) => a.or(b),
+impl Live<'_> {
+    fn among(versions: &[Version]) -> Live<'_> {
+        let mut sorted = Vec::new();
+        if versions.len() > 8 {
+            sorted.extend(versions.iter().map(|version| version.dot));
+            sorted.sort_unstable();
         }
+        Live { versions, sorted }
+    }
+
+    fn contains(&self, dot: Dot) -> bool {
+        match self.sorted.is_empty() {
+            true => self.versions.iter().any(|version| version.dot == dot),
+            false => self.sorted.binary_search(&dot).is_ok(),
+        }
+    }
+}
+
+/// Drops the versions that `seen` has seen and that are not among `live`: there, they are gone.
+fn drop_gone(versions: &mut Vec<Version>, seen: &Seen, live: &[Version]) {
+    if versions.is_empty() || seen.is_empty() {
+        return;
+    }
+    let live = Live::among(live);
+    versions.retain(|version| !seen.contains(version.dot) || live.contains(version.dot));
+}
+
+/// Brings versions into their order, with one version for each dot. One dot, one value: two different ones, be it in their
+/// bytes or in their paths, are a bug or a broken disk, and the greater wins everywhere, so that merging stays a law.
+fn normalize(versions: &mut Vec<Version>) {
+    if versions.len() < 2 {
+        return;
+    }
+    // Stable: two rows in order, one behind the other, are merged in one pass.
+    versions.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    let mut dots: Vec<(Dot, usize)> = versions.iter().enumerate().map(|(at, version)| (version.dot, at)).collect();
+    dots.sort_unstable();
+    let lesser: Vec<usize> = dots.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].1).collect();
+    if !lesser.is_empty() {
+        let mut at = 0;
+        let mut doomed = vec![false; versions.len()];
+        lesser.into_iter().for_each(|at| doomed[at] = true);
+        versions.retain(|_| {
+            at += 1;
+            !doomed[at - 1]
+        });
     }
 }

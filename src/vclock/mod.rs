@@ -13,6 +13,8 @@ mod sampling;
 mod sealed;
 mod seen;
 mod seen_codec;
+#[cfg(test)]
+mod tests;
 mod time;
 mod varint;
 
@@ -22,7 +24,7 @@ pub use document::{
 pub use dot::{Actor, Dot, Start};
 pub use entry::{Entry, Kind, Version};
 pub use leaf_hash::{leaf_hash, plain_leaf_hash};
-pub use packed::{PackError, Plain, pack, pack_bare, pack_plain, plain, select, unpack};
+pub use packed::{PackError, Plain, pack, pack_bare, pack_plain, plain, plain_with_context, select, unpack};
 pub use path::{Path, PathError};
 pub use sealed::{SealError, SealKey, SealKeys, Sealed};
 pub use seen::{Interval, Seen};

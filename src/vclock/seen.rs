@@ -8,8 +8,18 @@ use serde::{Deserialize, Serialize};
 /// A *partition clock* answers "seen?" for any dot of its partition. A *context* answers it for one key. Both have this
 /// shape because an actor that has forgotten earlier dots must not claim them: a plain version vector would
 /// (rule `vv_only`).
+///
+/// There is one way to write a set down, so that equal sets are equal values; what is read in another form is refused.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Seen {
+    /// In the order of the actors; none without an interval.
+    runs: Vec<(Actor, Vec<Interval>)>,
+}
+
+/// A set as it arrived, before its form was checked.
+#[derive(Deserialize)]
+struct Unchecked {
     runs: Vec<(Actor, Vec<Interval>)>,
 }
 
@@ -51,6 +61,13 @@ impl Seen {
         }
     }
 
+    /// The dots one by one. For sets of live dots: a partition clock stands for billions.
+    pub fn dots(&self) -> impl Iterator<Item = Dot> {
+        let of_interval =
+            |actor: Actor, interval: Interval| (interval.first..=interval.last).map(move |counter| Dot { actor, counter });
+        self.runs().flat_map(move |(actor, intervals)| intervals.iter().flat_map(move |interval| of_interval(actor, *interval)))
+    }
+
     /// True if the dot is in the set.
     pub fn contains(&self, dot: Dot) -> bool {
         let intervals = self.intervals(dot.actor);
@@ -90,12 +107,13 @@ impl Seen {
     pub fn union_with(&mut self, other: &Seen) {
         if self.is_empty() {
             self.runs.clone_from(&other.runs);
-            return;
-        }
-        for (actor, intervals) in &other.runs {
-            for interval in intervals {
-                self.insert_interval(*actor, *interval);
+        } else if other.runs.len() <= 4 && other.interval_count() <= 4 {
+            // A few dots into a long clock: in place.
+            for (actor, intervals) in &other.runs {
+                intervals.iter().for_each(|interval| self.insert_interval(*actor, *interval));
             }
+        } else {
+            self.runs = union(std::mem::take(&mut self.runs), &other.runs);
         }
     }
 
@@ -124,10 +142,60 @@ impl Seen {
 
 impl FromIterator<Dot> for Seen {
     fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Seen {
+        // In order, each dot lands at the end: nothing has to move aside for it.
+        let mut dots: Vec<Dot> = dots.into_iter().collect();
+        dots.sort_unstable();
         let mut seen = Seen::new();
         dots.into_iter().for_each(|dot| seen.insert(dot));
         seen
     }
+}
+
+impl TryFrom<Unchecked> for Seen {
+    type Error = &'static str;
+
+    fn try_from(unchecked: Unchecked) -> Result<Seen, &'static str> {
+        let runs = unchecked.runs;
+        let upwards = |all: &[Interval]| all.iter().all(|interval| interval.first <= interval.last);
+        let apart = |all: &[Interval]| all.windows(2).all(|pair| pair[0].last < pair[1].first && pair[1].first - pair[0].last > 1);
+        let ordered = runs.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let whole = runs.iter().all(|(_, all)| !all.is_empty() && upwards(all) && apart(all));
+        match ordered && whole {
+            true => Ok(Seen { runs }),
+            false => Err("a set of dots must have its actors and intervals in order, apart from each other, none empty"),
+        }
+    }
+}
+
+/// All runs of both, in the order of the actors: one pass over each, however many there are.
+fn union(mine: Vec<(Actor, Vec<Interval>)>, theirs: &[(Actor, Vec<Interval>)]) -> Vec<(Actor, Vec<Interval>)> {
+    let mut united: Vec<(Actor, Vec<Interval>)> = Vec::with_capacity(mine.len().max(theirs.len()));
+    let mut theirs = theirs.iter().peekable();
+    for (actor, mut intervals) in mine {
+        while let Some(run) = theirs.next_if(|run| run.0 < actor) {
+            united.push(run.clone());
+        }
+        if let Some(run) = theirs.next_if(|run| run.0 == actor) {
+            intervals.extend_from_slice(&run.1);
+            melt(&mut intervals);
+        }
+        united.push((actor, intervals));
+    }
+    united.extend(theirs.cloned());
+    united
+}
+
+/// Sorts intervals and lets those that overlap or touch grow together.
+fn melt(intervals: &mut Vec<Interval>) {
+    // Stable: two rows in order, one behind the other, are merged in one pass.
+    intervals.sort();
+    intervals.dedup_by(|next, last| {
+        let melts = next.first <= last.last || next.first - last.last == 1;
+        if melts {
+            last.last = last.last.max(next.last);
+        }
+        melts
+    });
 }
 
 /// The counters of `from` that are not in `minus`; both sorted and disjoint.

@@ -244,6 +244,10 @@ impl Reader<'_> {
     }
 
     fn decoded(&mut self, token: Range<usize>) -> Result<String, DocumentError> {
+        let inner = &self.text[token.start + 1..token.end - 1];
+        if !inner.contains(&b'\\') {
+            return Ok(String::from_utf8_lossy(inner).into_owned());
+        }
         serde_json::from_slice(&self.text[token.clone()]).map_err(|error| {
             // A string has no line breaks, so serde_json's column is a number of bytes in it.
             self.at = (token.start + error.column()).saturating_sub(1).clamp(token.start, token.end);

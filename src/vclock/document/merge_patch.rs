@@ -117,7 +117,7 @@ impl Steps {
 ///
 /// * Setting a path covers all versions at and below it, and the versions at its proper ancestors (a scalar, an array or an empty map
 ///   there would stand beside the new object).
-/// * Removing a path covers all versions at and below it, and nothing above. If that removed something, and leaves the object that held it without
+/// * Removing a path covers all versions at and below it, and no value above. If that removed something, and leaves the object that held it without
 ///   members, and the change itself puts none there, an empty map is written in its place: `{"a":{"x":1}}` without `a.x` is `{"a":{}}`.
 /// * Expired versions that are still in the view are versions like any other.
 pub fn draft(view: &Entry, changes: &[Change]) -> Draft {
@@ -196,8 +196,12 @@ impl<'a> Sketch<'a> {
         let writes: Vec<Path> =
             self.writes.range(path..).map(|write| write.0).take_while(|at| path.contains(at)).cloned().collect();
         let objects: Vec<Path> = self.objects.range(path..).take_while(|at| path.contains(at)).cloned().collect();
-        writes.iter().for_each(|at| drop(self.writes.remove(at)));
-        objects.iter().for_each(|at| drop(self.objects.remove(at)));
+        for at in &writes {
+            self.writes.remove(at);
+        }
+        for at in &objects {
+            self.objects.remove(at);
+        }
         found | !writes.is_empty() | !objects.is_empty()
     }
 
@@ -215,10 +219,12 @@ impl<'a> Sketch<'a> {
         }
     }
 
-    /// Writes an empty map where an object has to be and nothing says so. The deepest first: an empty map is a member of what lies above.
+    /// Writes an empty map where an object has to be and nothing says so, in the place of empty maps above, which now have a member.
+    /// The deepest first: each is a member of what lies above.
     fn write_empty_maps(&mut self) {
         for path in std::mem::take(&mut self.objects).into_iter().rev() {
             if !self.is_object(&path) {
+                path.ancestors().for_each(|ancestor| self.clear_leaf(&ancestor, |kind| kind == Kind::EmptyMap));
                 let leaf = Leaf { path: path.clone(), kind: Kind::EmptyMap, value: Bytes::new() };
                 self.writes.insert(path, leaf);
             }

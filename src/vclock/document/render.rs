@@ -52,9 +52,19 @@ pub struct Rendered {
 ///   versions of the others are counted as hidden, and no conflict is listed.
 pub fn render(entry: &Entry, at: &Path, now_ms: u64, last_writer_wins: bool) -> Option<Rendered> {
     let versions = entry.versions();
+    let is_live = |version: &Version| version.expiry_ms == 0 || version.expiry_ms > now_ms;
+    if let [version] = versions
+        && version.kind == Kind::Bytes
+        && version.path.is_root()
+        && at.is_root()
+    {
+        // A plain value, of which there are most.
+        let value = Some(Value::Bytes(version.value.clone()));
+        return is_live(version).then(|| Rendered { value, conflicts: Vec::new(), hidden: 0, dots: vec![version.dot] });
+    }
     let from = versions.partition_point(|version| version.path < *at);
     let below = versions[from..].iter().take_while(|version| at.contains(&version.path));
-    let shown: Vec<&Version> = below.filter(|version| version.expiry_ms == 0 || version.expiry_ms > now_ms).collect();
+    let shown: Vec<&Version> = below.filter(|version| is_live(version)).collect();
     if shown.is_empty() {
         return None;
     }
@@ -90,6 +100,14 @@ impl Contender<'_> {
 
     fn first_dot(&self) -> Dot {
         self.versions.iter().map(|version| version.dot).min().expect("a contender has a version")
+    }
+}
+
+/// The one version at and below a path, if there is only one and its value is shown as it is: the common case, which needs no gathering.
+fn lone_leaf<'a>(versions: &[&'a Version], depth: usize) -> Option<&'a Version> {
+    match versions {
+        [version] if version.path.as_bytes().len() == depth && matches!(version.kind, Kind::Scalar | Kind::Array) => Some(version),
+        _ => None,
     }
 }
 
@@ -131,6 +149,9 @@ struct Painter {
 impl Painter {
     /// The value at the path that was asked for; none if that is in conflict.
     fn value_at(&mut self, versions: &[&Version], depth: usize, last_writer_wins: bool) -> Option<Value> {
+        if let Some(leaf) = lone_leaf(versions, depth) {
+            return Some(Value::Json(leaf.value.clone()));
+        }
         let contender = self.decide(contenders(versions, depth), depth, last_writer_wins)?;
         Some(self.value(&contender, depth, last_writer_wins))
     }
@@ -193,15 +214,24 @@ impl Painter {
         for member in versions[members..].chunk_by(|a, b| segment(a, depth) == segment(b, depth)) {
             let segment = segment(member[0], depth);
             let below = depth + segment.len();
-            let Some(contender) = self.decide(contenders(member, below), below, last_writer_wins) else { continue };
-            if self.out.last() != Some(&b'{') {
-                self.out.push(b',');
+            if let Some(leaf) = lone_leaf(member, below) {
+                self.write_name(segment);
+                self.out.extend(&leaf.value);
+            } else if let Some(contender) = self.decide(contenders(member, below), below, last_writer_wins) {
+                self.write_name(segment);
+                self.write(&contender, below, last_writer_wins);
             }
-            write_string(&segment_name(&segment[..segment.len() - 1]), &mut self.out);
-            self.out.push(b':');
-            self.write(&contender, below, last_writer_wins);
         }
         self.out.push(b'}');
+    }
+
+    /// Appends the name of a member, after a comma unless it is the first.
+    fn write_name(&mut self, segment: &[u8]) {
+        if self.out.last() != Some(&b'{') {
+            self.out.push(b',');
+        }
+        write_string(&segment_name(&segment[..segment.len() - 1]), &mut self.out);
+        self.out.push(b':');
     }
 }
 

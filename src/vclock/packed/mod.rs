@@ -37,7 +37,7 @@ mod short;
 #[cfg(test)]
 mod tests;
 
-pub use short::{Plain, pack_plain, plain};
+pub use short::{Plain, pack_plain, plain, plain_with_context};
 
 use super::{Entry, Kind, Path, PathError};
 use bytes::Bytes;

@@ -42,6 +42,27 @@ pub fn plain(packed: &[u8]) -> Option<Plain> {
     Some(Plain { dot, kind, time: Timestamp(word(packed, 17)?), expiry_ms, value: head..packed.len() })
 }
 
+/// The same for an entry of one version at the root path with an explicit context: what a write of a plain value sends. None for a
+/// context that cannot be decoded, too.
+pub fn plain_with_context(packed: &[u8]) -> Option<(Plain, Seen)> {
+    let tag = *packed.first()?;
+    if tag & FORM != PLAIN_CONTEXT {
+        return plain(packed).map(|plain| (plain, Seen::new()));
+    }
+    let kind = kind_of(tag & KIND).ok()?;
+    let (expiry_ms, head) = match tag & EXPIRY {
+        0 => (0, HEAD_BYTES),
+        _ => (word(packed, HEAD_BYTES).filter(|expiry_ms| *expiry_ms != 0)?, HEAD_EXPIRY_BYTES),
+    };
+    let dot = Dot { actor: Actor(word(packed, 1)?), counter: word(packed, 9)? };
+    let time = Timestamp(word(packed, 17)?);
+    let mut rest = packed.get(head..)?;
+    let length = take_count(&mut rest, 1).ok()?;
+    let mut encoded = take_bytes(&mut rest, length).ok()?;
+    let context = decode_seen(&mut encoded).ok().filter(|context| encoded.is_empty() && !context.is_empty())?;
+    Some((Plain { dot, kind, time, expiry_ms, value: packed.len() - rest.len()..packed.len() }, context))
+}
+
 /// The plain entry of one version. Requires: its path is the root.
 pub fn pack_plain(version: &Version) -> Bytes {
     assert!(version.path.is_root(), "a plain version lies at the root");
@@ -51,9 +72,17 @@ pub fn pack_plain(version: &Version) -> Bytes {
 /// One version at the root, with its context.
 pub(super) fn pack_short(version: &Version, context: &Seen, bare: bool) -> Bytes {
     let value: &[u8] = if bare { &[] } else { &version.value };
-    let mut out = Vec::with_capacity(HEAD_EXPIRY_BYTES + value.len());
+    let mut behind_head = Vec::new();
+    if !context.is_empty() {
+        let mut encoded = Vec::new();
+        encode_seen(context, &mut encoded);
+        put(&mut behind_head, encoded.len() as u64);
+        behind_head.extend(encoded);
+    }
     let form = if context.is_empty() { PLAIN } else { PLAIN_CONTEXT };
-    let expiry = if version.expiry_ms == 0 { 0 } else { EXPIRY };
+    let (expiry, head) = if version.expiry_ms == 0 { (0, HEAD_BYTES) } else { (EXPIRY, HEAD_EXPIRY_BYTES) };
+    // Of exactly this size it becomes `Bytes` without another allocation.
+    let mut out = Vec::with_capacity(head + behind_head.len() + value.len());
     out.push(form | expiry | version.kind as u8);
     out.extend(version.dot.actor.0.to_be_bytes());
     out.extend(version.dot.counter.to_be_bytes());
@@ -61,12 +90,7 @@ pub(super) fn pack_short(version: &Version, context: &Seen, bare: bool) -> Bytes
     if expiry != 0 {
         out.extend(version.expiry_ms.to_be_bytes());
     }
-    if form == PLAIN_CONTEXT {
-        let mut encoded = Vec::new();
-        encode_seen(context, &mut encoded);
-        put(&mut out, encoded.len() as u64);
-        out.extend(encoded);
-    }
+    out.extend(behind_head);
     out.extend(value);
     out.into()
 }

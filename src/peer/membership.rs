@@ -1,0 +1,127 @@
+//! Who belongs to the cluster, and who can be reached.
+
+use super::{Output, Peer};
+use crate::message::Position;
+use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
+use crate::vclock::{Actor, Start};
+
+/// What a peer says of itself at the beginning of a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Introduction {
+    /// The member.
+    pub member: MemberId,
+    /// The actor under which its store writes.
+    pub actor: Actor,
+    /// Its start.
+    pub start: Start,
+    /// Its cluster, if it has been formed.
+    pub cluster: Option<ClusterId>,
+    /// Where it is reached.
+    pub address: String,
+    /// What people call it.
+    pub name: String,
+}
+
+impl Peer {
+    /// What this peer says of itself.
+    pub fn introduction(&self) -> Introduction {
+        Introduction {
+            member: self.me,
+            actor: self.replica.store().actor(),
+            start: self.replica.store().start(),
+            cluster: self.placement.as_ref().map(Placement::cluster),
+            address: self.config.address.clone(),
+            name: self.config.name.clone(),
+        }
+    }
+
+    /// Checks what another peer says of itself. The error is for people, and names both sides.
+    pub fn check_introduction(&self, other: &Introduction) -> Result<(), String> {
+        let me = self.introduction();
+        let who = |peer: &Introduction| format!("{} at {} (member {:?})", peer.name, peer.address, peer.member);
+        match (me.cluster, other.cluster) {
+            (Some(mine), Some(theirs)) if mine != theirs => {
+                return Err(format!("{} belongs to cluster {theirs:?}, {} to cluster {mine:?}", who(other), who(&me)));
+            }
+            (None, _) => return Err(format!("{} belongs to no cluster yet", who(&me))),
+            _ => {}
+        }
+        if other.member == me.member {
+            let message = "is an old or second copy of this folder: a member runs once";
+            return Err(format!("{} has the member id of {}: one of them {message}", who(other), who(&me)));
+        }
+        if !self.founders().iter().any(|founder| founder.member == other.member) {
+            let holder = self.founders().iter().find(|founder| founder.address == other.address);
+            let holder = holder.map(|held| format!("; its address belongs to {} (member {:?})", held.name, held.member));
+            return Err(format!("{} is no member of the cluster of {}{}", who(other), who(&me), holder.unwrap_or_default()));
+        }
+        if let Some(known) = self.links.get(&other.member)
+            && other.start < *known
+        {
+            let message = format!("start {} of it is known, and it comes with start {}", known.0, other.start.0);
+            return Err(format!("{} is an old or second copy of its folder: {message}", who(other)));
+        }
+        Ok(())
+    }
+
+    /// The members, this one included; nobody before the cluster was formed.
+    pub fn founders(&self) -> &[Founder] {
+        self.placement.as_ref().map_or(&[], Placement::members)
+    }
+
+    pub(super) fn on_link_up(&mut self, member: MemberId, start: Start) {
+        // Writes that are under way reach it at their next check.
+        self.links.insert(member, start);
+    }
+
+    pub(super) fn on_link_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
+        if self.links.remove(&member).is_some() {
+            self.on_link_lost(member, outbox);
+        }
+    }
+
+    /// Takes in change 0, once. Answers with the position that must be durable before it counts; the error is for people.
+    pub(super) fn form(&mut self, change: Change, outbox: &mut Vec<Output>) -> Result<Position, String> {
+        let placement = Placement::from_changes(std::slice::from_ref(&change)).map_err(|error| error.to_string())?;
+        if let Some(mine) = &self.placement {
+            if self.replica.store().membership() == std::slice::from_ref(&change) {
+                return Ok(self.replica.store().appended());
+            }
+            return Err(format!(
+                "{} (member {:?}) belongs to cluster {:?} already and cannot be formed into cluster {:?}",
+                self.config.name,
+                self.me,
+                mine.cluster(),
+                placement.cluster()
+            ));
+        }
+        if !placement.members().iter().any(|founder| founder.member == self.me) {
+            return Err(format!(
+                "{} (member {:?}) is none of the founders of cluster {:?}",
+                self.config.name,
+                self.me,
+                placement.cluster()
+            ));
+        }
+        let position = self.replica.store_mut().append_membership(&change, &placement);
+        self.owners = owners(&placement);
+        self.placement = Some(placement);
+        outbox.push(Output::Members);
+        Ok(position)
+    }
+
+    pub(super) fn owners_of(&self, partition: PartitionId) -> &[MemberId] {
+        self.owners.get(usize::from(partition.0)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn name_of(&self, member: MemberId) -> String {
+        let founder = self.founders().iter().find(|founder| founder.member == member);
+        founder.map_or_else(|| format!("member {member:?}"), |founder| format!("{} at {}", founder.name, founder.address))
+    }
+}
+
+/// The owners of each partition by their ids.
+pub(super) fn owners(placement: &Placement) -> Vec<Vec<MemberId>> {
+    let ids = |partition| placement.owners(partition).iter().map(|owner| placement.member(*owner).member).collect();
+    placement.partition_ids().map(ids).collect()
+}

@@ -1,0 +1,330 @@
+//! A peer is a function: `step(now, input, outbox)`.
+//!
+//! It takes one input at a time (a message, a client's request, a finished disk job, a due timer) and answers with data. It never
+//! sleeps, spawns, locks, reads a clock, draws its own randomness or touches a socket. Two small drivers run it: tokio in
+//! `server/`, the simulator in `sim/`.
+//!
+//! Every output that promises something names the log position on which it stands; the driver lets it go when the log is durable
+//! that far. What only informs (replicate messages, questions) goes at once.
+
+#![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod membership;
+mod operation;
+mod replica;
+mod requests;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use membership::Introduction;
+
+use crate::coordinator::{Effects, RetryMemory};
+use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
+use crate::ring::{MemberId, Placement};
+use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
+use crate::vclock::{HybridClock, Start};
+use operation::{Operation, ReplyTo};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use replica::Replica;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The time, as a driver tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back. For timers.
+    pub monotonic_ms: u64,
+    /// Milliseconds since 1970, as far as this machine knows. For timestamps and expiry.
+    pub wall_ms: u64,
+}
+
+/// Who asked: a client connection, numbered by the driver, and the request's id on it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Origin {
+    /// The connection.
+    pub client: u64,
+    /// The request.
+    pub request: u64,
+}
+
+/// One thing that happens to a peer.
+#[derive(Debug)]
+pub enum Input {
+    /// A link to a member is up: hellos are exchanged and checked.
+    LinkUp {
+        /// The member.
+        member: MemberId,
+        /// Its start.
+        start: Start,
+    },
+    /// The link is gone.
+    LinkDown {
+        /// The member.
+        member: MemberId,
+    },
+    /// A message came over the link to a member.
+    Message {
+        /// The member.
+        from: MemberId,
+        /// The message.
+        message: Message,
+    },
+    /// A client asks.
+    Request {
+        /// Who.
+        from: Origin,
+        /// What.
+        request: Request,
+    },
+    /// A disk job is finished.
+    Disk(DiskDone),
+    /// The time of [`Peer::next_wake`] has come.
+    Wake,
+}
+
+/// One thing that a peer wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a message to a member once [`Peer::released`] has reached `after`. If its link is down, drop it.
+    Send {
+        /// The member.
+        to: MemberId,
+        /// The message.
+        message: Message,
+        /// The position on which it stands; `Position(0)`: at once.
+        after: Position,
+    },
+    /// Answer a client once [`Peer::released`] has reached `after`.
+    Reply {
+        /// The client.
+        to: Origin,
+        /// The answer.
+        reply: Reply,
+        /// The position on which it stands.
+        after: Position,
+    },
+    /// Run a disk job, in any order with other jobs, and answer with [`Input::Disk`]. Log writes come by [`Peer::take_log_write`] instead.
+    Disk(DiskJob),
+    /// The list of members has changed: keep a link to each of [`Peer::founders`] but this one.
+    Members,
+    /// The store can promise nothing any more: stop the process and tell why.
+    Halt {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// What a peer is told about itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerConfig {
+    /// What people call it.
+    pub name: String,
+    /// Where others reach it: `host:port`.
+    pub address: String,
+    /// Its failure zone.
+    pub zone: String,
+    /// Its share of the data, relative to the others.
+    pub weight: u16,
+}
+
+/// A peer: the composition of all machines over one store.
+#[derive(Debug)]
+pub struct Peer {
+    config: PeerConfig,
+    me: MemberId,
+    replica: Replica,
+    placement: Option<Placement>,
+    /// The owners of each partition, in order of preference.
+    owners: Vec<Vec<MemberId>>,
+    links: BTreeMap<MemberId, Start>,
+    clock: HybridClock,
+    retries: RetryMemory,
+    operations: BTreeMap<OperationId, Operation>,
+    operation_count: u32,
+    /// When each operation is looked at again: for its deadline, and to ask again whoever has not answered.
+    checks: VecDeque<(u64, OperationId)>,
+    /// Messages of this peer to itself, handled within the same step.
+    local: VecDeque<Message>,
+    /// Acknowledgements and answers of this peer to itself that wait for the disk.
+    own: VecDeque<(Position, Message)>,
+    effects: Effects,
+    counts: RequestCounts,
+    repairs: u64,
+    started_ms: u64,
+    rng: ChaCha8Rng,
+}
+
+/// An operation is looked at this often (milliseconds): the granularity of deadlines, and after how long a lost message is sent again.
+const CHECK_MS: u64 = 250;
+
+impl Peer {
+    /// A peer over an opened store. `seed` feeds all of its randomness.
+    pub fn new(mut store: Store, config: PeerConfig, seed: u64, now: Now) -> Peer {
+        let placement = match store.membership() {
+            [] => None,
+            changes => Some(Placement::from_changes(changes).expect("what was checked before it was written down is right")),
+        };
+        let mut retries = RetryMemory::default();
+        for note in store.take_retries() {
+            retries.insert(note.wall_ms, note.session, note.number, operation::remembered(&note));
+        }
+        Peer {
+            config,
+            me: store.member(),
+            replica: Replica::new(store),
+            owners: placement.as_ref().map(membership::owners).unwrap_or_default(),
+            placement,
+            links: BTreeMap::new(),
+            clock: HybridClock::default(),
+            retries,
+            operations: BTreeMap::new(),
+            operation_count: 0,
+            checks: VecDeque::new(),
+            local: VecDeque::new(),
+            own: VecDeque::new(),
+            effects: Effects::default(),
+            counts: RequestCounts::default(),
+            repairs: 0,
+            started_ms: now.monotonic_ms,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        }
+    }
+
+    /// Takes one input and appends to the outbox what it leads to.
+    pub fn step(&mut self, now: Now, input: Input, outbox: &mut Vec<Output>) {
+        match input {
+            Input::LinkUp { member, start } => self.on_link_up(member, start),
+            Input::LinkDown { member } => self.on_link_down(member, outbox),
+            Input::Message { from, message } => self.on_message(now, from, message, outbox),
+            Input::Request { from, request } => self.on_request(now, ReplyTo::Client(from), request, outbox),
+            Input::Disk(done) => self.on_disk(now, done, outbox),
+            Input::Wake => self.on_wake(now, outbox),
+        }
+        self.settle(now, outbox);
+    }
+
+    /// The next batch for the log, if there is something to write and no batch is under way. The driver runs it in order with other
+    /// log writes and answers with [`Input::Disk`].
+    pub fn take_log_write(&mut self, now: Now) -> Option<DiskJob> {
+        self.replica.store_mut().take_log_write(now.monotonic_ms)
+    }
+
+    /// Whatever stands on this position or an earlier one may leave.
+    pub fn released(&self) -> Position {
+        self.replica.store().durable()
+    }
+
+    /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
+    pub fn next_wake(&self) -> Option<u64> {
+        let check = self.checks.front().map(|check| check.0);
+        [check, self.replica.store().next_wake()].into_iter().flatten().min()
+    }
+
+    /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
+    pub fn is_overloaded(&self) -> bool {
+        self.operations.len() >= crate::limits::REQUESTS_IN_FLIGHT_MAX
+            || self.replica.store().pending_bytes() >= crate::limits::LOG_PENDING_BYTES_MAX
+    }
+
+    /// Begins a clean stop: the log ends with a mark that names this start.
+    pub fn stop(&mut self) {
+        self.replica.store_mut().stop();
+    }
+
+    /// True if nothing is left to write.
+    pub fn is_drained(&self) -> bool {
+        self.replica.store().is_stopped()
+    }
+
+    /// The store below, for oracles that look inside.
+    pub fn store(&self) -> &Store {
+        self.replica.store()
+    }
+
+    fn on_wake(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
+            let Some((_, id)) = self.checks.pop_front() else { break };
+            self.check(now, id, outbox);
+        }
+    }
+
+    fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
+        match self.replica.store_mut().on_disk(done) {
+            DiskEvent::Progress => {}
+            DiskEvent::Record { ticket, result } => self.on_record(now, ticket, result, outbox),
+            DiskEvent::Failed { reason } => outbox.push(Output::Halt { reason }),
+        }
+    }
+
+    /// Handles what this peer has said to itself, until there is nothing left.
+    fn settle(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        let durable = self.released();
+        while self.own.front().is_some_and(|own| own.0 <= durable) {
+            self.local.extend(self.own.pop_front().map(|own| own.1));
+        }
+        while let Some(message) = self.local.pop_front() {
+            self.on_message(now, self.me, message, outbox);
+        }
+        while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
+            outbox.push(Output::Disk(job));
+        }
+    }
+
+    fn on_message(&mut self, now: Now, from: MemberId, message: Message, outbox: &mut Vec<Output>) {
+        match message {
+            Message::Apply(apply) => self.on_apply(now, from, apply, outbox),
+            Message::Fetch(fetch) => self.on_fetch(now, from, fetch, outbox),
+            Message::ScanAsk(ask) => self.on_scan_ask(from, &ask, outbox),
+            Message::Forward(forward) => {
+                let to = ReplyTo::Peer(from, forward.operation);
+                self.on_request(now, to, forward.request, outbox);
+            }
+            Message::Applied(applied) => self.on_applied(now, from, applied, outbox),
+            Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
+            Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
+            Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+        }
+    }
+
+    /// Sends what a machine has asked for. To itself without a detour; to members whose link is down not at all.
+    fn flush_effects(&mut self, outbox: &mut Vec<Output>) {
+        for (to, message) in self.effects.sends.drain(..) {
+            if to == self.me {
+                self.local.push_back(message);
+            } else if self.links.contains_key(&to) {
+                outbox.push(Output::Send { to, message, after: Position(0) });
+            }
+        }
+    }
+
+    /// Answers a coordinator, which may be this very peer, once the log is durable up to `after`.
+    fn respond(&mut self, to: MemberId, message: Message, after: Position, outbox: &mut Vec<Output>) {
+        if to != self.me {
+            outbox.push(Output::Send { to, message, after });
+        } else if after <= self.released() {
+            self.local.push_back(message);
+        } else {
+            let at = self.own.partition_point(|own| own.0 <= after);
+            self.own.insert(at, (after, message));
+        }
+    }
+
+    fn is_live(&self, member: MemberId) -> bool {
+        member == self.me || self.links.contains_key(&member)
+    }
+
+    fn next_operation_id(&mut self) -> OperationId {
+        // The count cannot come round within a start: that would take 4 billion operations a start, and it stops the process.
+        self.operation_count = self.operation_count.checked_add(1).expect("a start has fewer than 2^32 operations");
+        OperationId(self.replica.store().start().base() | u64::from(self.operation_count))
+    }
+
+    fn sync_mode(&self) -> SyncMode {
+        self.replica.store().sync_mode()
+    }
+
+    fn applied(&self, operation: OperationId, uncovered: Vec<crate::vclock::Dot>, refused: Option<String>) -> Message {
+        Message::Applied(Applied { operation, sync: self.sync_mode(), uncovered, refused })
+    }
+}

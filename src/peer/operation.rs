@@ -1,0 +1,461 @@
+//! Operations under way at a coordinator: their machines, deadlines and ends.
+
+use super::{CHECK_MS, Now, Origin, Output, Peer};
+use crate::coordinator::{
+    Draft, DraftError, Intent, Merged, Outcome, Read, ReadFailure, Scan, ScanStep, View, Write, Written, found_or_missing, repair,
+    sealed_receipt,
+};
+use crate::limits::RETRY_HINT_MS;
+use crate::message::{
+    Applied, Apply, Attempt, Failure, FailureKind, Fetched, Forwarded, Listed, Message, OperationId, Position, Reply, ScanPage,
+};
+use crate::ring::MemberId;
+use crate::storage::RetryNote;
+use crate::vclock::{Path, Sealed};
+use bytes::Bytes;
+use rand::Rng;
+
+/// Where an operation's end is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ReplyTo {
+    /// To a client of this peer.
+    Client(Origin),
+    /// To a peer that has forwarded a request.
+    Peer(MemberId, OperationId),
+    /// To a scan of this peer that waits for the key.
+    Scan(OperationId),
+    /// To a write of this peer that needs to see the key first.
+    Write(OperationId),
+}
+
+/// An operation under way.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub to: ReplyTo,
+    pub deadline_ms: u64,
+    pub machine: Machine,
+    /// What this peer's own replica writes down with the record.
+    pub retry: Option<RetryNote>,
+}
+
+/// What an operation is waiting for.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "reads and writes are what there is by the thousand, and they are the large ones")]
+pub(super) enum Machine {
+    /// A write that waits for this peer's own view of the key.
+    Drafting(Box<Drafting>),
+    /// A write.
+    Write { key: Bytes, write: Write },
+    /// A read, and how it is answered.
+    Read { read: Read, answer: AnswerAs },
+    /// A scan.
+    Scan(Scan),
+    /// A request handed on to an owner; true if it is a write.
+    Forward { to: MemberId, is_write: bool },
+}
+
+/// A write that has not been drawn up yet.
+#[derive(Debug)]
+pub(super) struct Drafting {
+    pub key: Bytes,
+    pub intent: Intent,
+    pub sealed: Option<Sealed>,
+    pub w: usize,
+    pub retry: Option<RetryNote>,
+    /// True once the other owners have been read because this replica was behind its client.
+    pub has_caught_up: bool,
+    /// A retry: the dots that the first try made. The present state of the key is spread again.
+    pub again: Option<crate::coordinator::Remembered>,
+}
+
+/// How a read is answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct AnswerAs {
+    pub path: Path,
+    pub last_writer_wins: bool,
+}
+
+impl Peer {
+    /// Starts an operation: from now on it is looked at now and then, until it ends.
+    pub(super) fn begin(&mut self, now: Now, id: OperationId, operation: Operation) {
+        self.checks.push_back((now.monotonic_ms + CHECK_MS, id));
+        self.operations.insert(id, operation);
+    }
+
+    /// This replica's view of the key of a write has been read.
+    pub(super) fn on_view(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        view: Result<crate::vclock::Entry, String>,
+        outbox: &mut Vec<Output>,
+    ) {
+        let Some(operation) = self.operations.get(&id) else { return };
+        let Machine::Drafting(drafting) = &operation.machine else { return };
+        let entry = match view {
+            Ok(entry) => entry,
+            Err(reason) => return self.fail(id, FailureKind::Storage, reason, 0, outbox),
+        };
+        let partition = self.partition_of(&drafting.key);
+        if let Some(again) = drafting.again.clone() {
+            return self.spread_again(now, id, &entry, &again, outbox);
+        }
+        let view = View { entry: &entry, clock: self.replica.store().clock(partition) };
+        match drafting.intent.draw_up(view, drafting.sealed.as_ref()) {
+            Ok(draft) => self.spread(now, id, draft, outbox),
+            Err(DraftError::Behind) if !drafting.has_caught_up => self.catch_up(now, id, outbox),
+            Err(DraftError::Behind) => {
+                let message = "too few owners of the key can be reached to see what the context has seen: try again later, or \
+                               write without a context"
+                    .to_string();
+                self.fail(id, FailureKind::Unavailable, message, RETRY_HINT_MS, outbox);
+            }
+            Err(error) => {
+                let kind = match error {
+                    DraftError::TooManySiblings(_) => FailureKind::TooManySiblings,
+                    DraftError::ValueTooLarge(_) | DraftError::DocumentTooLarge { .. } => FailureKind::TooLarge,
+                    DraftError::Document(_) | DraftError::Path(_) | DraftError::Behind => FailureKind::BadRequest,
+                };
+                self.fail(id, kind, error.to_string(), 0, outbox);
+            }
+        }
+    }
+
+    /// Gives a drawn-up write its dots and sends it to the owners.
+    fn spread(&mut self, now: Now, id: OperationId, draft: Draft, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Machine::Drafting(drafting) = &mut operation.machine else { return };
+        let (key, w, retry) = (drafting.key.clone(), drafting.w, drafting.retry.take());
+        let partition = self.partition_of(&key);
+        let first = self.replica.store_mut().mint(partition, draft.dots());
+        let time = self.clock.issue(now.wall_ms);
+        let retry = retry.map(|retry| RetryNote {
+            first,
+            count: draft.dots(),
+            covered: draft.covered().iter().copied().collect(),
+            wall_ms: now.wall_ms,
+            ..retry
+        });
+        if let Some(retry) = &retry {
+            self.retries.insert(now.wall_ms, retry.session, retry.number, remembered(retry));
+        }
+        let write = Write::new(draft.plan(key.clone(), first, time), self.owners_of(partition).to_vec(), w);
+        self.send_write(id, key, write, retry, outbox);
+    }
+
+    fn send_write(&mut self, id: OperationId, key: Bytes, write: Write, retry: Option<RetryNote>, outbox: &mut Vec<Output>) {
+        write.send(id, &mut self.effects);
+        if let Some(operation) = self.operations.get_mut(&id) {
+            operation.machine = Machine::Write { key, write };
+            operation.retry = retry;
+        }
+        self.flush_effects(outbox);
+    }
+
+    /// A retry: spreads the present state of the key, which holds the dots of the first try or what has replaced them since.
+    fn spread_again(
+        &mut self,
+        _now: Now,
+        id: OperationId,
+        entry: &crate::vclock::Entry,
+        again: &crate::coordinator::Remembered,
+        outbox: &mut Vec<Output>,
+    ) {
+        let Some(operation) = self.operations.get(&id) else { return };
+        let Machine::Drafting(drafting) = &operation.machine else { return };
+        let (key, w) = (drafting.key.clone(), drafting.w);
+        let partition = self.partition_of(&key);
+        let mut entry = entry.clone();
+        entry.fill(self.replica.store().clock(partition));
+        let plan = crate::coordinator::Plan {
+            key: key.clone(),
+            entry: crate::vclock::pack(&entry),
+            naming: None,
+            dots: again.dots(),
+            covered: again.covered.dots().collect(),
+            context: again.covered.clone(),
+        };
+        let write = Write::new(plan, self.owners_of(partition).to_vec(), w);
+        self.send_write(id, key, write, None, outbox);
+    }
+
+    /// A patch whose context has seen more than this replica: the key is read from all owners first.
+    fn catch_up(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Machine::Drafting(drafting) = &mut operation.machine else { return };
+        drafting.has_caught_up = true;
+        let (key, deadline_ms) = (drafting.key.clone(), operation.deadline_ms);
+        let must_see = drafting.sealed.as_ref().map(|sealed| sealed.live.clone()).unwrap_or_default();
+        let owners = self.owners_of(self.partition_of(&key)).to_vec();
+        let read = Read::new(key, owners, 1, must_see);
+        let answer = AnswerAs { path: Path::ROOT, last_writer_wins: false };
+        self.begin_read(now, ReplyTo::Write(id), deadline_ms, read, answer, outbox);
+    }
+
+    /// Starts a read.
+    pub(super) fn begin_read(
+        &mut self,
+        now: Now,
+        to: ReplyTo,
+        deadline_ms: u64,
+        mut read: Read,
+        answer: AnswerAs,
+        outbox: &mut Vec<Output>,
+    ) {
+        let id = self.next_operation_id();
+        let (links, me, turn) = (&self.links, self.me, self.rng.next_u32());
+        read.begin(id, (me, turn), &|member| member == me || links.contains_key(&member), &mut self.effects);
+        self.begin(now, id, Operation { to, deadline_ms, machine: Machine::Read { read, answer }, retry: None });
+        self.flush_effects(outbox);
+    }
+
+    /// A replica has stored what a write sent it.
+    pub(super) fn on_applied(&mut self, now: Now, from: MemberId, applied: Applied, outbox: &mut Vec<Output>) {
+        let id = applied.operation;
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Machine::Write { write, .. } = &mut operation.machine else { return };
+        match write.on_applied(from, applied) {
+            Outcome::Pending => {}
+            Outcome::Again => {
+                let Some(operation) = self.operations.remove(&id) else { return };
+                let new_id = self.next_operation_id();
+                if let Machine::Write { write, .. } = &operation.machine {
+                    write.send(new_id, &mut self.effects);
+                }
+                self.begin(now, new_id, Operation { retry: None, ..operation });
+                self.flush_effects(outbox);
+            }
+            Outcome::Done(written) => self.finish_write(id, written, outbox),
+        }
+    }
+
+    fn finish_write(&mut self, id: OperationId, written: Written, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.remove(&id) else { return };
+        let Machine::Write { key, .. } = operation.machine else { return };
+        let coordinator = Attempt { member: self.me, start: self.replica.store().start() };
+        let receipt = sealed_receipt(written, coordinator, &key, &self.seal_keys());
+        self.reply(operation.to, Reply::Written(receipt), Position(0), outbox);
+    }
+
+    /// A replica has told what it holds.
+    pub(super) fn on_fetched(&mut self, now: Now, from: MemberId, fetched: &Fetched, outbox: &mut Vec<Output>) {
+        let id = fetched.operation;
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Machine::Read { read, .. } = &mut operation.machine else { return };
+        let outcome = read.on_fetched(id, from, fetched, &mut self.effects);
+        self.flush_effects(outbox);
+        match outcome {
+            Outcome::Done(merged) => self.finish_read(now, id, &merged, outbox),
+            Outcome::Pending | Outcome::Again => self.end_if_exhausted(id, outbox),
+        }
+    }
+
+    fn finish_read(&mut self, now: Now, id: OperationId, merged: &Merged, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.remove(&id) else { return };
+        let Machine::Read { read, answer } = operation.machine else { return };
+        self.repairs += merged.behind.len() as u64;
+        repair(read.key(), merged, OperationId(0), &mut self.effects);
+        self.flush_effects(outbox);
+        match operation.to {
+            ReplyTo::Scan(scan) => self.on_scan_key(scan, read.key(), !merged.entry.versions().is_empty(), outbox),
+            ReplyTo::Write(write) => {
+                // What was read, and what it has seen, is taken in here before the write is drawn up.
+                let entry = crate::vclock::pack(&merged.entry);
+                let apply = Apply { operation: OperationId(0), key: read.key().clone(), entry, naming: None };
+                self.on_apply(now, self.me, apply, outbox);
+                self.view_for(now, write, outbox);
+            }
+            to => {
+                let lww = answer.last_writer_wins;
+                let reply = found_or_missing(merged, read.key(), &answer.path, now.wall_ms, lww, &self.seal_keys());
+                self.reply(to, reply, Position(0), outbox);
+            }
+        }
+    }
+
+    /// A replica has listed keys.
+    pub(super) fn on_scan_page(&mut self, now: Now, from: MemberId, page: ScanPage, outbox: &mut Vec<Output>) {
+        let id = page.operation;
+        let Some(placement) = &self.placement else { return };
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Machine::Scan(scan) = &mut operation.machine else { return };
+        let outcome = scan.on_page(from, page, &|key| placement.partition(key).0);
+        self.advance_scan(now, id, outcome, outbox);
+    }
+
+    fn on_scan_key(&mut self, id: OperationId, key: &Bytes, is_live: bool, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Machine::Scan(scan) = &mut operation.machine else { return };
+        let outcome = scan.on_read(key, is_live);
+        if let Outcome::Done(ScanStep::Page { keys, resume_after }) = outcome {
+            self.finish_scan(id, keys, resume_after, outbox);
+        }
+    }
+
+    fn advance_scan(&mut self, now: Now, id: OperationId, outcome: Outcome<ScanStep>, outbox: &mut Vec<Output>) {
+        match outcome {
+            Outcome::Pending | Outcome::Again => {}
+            Outcome::Done(ScanStep::Page { keys, resume_after }) => self.finish_scan(id, keys, resume_after, outbox),
+            Outcome::Done(ScanStep::Read(keys)) => {
+                let Some(operation) = self.operations.get(&id) else { return };
+                let deadline_ms = operation.deadline_ms;
+                for key in keys {
+                    let owners = self.owners_of(self.partition_of(&key)).to_vec();
+                    let needed = owners.len() / 2 + 1;
+                    let read = Read::new(key, owners, needed, crate::vclock::Seen::new());
+                    let answer = AnswerAs { path: Path::ROOT, last_writer_wins: false };
+                    self.begin_read(now, ReplyTo::Scan(id), deadline_ms, read, answer, outbox);
+                }
+            }
+        }
+    }
+
+    fn finish_scan(&mut self, id: OperationId, keys: Vec<Bytes>, resume_after: Option<Bytes>, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.remove(&id) else { return };
+        let listed = Listed { keys, more: resume_after.is_some(), resume_after: resume_after.unwrap_or_default() };
+        self.reply(operation.to, Reply::Listed(listed), Position(0), outbox);
+    }
+
+    /// The owner to which a request was handed on has answered.
+    pub(super) fn on_forwarded(&mut self, _now: Now, from: MemberId, forwarded: Forwarded, outbox: &mut Vec<Output>) {
+        let id = forwarded.operation;
+        let is_expected = self
+            .operations
+            .get(&id)
+            .is_some_and(|operation| matches!(operation.machine, Machine::Forward { to, .. } if to == from));
+        if is_expected && let Some(operation) = self.operations.remove(&id) {
+            self.reply(operation.to, forwarded.reply, Position(0), outbox);
+        }
+    }
+
+    /// Looks at an operation: ends it at its deadline, else asks again whoever has not answered.
+    pub(super) fn check(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        if now.monotonic_ms >= operation.deadline_ms {
+            return self.end_late(id, outbox);
+        }
+        match &mut operation.machine {
+            Machine::Write { write, .. } => write.send(id, &mut self.effects),
+            Machine::Read { read, .. } => read.again(id, &mut self.effects),
+            Machine::Scan(scan) => scan.send(id, &mut self.effects),
+            Machine::Drafting(_) | Machine::Forward { .. } => {}
+        }
+        let next = (now.monotonic_ms + CHECK_MS).min(operation.deadline_ms);
+        let at = self.checks.partition_point(|check| check.0 <= next);
+        self.checks.insert(at, (next, id));
+        self.flush_effects(outbox);
+    }
+
+    /// A member cannot be reached any more.
+    pub(super) fn on_link_lost(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
+        let ids: Vec<OperationId> = self.operations.keys().copied().collect();
+        for id in ids {
+            let Some(operation) = self.operations.get_mut(&id) else { continue };
+            match &mut operation.machine {
+                Machine::Read { read, .. } => {
+                    read.on_link_down(id, member, &mut self.effects);
+                    self.flush_effects(outbox);
+                    self.end_if_exhausted(id, outbox);
+                }
+                Machine::Scan(scan) if scan.waits_for(member) => self.end_late(id, outbox),
+                Machine::Forward { to, .. } if *to == member => self.end_late(id, outbox),
+                _ => {}
+            }
+        }
+    }
+
+    fn end_if_exhausted(&mut self, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.get(&id) else { return };
+        if matches!(&operation.machine, Machine::Read { read, .. } if read.is_exhausted(&|member| self.is_live(member))) {
+            self.end_late(id, outbox);
+        }
+    }
+
+    /// Ends an operation without its quorum, and says what is known.
+    fn end_late(&mut self, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.get(&id) else { return };
+        let (kind, message) = match &operation.machine {
+            Machine::Drafting(_) => {
+                (FailureKind::Unavailable, "the key could not be read in time, and nothing was written: try again".to_string())
+            }
+            Machine::Write { write, .. } => {
+                let (acks, needed, refusals) = write.progress();
+                let why = if refusals.is_empty() { String::new() } else { format!("; refused by others: {}", refusals.join("; ")) };
+                let message = format!(
+                    "{acks} of the {needed} acknowledgements that the write needs came in time{why}. It may or may not take effect: \
+                     read the key to see"
+                );
+                (FailureKind::Unknown, message)
+            }
+            Machine::Read { read, .. } => (FailureKind::Unavailable, read_failure(&read.failure())),
+            Machine::Scan(scan) => {
+                let (answered, asked) = scan.progress();
+                (FailureKind::Unavailable, format!("{answered} of {asked} peers answered the scan in time: try again"))
+            }
+            Machine::Forward { to, is_write: true } => {
+                let name = self.name_of(*to);
+                (FailureKind::Unknown, format!("{name}, which took the write, did not answer. It may or may not take effect"))
+            }
+            Machine::Forward { to, is_write: false } => {
+                (FailureKind::Unavailable, format!("{}, an owner of the key, did not answer in time: try again", self.name_of(*to)))
+            }
+        };
+        self.fail(id, kind, message, if kind == FailureKind::Unknown { 0 } else { RETRY_HINT_MS }, outbox);
+    }
+
+    /// Ends an operation with a failure.
+    pub(super) fn fail(
+        &mut self,
+        id: OperationId,
+        kind: FailureKind,
+        message: String,
+        retry_after_ms: u32,
+        outbox: &mut Vec<Output>,
+    ) {
+        let Some(operation) = self.operations.remove(&id) else { return };
+        let failure = Reply::Failed(Failure { kind, message, retry_after_ms });
+        match operation.to {
+            // A key that could not be read leaves its scan or write without an answer too.
+            ReplyTo::Scan(parent) => self.end_late(parent, outbox),
+            ReplyTo::Write(parent) => {
+                let message =
+                    "too few owners of the key can be reached to see what the context has seen: try again later".to_string();
+                self.fail(parent, FailureKind::Unavailable, message, RETRY_HINT_MS, outbox);
+            }
+            to => self.reply(to, failure, Position(0), outbox),
+        }
+    }
+
+    /// Tells the end of an operation to whom it concerns.
+    pub(super) fn reply(&mut self, to: ReplyTo, reply: Reply, after: Position, outbox: &mut Vec<Output>) {
+        if matches!(reply, Reply::Failed(_)) {
+            self.counts.failed += 1;
+        }
+        match to {
+            ReplyTo::Client(origin) => outbox.push(Output::Reply { to: origin, reply, after }),
+            ReplyTo::Peer(member, operation) => {
+                let message = Message::Forwarded(Box::new(Forwarded { operation, reply }));
+                self.respond(member, message, after, outbox);
+            }
+            ReplyTo::Scan(_) | ReplyTo::Write(_) => unreachable!("operations of this peer end by their own functions"),
+        }
+    }
+}
+
+fn read_failure(failure: &ReadFailure) -> String {
+    match failure {
+        ReadFailure::TooFew { answered, needed } => {
+            format!(
+                "{answered} of the {needed} owners that the read needs answered: nothing is known of the key; try again, or ask for a smaller R"
+            )
+        }
+        ReadFailure::SessionAhead => {
+            "the owners that can be reached have not seen what this session has: try again, or read without it".to_string()
+        }
+    }
+}
+
+/// What the coordinator keeps of what its replica writes down.
+pub(super) fn remembered(note: &RetryNote) -> crate::coordinator::Remembered {
+    crate::coordinator::Remembered { digest: note.digest, first: note.first, count: note.count, covered: note.covered.clone() }
+}

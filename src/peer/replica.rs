@@ -1,0 +1,253 @@
+//! A peer as a replica: takes entries in, tells what it holds, in order for each key also when one of them waits for the disk.
+
+use super::{Now, Output, Peer};
+use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, SCAN_PAGE_KEYS_MAX};
+use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
+use crate::ring::{MemberId, PartitionId};
+use crate::storage::{DiskJob, Held, Store, StoreError, Taken};
+use crate::vclock::{Dot, Entry, Kind, Path, Seen, pack, pack_bare};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The store and the tasks that wait for one of its cold records.
+#[derive(Debug)]
+pub(super) struct Replica {
+    store: Store,
+    /// Per key the tasks in order; the first of them has asked for the record of this ticket.
+    waiting: BTreeMap<(PartitionId, Bytes), (u64, VecDeque<Task>)>,
+    tickets: BTreeMap<u64, (PartitionId, Bytes)>,
+    last_ticket: u64,
+}
+
+/// Something to do with one key.
+#[derive(Debug)]
+enum Task {
+    Apply(MemberId, Apply),
+    Fetch(MemberId, Fetch),
+    View(OperationId),
+}
+
+impl Replica {
+    pub(super) fn new(store: Store) -> Replica {
+        Replica { store, waiting: BTreeMap::new(), tickets: BTreeMap::new(), last_ticket: 0 }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+}
+
+impl Peer {
+    pub(super) fn on_apply(&mut self, now: Now, from: MemberId, apply: Apply, outbox: &mut Vec<Output>) {
+        let key = apply.key.clone();
+        match self.serves(&key) {
+            Ok(partition) => self.run_in_order(now, partition, key, Task::Apply(from, apply), outbox),
+            Err(reason) => {
+                let refusal = self.applied(apply.operation, Vec::new(), Some(reason));
+                self.respond(from, refusal, Default::default(), outbox);
+            }
+        }
+    }
+
+    pub(super) fn on_fetch(&mut self, now: Now, from: MemberId, fetch: Fetch, outbox: &mut Vec<Output>) {
+        // A peer that does not serve the key says nothing of it: the coordinator asks another one.
+        let key = fetch.key.clone();
+        if let Ok(partition) = self.serves(&key) {
+            self.run_in_order(now, partition, key, Task::Fetch(from, fetch), outbox);
+        }
+    }
+
+    /// Shows the key of a write to its coordinator, this very peer, as [`Peer::on_view`].
+    pub(super) fn view_for(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(key) = self.drafting_key(id) else { return };
+        let partition = self.partition_of(&key);
+        self.run_in_order(now, partition, key, Task::View(id), outbox);
+    }
+
+    /// Which keys this replica holds, over some partitions.
+    pub(super) fn on_scan_ask(&mut self, from: MemberId, ask: &ScanAsk, outbox: &mut Vec<Output>) {
+        let limit = (ask.limit as usize).clamp(1, SCAN_PAGE_KEYS_MAX);
+        let store = self.replica.store();
+        let (items, more) = store.list(&ask.partitions, &ask.prefix, &ask.after, limit);
+        let items = items.into_iter().map(|(key, hash)| ScanItem { key: key.into(), hash }).collect();
+        let page = ScanPage { operation: ask.operation, items, more, complete: true };
+        let after = store.promise(store.appended());
+        self.respond(from, Message::ScanPage(page), after, outbox);
+    }
+
+    /// A cold record has come from the disk: its key's tasks go on.
+    pub(super) fn on_record(&mut self, now: Now, ticket: u64, record: Result<(), String>, outbox: &mut Vec<Output>) {
+        let Some(place) = self.replica.tickets.remove(&ticket) else { return };
+        let Some((_, tasks)) = self.replica.waiting.remove(&place) else { return };
+        let (partition, key) = place;
+        match record {
+            Ok(()) => tasks.into_iter().for_each(|task| self.run_in_order(now, partition, key.clone(), task, outbox)),
+            Err(reason) => tasks.into_iter().for_each(|task| self.refuse(now, task, &reason, outbox)),
+        }
+    }
+
+    fn run_in_order(&mut self, now: Now, partition: PartitionId, key: Bytes, task: Task, outbox: &mut Vec<Output>) {
+        if !self.replica.waiting.is_empty()
+            && let Some((_, tasks)) = self.replica.waiting.get_mut(&(partition, key.clone()))
+        {
+            tasks.push_back(task);
+            return;
+        }
+        let done = match &task {
+            Task::Apply(from, apply) => self.try_apply(now, partition, *from, apply, outbox),
+            Task::Fetch(from, fetch) => self.try_fetch(partition, *from, fetch, outbox),
+            Task::View(id) => self.try_view(now, partition, &key, *id, outbox),
+        };
+        match done {
+            Ok(()) => {}
+            Err(StoreError::Cold(location)) => {
+                self.replica.last_ticket += 1;
+                let ticket = self.replica.last_ticket;
+                self.replica.tickets.insert(ticket, (partition, key.clone()));
+                self.replica.waiting.insert((partition, key), (ticket, VecDeque::from([task])));
+                let job = DiskJob::Read(self.replica.store.read_job(ticket, location));
+                outbox.push(Output::Disk(job));
+            }
+            Err(StoreError::Unreadable(reason)) => self.refuse(now, task, &reason, outbox),
+        }
+    }
+
+    fn try_apply(
+        &mut self,
+        now: Now,
+        partition: PartitionId,
+        from: MemberId,
+        apply: &Apply,
+        outbox: &mut Vec<Output>,
+    ) -> Result<(), StoreError> {
+        let retry = match from == self.me {
+            true => self.operations.get(&apply.operation).and_then(|operation| operation.retry.clone()),
+            false => None,
+        };
+        let taken = self.replica.store.take(partition, &apply.key, &apply.entry, retry.as_ref())?;
+        if !self.clock.follow(taken.newest, now.wall_ms, CLOCK_AHEAD_MS_MAX) {
+            tracing::warn!(from = ?from, ahead_ms = taken.newest.wall_ms() - now.wall_ms, "a write is dated in our future; check the clocks");
+        }
+        let uncovered = apply.naming.as_ref().map(|naming| name_uncovered(naming, &taken)).unwrap_or_default();
+        if apply.operation != OperationId(0) {
+            let after = self.replica.store.promise(taken.position);
+            let applied = self.applied(apply.operation, uncovered, None);
+            self.respond(from, applied, after, outbox);
+        }
+        Ok(())
+    }
+
+    fn try_fetch(
+        &mut self,
+        partition: PartitionId,
+        from: MemberId,
+        fetch: &Fetch,
+        outbox: &mut Vec<Output>,
+    ) -> Result<(), StoreError> {
+        let (mut entry, position) = match fetch.mode {
+            FetchMode::Full => self.replica.store.read(partition, &fetch.key)?,
+            FetchMode::Dots => self.replica.store.read_dots(partition, &fetch.key)?,
+        };
+        entry.fill(self.replica.store.clock(partition));
+        let entry = match fetch.mode {
+            FetchMode::Full => pack(&entry),
+            FetchMode::Dots => pack_bare(&entry),
+        };
+        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: true };
+        self.respond(from, Message::Fetched(fetched), self.replica.store.promise(position), outbox);
+        Ok(())
+    }
+
+    fn try_view(
+        &mut self,
+        now: Now,
+        partition: PartitionId,
+        key: &Bytes,
+        id: OperationId,
+        outbox: &mut Vec<Output>,
+    ) -> Result<(), StoreError> {
+        let entry = match self.drafting_needs_values(id) {
+            true => self.replica.store.read(partition, key)?.0,
+            false => self.replica.store.read_dots(partition, key)?.0,
+        };
+        self.on_view(now, id, Ok(entry), outbox);
+        Ok(())
+    }
+
+    fn refuse(&mut self, now: Now, task: Task, reason: &str, outbox: &mut Vec<Output>) {
+        match task {
+            Task::Apply(from, apply) => {
+                let refusal = self.applied(apply.operation, Vec::new(), Some(reason.to_string()));
+                self.respond(from, refusal, Default::default(), outbox);
+            }
+            Task::Fetch(from, fetch) => {
+                // No entry at all: held, but not to be read.
+                let fetched = Fetched { operation: fetch.operation, entry: Bytes::new(), mode: fetch.mode, complete: false };
+                self.respond(from, Message::Fetched(fetched), Default::default(), outbox);
+            }
+            Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),
+        }
+    }
+
+    /// The partition of a key that this peer owns; else why it has nothing to say of it.
+    fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
+        let Some(placement) = &self.placement else {
+            return Err(format!("{} belongs to no cluster yet", self.config.name));
+        };
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(format!("a key has 1 to {KEY_BYTES_MAX} bytes, this one {}", key.len()));
+        }
+        let partition = placement.partition(key);
+        if self.owners_of(partition).contains(&self.me) {
+            Ok(partition)
+        } else {
+            Err(format!("{} does not own partition {}", self.config.name, partition.0))
+        }
+    }
+}
+
+/// The live dots that a write without a context has not covered here.
+fn name_uncovered(naming: &Naming, taken: &Taken) -> Vec<Dot> {
+    match &taken.held {
+        Held::Absent => Vec::new(),
+        Held::Plain(dot) => {
+            let is_the_write = naming.dots.contains(dot);
+            if is_the_write || !naming.dots.is_empty() || !replaces(&naming.scope, &Path::ROOT, Kind::Bytes) {
+                Vec::new()
+            } else {
+                vec![*dot]
+            }
+        }
+        Held::Entry(entry) => name_in(naming, entry),
+    }
+}
+
+fn name_in(naming: &Naming, entry: &Entry) -> Vec<Dot> {
+    let live: Seen = entry.dots().collect();
+    if !naming.dots.iter().all(|dot| live.contains(*dot)) {
+        return Vec::new();
+    }
+    let written: Seen = naming.dots.iter().copied().collect();
+    let named = entry
+        .versions()
+        .iter()
+        .filter(|version| !written.contains(version.dot) && replaces(&naming.scope, &version.path, version.kind));
+    named.map(|version| version.dot).collect()
+}
+
+/// True if a write of this scope replaces a version of this path and kind.
+fn replaces(scope: &Scope, path: &Path, kind: Kind) -> bool {
+    let holds = |paths: &[Path], path: &Path| paths.binary_search(path).is_ok();
+    let lies_above_one_of = |paths: &[Path]| {
+        let at = paths.partition_point(|other| other < path);
+        paths.get(at).is_some_and(|other| path.contains(other))
+    };
+    lies_above_one_of(&scope.set)
+        || holds(&scope.removed, path)
+        || path.ancestors().any(|above| holds(&scope.set, &above) || holds(&scope.removed, &above))
+        || (kind != Kind::EmptyMap && lies_above_one_of(&scope.objects))
+}

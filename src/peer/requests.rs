@@ -1,0 +1,408 @@
+//! Requests: checked, routed to an owner, started.
+
+use super::operation::{AnswerAs, Drafting, Machine, Operation, ReplyTo};
+use super::{Now, Output, Peer};
+use crate::coordinator::{DraftError, Intent, Read, Remembered, Scan, quorum_size};
+use crate::limits::{
+    CONTEXT_BYTES_MAX, KEY_BYTES_MAX, REQUEST_DEADLINE_MS, REQUEST_DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_HINT_MS,
+    SCAN_PAGE_KEYS_MAX,
+};
+use crate::message::{
+    Body, Failure, FailureKind, Forward, Get, List, Message, OperationId, PatchBody, Position, Quorum, Reply, Request, Retry,
+};
+use crate::ring::{MemberId, PartitionId, group};
+use crate::storage::RetryNote;
+use crate::vclock::{Dot, Path, SealKey, SealKeys, Sealed, Seen};
+use bytes::Bytes;
+use std::hash::Hasher;
+
+/// A write of any kind, as far as routing and quorums are concerned.
+struct Write<'a> {
+    key: &'a Bytes,
+    context: &'a Bytes,
+    w: Quorum,
+    deadline_ms: u32,
+    retry: Option<Retry>,
+    digest: u64,
+}
+
+/// A request that is refused before anything was done.
+struct Refusal(FailureKind, String, u32);
+
+impl Peer {
+    /// A request has come, from a client or from a peer that has forwarded it.
+    pub(super) fn on_request(&mut self, now: Now, to: ReplyTo, request: Request, outbox: &mut Vec<Output>) {
+        if let Err(Refusal(kind, message, retry_after_ms)) = self.try_request(now, to, request, outbox) {
+            self.reply(to, Reply::Failed(Failure { kind, message, retry_after_ms }), Position(0), outbox);
+        }
+    }
+
+    fn try_request(&mut self, now: Now, to: ReplyTo, request: Request, outbox: &mut Vec<Output>) -> Result<(), Refusal> {
+        match request {
+            Request::Describe => self.reply(to, Reply::Description(self.description()), Position(0), outbox),
+            Request::Status => {
+                let status = self.status(now);
+                self.reply(to, Reply::Status(Box::new(status)), Position(0), outbox);
+            }
+            Request::Form(form) => {
+                let after = self.form(form.change, outbox).map_err(|reason| Refusal(FailureKind::BadRequest, reason, 0))?;
+                self.reply(to, Reply::Formed, after, outbox);
+            }
+            Request::Ring => {
+                let table = self.ring_table().ok_or_else(|| self.not_formed())?;
+                self.reply(to, Reply::Ring(table), Position(0), outbox);
+            }
+            work => self.start(now, to, work, outbox)?,
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, now: Now, to: ReplyTo, request: Request, outbox: &mut Vec<Output>) -> Result<(), Refusal> {
+        if self.placement.is_none() {
+            return Err(self.not_formed());
+        }
+        if self.is_overloaded() {
+            let message = format!(
+                "{} has {} requests under way (at most {REQUESTS_IN_FLIGHT_MAX}) and much to write: try again in a moment",
+                self.config.name,
+                self.operations.len()
+            );
+            return Err(Refusal(FailureKind::Overloaded, message, RETRY_HINT_MS));
+        }
+        let key = match &request {
+            Request::Put(put) => &put.key,
+            Request::Remove(remove) => &remove.key,
+            Request::Update(update) => &update.key,
+            Request::Get(get) => &get.key,
+            Request::List(list) => return self.start_scan(now, to, list, outbox),
+            _ => return Ok(()),
+        };
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            let message = format!("a key has 1 to {KEY_BYTES_MAX} bytes, this one {}", key.len());
+            return Err(Refusal(if key.is_empty() { FailureKind::BadRequest } else { FailureKind::TooLarge }, message, 0));
+        }
+        let partition = self.partition_of(key);
+        if let Some(target) = self.forward_to(to, partition, retry_of(&request))? {
+            return self.forward(now, to, target, request, outbox);
+        }
+        match request {
+            Request::Put(put) => {
+                let digest = digest(1, &put.key, &put.context, |hasher| match &put.body {
+                    Body::Bytes(bytes) => hasher.write(bytes),
+                    Body::Json(text) => hasher.write(text),
+                });
+                self.counts.puts += 1;
+                let Refused(intent) = Intent::put(&put.body).into();
+                let write = Write {
+                    key: &put.key,
+                    context: &put.context,
+                    w: put.w,
+                    deadline_ms: put.deadline_ms,
+                    retry: put.retry,
+                    digest,
+                };
+                self.start_write(now, to, &write, intent?, outbox)
+            }
+            Request::Remove(remove) => {
+                let digest = digest(2, &remove.key, &remove.context, |hasher| hasher.write(remove.path.as_bytes()));
+                self.counts.removes += 1;
+                let Refused(intent) = Intent::remove(&remove.path).into();
+                let write = Write {
+                    key: &remove.key,
+                    context: &remove.context,
+                    w: remove.w,
+                    deadline_ms: remove.deadline_ms,
+                    retry: remove.retry,
+                    digest,
+                };
+                self.start_write(now, to, &write, intent?, outbox)
+            }
+            Request::Update(update) => {
+                let digest = digest(3, &update.key, &update.context, |hasher| match &update.patch {
+                    PatchBody::Set { path, json } => {
+                        hasher.write(path.as_bytes());
+                        hasher.write(json);
+                    }
+                    PatchBody::Merge { json } => hasher.write(json),
+                });
+                self.counts.updates += 1;
+                let Refused(intent) = Intent::update(&update.patch).into();
+                let write = Write {
+                    key: &update.key,
+                    context: &update.context,
+                    w: update.w,
+                    deadline_ms: update.deadline_ms,
+                    retry: update.retry,
+                    digest,
+                };
+                self.start_write(now, to, &write, intent?, outbox)
+            }
+            Request::Get(get) => self.start_get(now, to, get, outbox),
+            Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => Ok(()),
+        }
+    }
+
+    /// Where a request is to be handed on: nowhere if this peer can coordinate it. A retry goes to whoever took the first try.
+    fn forward_to(&self, to: ReplyTo, partition: PartitionId, retry: Option<Retry>) -> Result<Option<MemberId>, Refusal> {
+        let owners = self.owners_of(partition);
+        let was_forwarded = matches!(to, ReplyTo::Peer(..));
+        if let Some(first) = retry.and_then(|retry| retry.first)
+            && first.member != self.me
+            && !was_forwarded
+        {
+            if self.is_live(first.member) {
+                return Ok(Some(first.member));
+            }
+            let message = format!(
+                "{}, which took the first try, cannot be reached, so it is not known whether the write took effect: read the key to see",
+                self.name_of(first.member)
+            );
+            return Err(Refusal(FailureKind::Unknown, message, 0));
+        }
+        if owners.contains(&self.me) {
+            return Ok(None);
+        }
+        if was_forwarded {
+            let message =
+                format!("{} does not own partition {}: the peers differ about the ring; try again", self.config.name, partition.0);
+            return Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS));
+        }
+        match owners.iter().find(|owner| self.is_live(**owner)) {
+            Some(owner) => Ok(Some(*owner)),
+            None => Err(self.too_few(0, 1, "owner", partition)),
+        }
+    }
+
+    fn forward(
+        &mut self,
+        now: Now,
+        to: ReplyTo,
+        target: MemberId,
+        request: Request,
+        outbox: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        let id = self.next_operation_id();
+        let deadline_ms = deadline(now, deadline_of(&request));
+        let is_write = !matches!(request, Request::Get(_));
+        let machine = Machine::Forward { to: target, is_write };
+        self.begin(now, id, Operation { to, deadline_ms, machine, retry: None });
+        self.effects.send(target, Message::Forward(Box::new(Forward { operation: id, request })));
+        self.flush_effects(outbox);
+        Ok(())
+    }
+
+    fn start_write(
+        &mut self,
+        now: Now,
+        to: ReplyTo,
+        write: &Write<'_>,
+        intent: Intent,
+        outbox: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        let partition = self.partition_of(write.key);
+        let w = self.quorum(write.w, partition, "W")?;
+        self.check_live(partition, w, "W")?;
+        let sealed = self.open_context(write.key, write.context)?;
+        let (again, retry) = self.remembered(write)?;
+        let drafting = Drafting { key: write.key.clone(), intent, sealed, w, retry, has_caught_up: false, again };
+        let id = self.next_operation_id();
+        let deadline_ms = deadline(now, write.deadline_ms);
+        let machine = Machine::Drafting(Box::new(drafting));
+        self.begin(now, id, Operation { to, deadline_ms, machine, retry: None });
+        self.view_for(now, id, outbox);
+        Ok(())
+    }
+
+    /// What is remembered of a write that is tried again, and what to remember of one that is new.
+    fn remembered(&self, write: &Write<'_>) -> Result<(Option<Remembered>, Option<RetryNote>), Refusal> {
+        let Some(retry) = write.retry else { return Ok((None, None)) };
+        match self.retries.get(retry.session, retry.number) {
+            Some(first) if first.digest == write.digest => return Ok((Some(first.clone()), None)),
+            Some(_) => {
+                let message = format!(
+                    "write {} of this session was another request: give each write of a session a number of its own",
+                    retry.number
+                );
+                return Err(Refusal(FailureKind::BadRequest, message, 0));
+            }
+            None => {}
+        }
+        let start = self.replica.store().start();
+        if retry.first.is_some_and(|first| first.member == self.me && first.start != start) {
+            let message = format!(
+                "{} has started anew since the first try and does not remember it: read the key to see whether it took effect",
+                self.config.name
+            );
+            return Err(Refusal(FailureKind::Unknown, message, 0));
+        }
+        let first = Dot { actor: self.replica.store().actor(), counter: 0 };
+        let record = RetryNote {
+            session: retry.session,
+            number: retry.number,
+            digest: write.digest,
+            wall_ms: 0,
+            first,
+            count: 0,
+            covered: Seen::new(),
+        };
+        Ok((None, Some(record)))
+    }
+
+    fn start_get(&mut self, now: Now, to: ReplyTo, get: Get, outbox: &mut Vec<Output>) -> Result<(), Refusal> {
+        self.counts.gets += 1;
+        let partition = self.partition_of(&get.key);
+        let r = self.quorum(get.r, partition, "R")?;
+        self.check_live(partition, r, "R")?;
+        let path = Path::parse(&get.path).map_err(|error| Refusal(FailureKind::BadRequest, error.to_string(), 0))?;
+        let must_see = self.open_context(&get.key, &get.session)?.map(|sealed| sealed.live).unwrap_or_default();
+        let deadline_ms = deadline(now, get.deadline_ms);
+        let read = Read::new(get.key, self.owners_of(partition).to_vec(), r, must_see);
+        let answer = AnswerAs { path, last_writer_wins: get.last_writer_wins };
+        self.begin_read(now, to, deadline_ms, read, answer, outbox);
+        Ok(())
+    }
+
+    fn start_scan(&mut self, now: Now, to: ReplyTo, list: &List, outbox: &mut Vec<Output>) -> Result<(), Refusal> {
+        self.counts.lists += 1;
+        let Some(placement) = &self.placement else { return Err(self.not_formed()) };
+        if list.limit == 0 || list.limit as usize > SCAN_PAGE_KEYS_MAX {
+            let message = format!("a page has 1 to {SCAN_PAGE_KEYS_MAX} keys, {} were asked for", list.limit);
+            return Err(Refusal(FailureKind::BadRequest, message, 0));
+        }
+        if list.prefix.len() > KEY_BYTES_MAX || list.after.len() > KEY_BYTES_MAX {
+            let message = format!("a prefix and a key to go on from have at most {KEY_BYTES_MAX} bytes");
+            return Err(Refusal(FailureKind::TooLarge, message, 0));
+        }
+        // Keys of one `{group}` lie together: a prefix that holds a whole group needs one partition alone.
+        let all = match group(&list.prefix) {
+            whole if whole.len() == list.prefix.len() => 0..placement.partitions(),
+            _ => placement.partition(&list.prefix).0..placement.partition(&list.prefix).0 + 1,
+        };
+        let r = self.quorum(list.r, PartitionId(all.start), "R")?;
+        let live_owners = all.map(|partition| {
+            let owners = self.owners_of(PartitionId(partition)).iter().copied();
+            (partition, owners.filter(|owner| self.is_live(*owner)).collect::<Vec<_>>())
+        });
+        let bounds = (list.prefix.clone(), list.after.clone(), list.limit as usize);
+        let scan = Scan::new(bounds, live_owners, r, self.me)
+            .map_err(|(partition, live)| self.too_few(live, r, "owner", PartitionId(partition)))?;
+        let id = self.next_operation_id();
+        scan.send(id, &mut self.effects);
+        let operation = Operation { to, deadline_ms: deadline(now, list.deadline_ms), machine: Machine::Scan(scan), retry: None };
+        self.begin(now, id, operation);
+        self.flush_effects(outbox);
+        Ok(())
+    }
+
+    fn quorum(&self, quorum: Quorum, partition: PartitionId, name: &str) -> Result<usize, Refusal> {
+        let replicas = self.owners_of(partition).len();
+        quorum_size(quorum, replicas, name).map_err(|message| Refusal(FailureKind::BadRequest, message, 0))
+    }
+
+    fn check_live(&self, partition: PartitionId, needed: usize, name: &str) -> Result<(), Refusal> {
+        let live = self.owners_of(partition).iter().filter(|owner| self.is_live(**owner)).count();
+        if live >= needed { Ok(()) } else { Err(self.too_few(live, needed, name, partition)) }
+    }
+
+    fn too_few(&self, live: usize, needed: usize, name: &str, partition: PartitionId) -> Refusal {
+        let owners = self.owners_of(partition);
+        let down = owners.iter().filter(|owner| !self.is_live(**owner)).map(|owner| self.name_of(*owner)).collect::<Vec<_>>();
+        let message = format!(
+            "{live} of the key's {} owners can be reached, and {name}={needed} are needed (down: {}): nothing was done; bring them \
+             back or try again later",
+            owners.len(),
+            down.join(", ")
+        );
+        Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS)
+    }
+
+    fn open_context(&self, key: &[u8], context: &[u8]) -> Result<Option<Sealed>, Refusal> {
+        if context.is_empty() {
+            return Ok(None);
+        }
+        if context.len() > CONTEXT_BYTES_MAX {
+            let message = format!("a context has at most {CONTEXT_BYTES_MAX} bytes, this one {}", context.len());
+            return Err(Refusal(FailureKind::TooLarge, message, 0));
+        }
+        match Sealed::open(context, &self.seal_keys(), key) {
+            Ok(sealed) => Ok(Some(sealed)),
+            Err(error) => Err(Refusal(FailureKind::BadContext, error.to_string(), 0)),
+        }
+    }
+
+    fn not_formed(&self) -> Refusal {
+        let message = format!("{} belongs to no cluster yet: form one with `henge form ADDR…`", self.config.name);
+        Refusal(FailureKind::NotFormed, message, 0)
+    }
+
+    pub(super) fn seal_keys(&self) -> SealKeys {
+        let secret = self.placement.as_ref().map(|placement| *placement.secret()).unwrap_or_default();
+        SealKeys { newest: SealKey { number: 0, secret }, previous: None }
+    }
+
+    pub(super) fn partition_of(&self, key: &[u8]) -> PartitionId {
+        self.placement.as_ref().map_or(PartitionId(0), |placement| placement.partition(key))
+    }
+
+    pub(super) fn drafting_key(&self, id: OperationId) -> Option<Bytes> {
+        match &self.operations.get(&id)?.machine {
+            Machine::Drafting(drafting) => Some(drafting.key.clone()),
+            _ => None,
+        }
+    }
+
+    /// A patch must see the paths of the document; the present state is what a retry spreads.
+    pub(super) fn drafting_needs_values(&self, id: OperationId) -> bool {
+        self.operations.get(&id).is_some_and(|operation| match &operation.machine {
+            Machine::Drafting(drafting) => drafting.again.is_some() || matches!(drafting.intent, Intent::Changes(_)),
+            _ => false,
+        })
+    }
+}
+
+struct Refused<T>(Result<T, Refusal>);
+
+impl<T> From<Result<T, DraftError>> for Refused<T> {
+    fn from(result: Result<T, DraftError>) -> Refused<T> {
+        Refused(result.map_err(|error| match error {
+            DraftError::ValueTooLarge(_) => Refusal(FailureKind::TooLarge, error.to_string(), 0),
+            _ => Refusal(FailureKind::BadRequest, error.to_string(), 0),
+        }))
+    }
+}
+
+fn retry_of(request: &Request) -> Option<Retry> {
+    match request {
+        Request::Put(put) => put.retry,
+        Request::Remove(remove) => remove.retry,
+        Request::Update(update) => update.retry,
+        _ => None,
+    }
+}
+
+fn deadline_of(request: &Request) -> u32 {
+    match request {
+        Request::Put(put) => put.deadline_ms,
+        Request::Remove(remove) => remove.deadline_ms,
+        Request::Update(update) => update.deadline_ms,
+        Request::Get(get) => get.deadline_ms,
+        Request::List(list) => list.deadline_ms,
+        _ => 0,
+    }
+}
+
+fn deadline(now: Now, asked_ms: u32) -> u64 {
+    let wait = if asked_ms == 0 { REQUEST_DEADLINE_MS } else { u64::from(asked_ms).min(REQUEST_DEADLINE_MS_MAX) };
+    now.monotonic_ms + wait
+}
+
+/// Tells requests of one session and number apart: two requests of one digest are one request.
+fn digest(kind: u8, key: &[u8], context: &[u8], body: impl FnOnce(&mut twox_hash::XxHash3_64)) -> u64 {
+    let mut hasher = twox_hash::XxHash3_64::with_seed(u64::from(kind));
+    for part in [key, context] {
+        hasher.write_u64(part.len() as u64);
+        hasher.write(part);
+    }
+    body(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,61 @@
+//! What a peer tells of itself.
+
+use super::{Now, Peer};
+use crate::message::{Description, LinkStatus, MemberStatus, RingTable, Status};
+use crate::ring::{Founder, Placement};
+
+impl Peer {
+    pub(super) fn status(&self, now: Now) -> Status {
+        let store = self.replica.store();
+        let owned = self.owners.iter().filter(|owners| owners.contains(&self.me)).count();
+        let member = MemberStatus {
+            member: self.me,
+            name: self.config.name.clone(),
+            address: self.config.address.clone(),
+            cluster: self.placement.as_ref().map(Placement::cluster),
+            start: store.start(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            sync: self.sync_mode(),
+            uptime_ms: now.monotonic_ms.saturating_sub(self.started_ms),
+            partitions: owned as u32,
+            keys: store.keys(),
+            contexts: store.contexts(),
+            log_bytes: store.log_bytes(),
+            trie_bytes: store.trie_bytes() as u64,
+            in_flight: self.operations.len() as u32,
+            requests: self.counts,
+            repairs: self.repairs,
+        };
+        let others = self.founders().iter().filter(|founder| founder.member != self.me);
+        let link = |founder: &Founder| LinkStatus {
+            member: founder.member,
+            name: founder.name.clone(),
+            address: founder.address.clone(),
+            up: self.links.contains_key(&founder.member),
+        };
+        Status { member, links: others.map(link).collect() }
+    }
+
+    pub(super) fn description(&self) -> Description {
+        let founder = Founder {
+            member: self.me,
+            name: self.config.name.clone(),
+            address: self.config.address.clone(),
+            zone: self.config.zone.clone(),
+            weight: self.config.weight,
+        };
+        Description { founder, changes: self.replica.store().membership().to_vec() }
+    }
+
+    pub(super) fn ring_table(&self) -> Option<RingTable> {
+        let placement = self.placement.as_ref()?;
+        let members = placement.members();
+        let owners_of = |partition| placement.owners(partition).iter().map(|owner| owner.0).collect();
+        Some(RingTable {
+            cluster: placement.cluster(),
+            replicas: placement.replicas(),
+            members: members.to_vec(),
+            owners: placement.partition_ids().map(owners_of).collect(),
+        })
+    }
+}

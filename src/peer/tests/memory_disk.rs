@@ -1,0 +1,85 @@
+//! A disk in memory that never fails. What a crash does to a disk is the simulator's subject.
+
+use crate::storage::{Call, Disk, DiskError, Mode, Reason};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+#[derive(Clone, Default, Debug)]
+pub(super) struct MemoryDisk(Arc<RwLock<BTreeMap<String, Vec<u8>>>>);
+
+impl MemoryDisk {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
+        act(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Disk for MemoryDisk {
+    type File = String;
+
+    fn make_dir(&self, _path: &str) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn open(&self, path: &str, mode: Mode) -> Result<String, DiskError> {
+        self.with(|files| match mode {
+            Mode::Create => {
+                files.insert(path.into(), Vec::new());
+                Ok(path.to_string())
+            }
+            Mode::Read | Mode::Write if files.contains_key(path) => Ok(path.to_string()),
+            Mode::Read | Mode::Write => {
+                Err(DiskError { call: Call::Open, path: path.into(), reason: Reason::NotFound, message: "no such file".into() })
+            }
+        })
+    }
+
+    fn read_at(&self, file: &String, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
+        Ok(self.with(|files| {
+            let bytes = &files[file];
+            let rest = bytes.get(offset as usize..).unwrap_or_default();
+            let count = rest.len().min(into.len());
+            into[..count].copy_from_slice(&rest[..count]);
+            count
+        }))
+    }
+
+    fn write_at(&self, file: &String, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.with(|files| {
+            let held = files.get_mut(file).expect("an open file");
+            let end = offset as usize + bytes.len();
+            held.resize(held.len().max(end), 0);
+            held[offset as usize..end].copy_from_slice(bytes);
+        });
+        Ok(())
+    }
+
+    fn sync(&self, _file: &String) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn sync_dir(&self, _path: &str) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.with(|files| {
+            let bytes = files.remove(from).expect("a file");
+            files.insert(to.into(), bytes);
+        });
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> Result<(), DiskError> {
+        self.with(|files| files.remove(path));
+        Ok(())
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, DiskError> {
+        let folder = format!("{path}/");
+        Ok(self.with(|files| files.keys().filter_map(|name| name.strip_prefix(&folder)).map(String::from).collect()))
+    }
+
+    fn size(&self, file: &String) -> Result<u64, DiskError> {
+        Ok(self.with(|files| files[file].len() as u64))
+    }
+}

@@ -1,0 +1,39 @@
+//! What a peer keeps: the log, its segments and records, recovery, and the disk underneath.
+
+#![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod authors;
+mod cache;
+mod disk;
+mod durability;
+mod evidence;
+mod identity;
+mod job;
+mod location;
+mod log;
+mod open;
+mod opening;
+mod partition;
+mod record;
+mod recovery;
+mod segment;
+mod store;
+mod tables;
+pub mod trie;
+mod varint;
+mod window;
+
+pub use disk::{Call, Disk, DiskError, Mode, Reason};
+pub use durability::DiskEvent;
+pub use identity::{Identity, IdentityError, load_identity, store_identity};
+pub use job::{
+    DiskDone, DiskJob, LogDone, LogWrite, OpenFiles, PrepareSegment, ReadError, ReadRecord, RecordRead, SegmentPrepared, execute,
+};
+pub use location::Location;
+pub use log::{Appended, Log, Progress, TooLarge};
+pub use open::{OpenError, OpenOptions, Opened, open};
+pub use opening::{Found, StoreOpenError, StoreOptions};
+pub use record::{Batch, Malformed, Record, RetryRecord};
+pub use recovery::{Recovered, RecoveryError, Rot};
+pub use segment::{SegmentInfo, segment_path};
+pub use store::{Held, RetryNote, Store, StoreError, Taken};

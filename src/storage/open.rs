@@ -1,0 +1,143 @@
+//! Opening a store's log: the same sequence under the server and under the simulator.
+
+use super::disk::{Disk, DiskError};
+use super::identity::{Identity, IdentityError, load_identity, next_start, store_identity};
+use super::job::{PrepareSegment, prepare_segment};
+use super::location::Location;
+use super::log::{Log, Resume};
+use super::record::Record;
+use super::recovery::{Recovered, RecoveryError, recover};
+use super::segment::{LOG_DIR, SegmentInfo, TMP_DIR};
+use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::message::Position;
+use crate::ring::MemberId;
+use crate::vclock::{Actor, Start};
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
+
+/// Where a person finds what was moved aside.
+const QUARANTINE_DIR: &str = "quarantine";
+
+/// What opening needs to be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenOptions {
+    /// The wall clock, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// From which ids and salts are drawn. Requires: another one at each start.
+    pub seed: u64,
+    /// The size of the first segment after a start (bytes).
+    pub segment_bytes_min: u64,
+    /// The size up to which segments double (bytes).
+    pub segment_bytes_max: u64,
+}
+
+impl OpenOptions {
+    /// With the usual sizes of segments.
+    pub fn new(wall_ms: u64, seed: u64) -> OpenOptions {
+        OpenOptions { wall_ms, seed, segment_bytes_min: SEGMENT_BYTES_MIN, segment_bytes_max: SEGMENT_BYTES_MAX }
+    }
+}
+
+/// A log that is ready.
+pub struct Opened {
+    /// To append to.
+    pub log: Log,
+    /// Who the store is; its start number is that of this start.
+    pub identity: Identity,
+    /// What was found.
+    pub recovered: Recovered,
+}
+
+/// Why a log could not be opened.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It is not known who the store is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// There is a log, and no identity.
+    #[error(
+        "NODE.0 and NODE.1 are missing or damaged, but there is a log ({0}); put a copy of NODE.0 or NODE.1 back, or move the folder aside and start the peer empty"
+    )]
+    Nameless(String),
+    /// All start numbers are used up.
+    #[error("the start number of this store cannot grow any more; move the folder aside and start the peer empty")]
+    Starts,
+    /// The log cannot be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+}
+
+/// Opens the log in a folder: who am I, one more start, what is there, and a segment to go on in.
+///
+/// Requires: nobody else uses the folder (the file disk holds a lock). The visitor is told every record, in order; if an error is
+/// returned, whatever it has gathered is worth nothing.
+pub fn open<D: Disk>(
+    disk: &D,
+    options: &OpenOptions,
+    visitor: &mut dyn FnMut(Location, Position, &Record<'_>),
+) -> Result<Opened, OpenError> {
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    for dir in [LOG_DIR, TMP_DIR, QUARANTINE_DIR] {
+        disk.make_dir(dir)?;
+    }
+    // A name may be there and not be durable: that of a segment or a slot whose maker died before it synced the folder.
+    disk.sync_dir("")?;
+    disk.sync_dir(LOG_DIR)?;
+    let identity = begin_start(disk, options, &mut random)?;
+    for name in disk.list(TMP_DIR)? {
+        disk.remove(&format!("{TMP_DIR}/{name}"))?;
+    }
+    let recovered = recover(disk, identity.segment, visitor)?;
+    let (segments, ready) = segments_to_go_on(disk, &recovered, options, &mut random)?;
+    // The second slot takes the start number too. And from now on the log is known to have this segment.
+    let identity = store_identity(disk, Identity { segment: ready[0].id, ..identity })?;
+    let log = Log::resume(Resume {
+        start: identity.start,
+        segments,
+        ready,
+        last: recovered.last,
+        segment_bytes_min: options.segment_bytes_min,
+        segment_bytes_max: options.segment_bytes_max,
+        seed: random.next_u64(),
+    });
+    Ok(Opened { log, identity, recovered })
+}
+
+/// Loads or makes the identity, and raises its start number, durably.
+fn begin_start<D: Disk>(disk: &D, options: &OpenOptions, random: &mut ChaCha8Rng) -> Result<Identity, OpenError> {
+    let identity = match load_identity(disk)? {
+        Some(identity) => identity,
+        None => match disk.list(LOG_DIR)?.into_iter().next() {
+            Some(file) => return Err(OpenError::Nameless(format!("{LOG_DIR}/{file}"))),
+            None => new_identity(random),
+        },
+    };
+    let start = next_start(identity.start, options.wall_ms).ok_or(OpenError::Starts)?;
+    Ok(store_identity(disk, Identity { start, ..identity })?)
+}
+
+fn new_identity(random: &mut ChaCha8Rng) -> Identity {
+    let member = MemberId(u128::from(random.next_u64()) << 64 | u128::from(random.next_u64()));
+    Identity { member, actor: Actor(random.next_u64()), start: Start(0), cluster: None, segment: 0, sequence: 0 }
+}
+
+/// All segments, and those of them that can be written to: what was prepared and never used, else a new one.
+fn segments_to_go_on<D: Disk>(
+    disk: &D,
+    recovered: &Recovered,
+    options: &OpenOptions,
+    random: &mut ChaCha8Rng,
+) -> Result<(Vec<SegmentInfo>, Vec<SegmentInfo>), DiskError> {
+    let mut segments = recovered.segments.clone();
+    if !recovered.unused.is_empty() {
+        return Ok((segments, recovered.unused.clone()));
+    }
+    let id = segments.last().map_or(1, |segment| segment.id + 1);
+    let segment = SegmentInfo { id, salt: random.next_u64(), size: options.segment_bytes_min };
+    prepare_segment(disk, &PrepareSegment { segment, wall_ms: options.wall_ms })?;
+    segments.push(segment);
+    Ok((segments, vec![segment]))
+}

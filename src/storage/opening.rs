@@ -1,0 +1,207 @@
+//! Opening a store: the log is replayed into tries and clocks.
+
+use super::store::{RetryNote, Store, decoded};
+use super::tables::Tables;
+use super::{Batch, Disk, DiskError, IdentityError, Location, OpenOptions, Record, RetryRecord, load_identity, open};
+use crate::limits::RETRY_MEMORY_MS;
+use crate::message::{Position, SyncMode};
+use crate::ring::{Change, PartitionId, Placement};
+use crate::vclock::{Dot, encode_seen, plain, unpack};
+use bytes::Bytes;
+
+/// How a store is to be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreOptions {
+    /// How its log is synced.
+    pub sync: SyncMode,
+    /// Bytes of records kept in memory for reads.
+    pub cache_bytes: usize,
+    /// How its log is opened.
+    pub log: OpenOptions,
+}
+
+/// What was found when a store was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Records replayed.
+    pub records: u64,
+    /// Bytes cut from a torn end.
+    pub cut_bytes: u64,
+    /// True if the last start stopped cleanly.
+    pub was_clean: bool,
+}
+
+/// Why a store could not be opened. Nothing on the disk was changed but the start number.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StoreOpenError {
+    /// The log could not be opened.
+    #[error(transparent)]
+    Log(#[from] super::OpenError),
+    /// It could not be read who the store is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A record has a right checksum and makes no sense.
+    #[error(
+        "{0}; it may have been written by a newer version of henge: start that one, or move the folder aside and start the peer empty"
+    )]
+    Senseless(String),
+    /// The identity names a cluster of which the log knows nothing.
+    #[error(
+        "NODE.0 and NODE.1 name a cluster of which the log knows nothing: the log is not this peer's. Put the right log/ back, or move the \
+         folder aside and start the peer empty"
+    )]
+    ForeignLog,
+}
+
+impl Store {
+    /// Opens a store: takes a new start, replays the log, closes the gap of a clean stop. Blocks.
+    pub fn open<D: Disk>(disk: &D, options: &StoreOptions) -> Result<(Store, Found), StoreOpenError> {
+        let previous = load_identity(disk)?.map(|identity| identity.start);
+        let mut replay = Replay::default();
+        let opened = open(disk, &options.log, &mut |location, position, record| replay.on_record(location, position, record))?;
+        if let Some(reason) = replay.senseless {
+            return Err(StoreOpenError::Senseless(reason));
+        }
+        if opened.identity.cluster.is_some() && replay.tables.is_none() {
+            return Err(StoreOpenError::ForeignLog);
+        }
+        let (identity, clean) = (opened.identity, opened.recovered.clean);
+        let tables = replay.tables.unwrap_or_default();
+        let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
+        store.retries = replay.retries;
+        store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
+        store.strip_contexts();
+        if let Some(stopped) = clean
+            && previous == Some(stopped)
+        {
+            store.close_gaps(stopped);
+        }
+        let recovered = opened.recovered;
+        Ok((
+            store,
+            Found { records: recovered.records, cut_bytes: recovered.cut_bytes, was_clean: clean.is_some() && clean == previous },
+        ))
+    }
+
+    fn close_gaps(&mut self, stopped: crate::vclock::Start) {
+        let (actor, present) = (self.identity.actor, self.identity.start);
+        for at in 0..self.tables.partitions.len() {
+            if self.tables.partitions[at].close_gap(actor, stopped, present) {
+                let mut clock = Vec::new();
+                encode_seen(&self.tables.partitions[at].clock, &mut clock);
+                self.append(&Record::Clock { partition: at as u16, epoch: 0, clock: &clock });
+            }
+        }
+    }
+}
+
+/// A store in the making.
+#[derive(Default)]
+struct Replay {
+    tables: Option<Tables>,
+    retries: Vec<RetryNote>,
+    senseless: Option<String>,
+}
+
+impl Replay {
+    fn on_record(&mut self, location: Location, position: Position, record: &Record<'_>) {
+        if self.senseless.is_some() {
+            return;
+        }
+        if let Err(reason) = self.try_record(location, record) {
+            self.senseless = Some(format!("record {} at {location:?} makes no sense: {reason}", position.0));
+        }
+    }
+
+    fn try_record(&mut self, location: Location, record: &Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Membership { change, .. } => {
+                let change: Change = rmp_serde::from_slice(change).map_err(|error| error.to_string())?;
+                let placement = Placement::from_changes(std::slice::from_ref(&change)).map_err(|error| error.to_string())?;
+                let tables = self.tables.get_or_insert_default();
+                tables.take_membership(change, &placement);
+                Ok(())
+            }
+            Record::Entry { partition, key, entry, gone, retry, .. } => {
+                self.on_entry(PartitionId(*partition), key, entry, gone, location)?;
+                if let Some(retry) = retry {
+                    self.on_retry(entry, retry)?;
+                }
+                Ok(())
+            }
+            Record::Clock { partition, clock, .. } => {
+                let clock = decoded(clock).map_err(|error| error.to_string())?;
+                self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).clock.union_with(&clock);
+                Ok(())
+            }
+            Record::PartitionDropped { partition, .. } => {
+                let place = self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition));
+                *place = Default::default();
+                Ok(())
+            }
+            Record::Batch(batch) => self.on_batch(location, batch),
+            Record::Mark { .. } | Record::Seal { .. } => Ok(()),
+        }
+    }
+
+    fn on_batch(&mut self, location: Location, batch: &Batch<'_>) -> Result<(), String> {
+        batch.iter().try_for_each(|record| self.try_record(location, &record))
+    }
+
+    fn on_entry(
+        &mut self,
+        partition: PartitionId,
+        key: &[u8],
+        packed: &[u8],
+        gone: &[u8],
+        location: Location,
+    ) -> Result<(), String> {
+        let gone = decoded(gone).map_err(|error| error.to_string())?;
+        let tables = self.tables(partition)?;
+        if let Some(plain) = plain(packed)
+            && plain.expiry_ms == 0
+            && tables.index_plain(partition, key, &plain, &packed[plain.value.clone()], location).is_ok()
+        {
+            tables.partition_mut(partition).clock.insert(plain.dot);
+        } else {
+            let entry = match packed {
+                [] => Default::default(),
+                packed => unpack(&Bytes::copy_from_slice(packed)).map_err(|error| error.to_string())?,
+            };
+            let clock = &mut tables.partition_mut(partition).clock;
+            entry.dots().for_each(|dot| clock.insert(dot));
+            tables.index(partition, &Bytes::copy_from_slice(key), &entry, location);
+        }
+        tables.partition_mut(partition).clock.union_with(&gone);
+        Ok(())
+    }
+
+    fn on_retry(&mut self, entry: &[u8], retry: &RetryRecord<'_>) -> Result<(), String> {
+        let covered = decoded(retry.covered).map_err(|error| error.to_string())?;
+        // The actor is that of the versions that the record made; a removal makes none, and needs none.
+        let entry = if entry.is_empty() {
+            Default::default()
+        } else {
+            unpack(&Bytes::copy_from_slice(entry)).map_err(|e| e.to_string())?
+        };
+        let author = entry.dots().find(|dot| dot.counter == retry.first_counter).map(|dot| dot.actor);
+        self.retries.push(RetryNote {
+            session: retry.session,
+            number: retry.number,
+            digest: retry.digest,
+            wall_ms: retry.wall_ms,
+            first: Dot { actor: author.unwrap_or(crate::vclock::Actor(0)), counter: retry.first_counter },
+            count: retry.count,
+            covered,
+        });
+        Ok(())
+    }
+
+    fn tables(&mut self, partition: PartitionId) -> Result<&mut Tables, String> {
+        let tables = self.tables.as_mut().ok_or("it comes before the membership list")?;
+        if tables.has(partition) { Ok(tables) } else { Err(format!("there is no partition {}", partition.0)) }
+    }
+}

@@ -1,0 +1,86 @@
+//! What a peer holds of one partition: its trie, its clock, and the few contexts that the clock has not swallowed yet.
+
+use super::trie::Trie;
+use crate::vclock::{Actor, Dot, Interval, Seen, Start};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// One partition of a store. Nothing in here is shared with another partition.
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    /// The live keys.
+    pub trie: Trie,
+    /// Every dot that has been seen here.
+    pub clock: Seen,
+    /// Keys with an explicit context: what they have seen that the clock has not. Live keys and deleted ones alike.
+    pub contexts: BTreeMap<Bytes, Seen>,
+    /// Dots issued in this start. Never set back within it (rule `drop_counter`).
+    issued: u32,
+}
+
+impl Partition {
+    /// Issues a run of `count` dots and returns the first; they enter the clock with their versions.
+    pub fn mint(&mut self, actor: Actor, start: Start, count: u32) -> Dot {
+        let first = self.issued + 1;
+        // 2^32 dots in one start take a year at 136 a second in one partition; going on would issue dots of the next start.
+        self.issued = self.issued.checked_add(count).expect("a start issues fewer than 2^32 dots in a partition: restart the peer");
+        Dot { actor, counter: start.base() | u64::from(first) }
+    }
+
+    /// Replaces the explicit context of a key.
+    pub fn set_context(&mut self, key: &Bytes, context: Seen) {
+        if !context.is_empty() {
+            // A copy: the key may be a slice of a large buffer.
+            self.contexts.insert(Bytes::copy_from_slice(key), context);
+        } else if !self.contexts.is_empty() {
+            self.contexts.remove(key);
+        }
+    }
+
+    /// Drops from all contexts what the clock has seen meanwhile, and forgets the empty ones.
+    pub fn strip_contexts(&mut self) {
+        let clock = &self.clock;
+        self.contexts.retain(|_, context| {
+            context.subtract(clock);
+            !context.is_empty()
+        });
+    }
+
+    /// After a clean stop, the store knows what it issued: what lies between its last dot and its present start is nobody's.
+    /// Returns whether the clock has changed. (After an unclean stop others may hold dots that this store has forgotten: rule `skip_seen`.)
+    pub fn close_gap(&mut self, actor: Actor, stopped: Start, present: Start) -> bool {
+        let Some(last) = self.clock.intervals(actor).last() else { return false };
+        let first = last.last.max(stopped.base()) + 1;
+        if first > present.base() {
+            return false;
+        }
+        self.clock.insert_interval(actor, Interval { first, last: present.base() });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_run_on_and_a_clean_stop_leaves_one_interval() {
+        let (mut partition, actor) = (Partition::default(), Actor(7));
+        let first = partition.mint(actor, Start(5), 3);
+        assert_eq!(first.counter, Start(5).base() + 1);
+        assert_eq!(partition.mint(actor, Start(5), 1).counter, Start(5).base() + 4);
+        (1..=4).for_each(|n| partition.clock.insert(Dot { actor, counter: Start(5).base() + n }));
+        assert!(partition.close_gap(actor, Start(5), Start(9)));
+        partition.clock.insert(Dot { actor, counter: Start(9).base() + 1 });
+        assert_eq!(partition.clock.interval_count(), 1);
+    }
+
+    #[test]
+    fn what_an_older_start_left_open_stays_open() {
+        let (mut partition, actor) = (Partition::default(), Actor(7));
+        partition.clock.insert(Dot { actor, counter: Start(3).base() + 1 });
+        assert!(partition.close_gap(actor, Start(5), Start(6)));
+        assert!(!partition.clock.contains(Dot { actor, counter: Start(3).base() + 2 }));
+        assert!(partition.clock.contains(Dot { actor, counter: Start(5).base() + 1 }));
+    }
+}

@@ -1,0 +1,427 @@
+//! One record of the log: what it says, and its bytes.
+//!
+//! ```text
+//!  0  u32  CRC32C, salted, of everything that follows, padding included
+//!  4  u32  length: from the CRC to the end of the body, without the padding
+//!  8  u64  log position: records are numbered from 1, marks and seals too
+//! 16  u8   kind
+//! 17  ...  body
+//!     ...  zeros up to a multiple of 8
+//! ```
+//!
+//! The CRC begins with the segment's random salt and the record's place in the segment. So what an earlier use of the
+//! same sectors left behind never validates, nor does a sector that was written to the wrong place.
+//!
+//! A small entry (no retry memory, nothing gone) takes 22 bytes and the padding beside its key and packed entry.
+
+use super::varint::{Reader, put_slice, put_varint};
+use crate::limits::RECORD_BYTES_MAX;
+use crate::message::Position;
+use crate::vclock::Start;
+use bytes::{BufMut, BytesMut};
+
+/// Records begin at multiples of this, in bytes.
+pub(super) const UNIT: usize = 8;
+/// The bytes of a record before its body.
+pub(super) const FRAME_BYTES: usize = 17;
+/// A mark or a seal has exactly this many bytes.
+pub(super) const MARK_BYTES: usize = 40;
+
+/// The kinds of records. Numbers are never used again for something else.
+///
+/// Reserved for what is not written yet: hint 4, hint paid 5, blob reference 7.
+pub(super) mod kind {
+    pub const ENTRY: u8 = 1;
+    pub const BATCH: u8 = 2;
+    pub const CLOCK: u8 = 3;
+    pub const MEMBERSHIP: u8 = 6;
+    pub const PARTITION_DROPPED: u8 = 8;
+    pub const MARK: u8 = 9;
+    pub const SEAL: u8 = 10;
+}
+
+/// What a record says. Decoding copies nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record<'a> {
+    /// The whole state of a key, taking the place of what earlier records say of it.
+    Entry {
+        /// The partition.
+        partition: u16,
+        /// Counts the ownerships of the partition: what an earlier one wrote is not of this one.
+        epoch: u32,
+        /// The key.
+        key: &'a [u8],
+        /// The packed entry; empty: the key is gone.
+        entry: &'a [u8],
+        /// Coded dots that the partition clock takes in with this record as seen and gone; empty for none.
+        gone: &'a [u8],
+        /// What recognises a retry of the request that made this.
+        retry: Option<RetryRecord<'a>>,
+    },
+    /// Several records under one checksum: all or nothing.
+    Batch(Batch<'a>),
+    /// The clock of a partition, whole.
+    Clock {
+        /// The partition.
+        partition: u16,
+        /// The ownership of it.
+        epoch: u32,
+        /// The coded clock.
+        clock: &'a [u8],
+    },
+    /// A change of the membership list.
+    Membership {
+        /// Its place in the list, from 0.
+        index: u32,
+        /// The coded change.
+        change: &'a [u8],
+    },
+    /// All earlier records of this partition and epoch are void.
+    PartitionDropped {
+        /// The partition.
+        partition: u16,
+        /// The ownership that has ended.
+        epoch: u32,
+    },
+    /// Begins each commit. The log writes it by itself.
+    Mark {
+        /// Everything up to here was durable before this was written.
+        durable: Position,
+        /// The start that wrote it.
+        start: Start,
+        /// True: the last record of that start, which stopped cleanly.
+        clean: bool,
+    },
+    /// Ends a full segment. The log writes it by itself.
+    Seal {
+        /// Everything up to here was durable before this was written.
+        durable: Position,
+        /// The segment that goes on; it existed, durably, before this was written.
+        next: u32,
+    },
+}
+
+/// What a coordinator remembers of a client's write, so that it knows a retry when it sees one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetryRecord<'a> {
+    /// The client's session.
+    pub session: u64,
+    /// The number of the request in it.
+    pub number: u64,
+    /// Of the request; a retry with another one is not a retry.
+    pub digest: u64,
+    /// When it was taken in, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// The counter of the first dot that it made.
+    pub first_counter: u64,
+    /// How many dots it made.
+    pub count: u32,
+    /// The coded dots that it covered; empty for none.
+    pub covered: &'a [u8],
+}
+
+/// Records that stand and fall together, in their coded form.
+///
+/// Decoding has checked each of them, so that [`iter`](Batch::iter) has nothing left to refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Batch<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// Adds a record to the coded form of a batch, which begins as no bytes. Requires: no batch, mark or seal.
+    pub fn push(bytes: &mut BytesMut, record: &Record<'_>) {
+        assert!(record.may_stand_in_a_batch(), "a batch holds neither batches nor marks nor seals");
+        let mut one = BytesMut::new();
+        record.put(&mut one, 0);
+        put_slice(bytes, &one);
+    }
+
+    /// The batch of these coded records, made with [`push`](Batch::push).
+    pub fn new(bytes: &'a [u8]) -> Result<Batch<'a>, Malformed> {
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            let (kind, body) = reader.slice().and_then(|one| one.split_first()).ok_or(Malformed::Body { kind: kind::BATCH })?;
+            if !Record::decode(*kind, body)?.may_stand_in_a_batch() {
+                return Err(Malformed::Body { kind: kind::BATCH });
+            }
+        }
+        Ok(Batch { bytes })
+    }
+
+    /// Its records in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'a>> {
+        let mut reader = Reader::new(self.bytes);
+        std::iter::from_fn(move || {
+            let (kind, body) = reader.slice()?.split_first()?;
+            Record::decode(*kind, body).ok()
+        })
+    }
+}
+
+/// A record whose checksum is right, and that makes no sense all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Malformed {
+    /// A kind that this version does not know, or flags in it.
+    #[error("record kind {kind} with flags {flags:#x} is not known to this version of henge")]
+    Unknown {
+        /// The kind.
+        kind: u8,
+        /// The unknown flags; 0 if the kind itself is unknown.
+        flags: u8,
+    },
+    /// The body ends early, or a number in it is out of range.
+    #[error("the body of a record of kind {kind} makes no sense")]
+    Body {
+        /// The kind.
+        kind: u8,
+    },
+}
+
+const FLAG_RETRY: u8 = 1;
+const FLAG_GONE: u8 = 2;
+const FLAG_CLEAN: u8 = 1;
+
+impl<'a> Record<'a> {
+    fn kind(&self) -> u8 {
+        match self {
+            Record::Entry { .. } => kind::ENTRY,
+            Record::Batch(_) => kind::BATCH,
+            Record::Clock { .. } => kind::CLOCK,
+            Record::Membership { .. } => kind::MEMBERSHIP,
+            Record::PartitionDropped { .. } => kind::PARTITION_DROPPED,
+            Record::Mark { .. } => kind::MARK,
+            Record::Seal { .. } => kind::SEAL,
+        }
+    }
+
+    fn may_stand_in_a_batch(&self) -> bool {
+        !matches!(self, Record::Batch(_) | Record::Mark { .. } | Record::Seal { .. })
+    }
+
+    /// Appends kind and body. The salt is what marks and seals prove themselves with.
+    fn put(&self, out: &mut BytesMut, salt: u64) {
+        out.put_u8(self.kind());
+        match *self {
+            Record::Entry { partition, epoch, key, entry, gone, retry } => {
+                let flags = if retry.is_some() { FLAG_RETRY } else { 0 } | if gone.is_empty() { 0 } else { FLAG_GONE };
+                out.put_u8(flags);
+                put_varint(out, partition.into());
+                put_varint(out, epoch.into());
+                if let Some(retry) = retry {
+                    retry.put(out);
+                }
+                if !gone.is_empty() {
+                    put_slice(out, gone);
+                }
+                put_slice(out, key);
+                out.put_slice(entry);
+            }
+            Record::Batch(batch) => out.put_slice(batch.bytes),
+            Record::Clock { partition, epoch, clock } => {
+                put_varint(out, partition.into());
+                put_varint(out, epoch.into());
+                out.put_slice(clock);
+            }
+            Record::Membership { index, change } => {
+                put_varint(out, index.into());
+                out.put_slice(change);
+            }
+            Record::PartitionDropped { partition, epoch } => {
+                put_varint(out, partition.into());
+                put_varint(out, epoch.into());
+            }
+            Record::Mark { durable, start, clean } => put_proof(out, if clean { FLAG_CLEAN } else { 0 }, start.0, durable, salt),
+            Record::Seal { durable, next } => put_proof(out, 0, next, durable, salt),
+        }
+    }
+
+    /// Reads kind and body.
+    fn decode(kind: u8, body: &'a [u8]) -> Result<Record<'a>, Malformed> {
+        let mut reader = Reader::new(body);
+        let record = match kind {
+            kind::ENTRY => decode_entry(&mut reader)?,
+            kind::BATCH => Some(Record::Batch(Batch::new(body)?)),
+            kind::CLOCK => reader.place().map(|(partition, epoch)| Record::Clock { partition, epoch, clock: reader.rest() }),
+            kind::MEMBERSHIP => reader.varint_u32().map(|index| Record::Membership { index, change: reader.rest() }),
+            kind::PARTITION_DROPPED => {
+                reader.place().filter(|_| reader.is_empty()).map(|(partition, epoch)| Record::PartitionDropped { partition, epoch })
+            }
+            kind::MARK | kind::SEAL => decode_proof(kind, &mut reader)?,
+            _ => return Err(Malformed::Unknown { kind, flags: 0 }),
+        };
+        record.ok_or(Malformed::Body { kind })
+    }
+
+    /// Reads a whole record from its checked bytes, as a read job or [`Log::peek`](super::Log::peek) gives them.
+    pub fn read(bytes: &'a [u8]) -> Result<(Position, Record<'a>), Malformed> {
+        let mut reader = Reader::new(bytes);
+        let frame = (|| {
+            let _crc = reader.u32()?;
+            let length = reader.u32()?;
+            let position = Position(reader.u64()?);
+            let kind = reader.u8()?;
+            let body = reader.take((length as usize).checked_sub(FRAME_BYTES)?)?;
+            Some((position, kind, body))
+        })();
+        let (position, kind, body) = frame.ok_or(Malformed::Body { kind: 0 })?;
+        Ok((position, Record::decode(kind, body)?))
+    }
+}
+
+/// The body of a mark or a seal. It proves itself with the whole salt beside the CRC: recovery looks for marks at every place
+/// behind a bad record, and nothing that a client stored may look like one.
+fn put_proof(out: &mut BytesMut, flags: u8, number: u32, durable: Position, salt: u64) {
+    out.put_slice(&[flags, 0, 0]);
+    out.put_u32_le(number);
+    out.put_u64_le(durable.0);
+    out.put_u64_le(salt);
+}
+
+fn decode_proof<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<Option<Record<'a>>, Malformed> {
+    let read = (|| {
+        let flags = reader.take(3)?[0];
+        let number = reader.u32()?;
+        let durable = Position(reader.u64()?);
+        let _salt = reader.u64()?;
+        reader.is_empty().then_some((flags, number, durable))
+    })();
+    let Some((flags, number, durable)) = read else { return Ok(None) };
+    let known = if kind == kind::MARK { FLAG_CLEAN } else { 0 };
+    if flags & !known != 0 {
+        return Err(Malformed::Unknown { kind, flags: flags & !known });
+    }
+    Ok(Some(match kind {
+        kind::MARK => Record::Mark { durable, start: Start(number), clean: flags & FLAG_CLEAN != 0 },
+        _ => Record::Seal { durable, next: number },
+    }))
+}
+
+fn decode_entry<'a>(reader: &mut Reader<'a>) -> Result<Option<Record<'a>>, Malformed> {
+    let Some(flags) = reader.u8() else { return Ok(None) };
+    let unknown = flags & !(FLAG_RETRY | FLAG_GONE);
+    if unknown != 0 {
+        return Err(Malformed::Unknown { kind: kind::ENTRY, flags: unknown });
+    }
+    Ok((|| {
+        let (partition, epoch) = reader.place()?;
+        let retry = if flags & FLAG_RETRY != 0 { Some(RetryRecord::decode(reader)?) } else { None };
+        let gone = if flags & FLAG_GONE != 0 { reader.slice()? } else { &[] };
+        let key = reader.slice()?;
+        Some(Record::Entry { partition, epoch, key, entry: reader.rest(), gone, retry })
+    })())
+}
+
+impl<'a> RetryRecord<'a> {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u64_le(self.session);
+        put_varint(out, self.number);
+        out.put_u64_le(self.digest);
+        put_varint(out, self.wall_ms);
+        put_varint(out, self.first_counter);
+        put_varint(out, self.count.into());
+        put_slice(out, self.covered);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Option<RetryRecord<'a>> {
+        Some(RetryRecord {
+            session: reader.u64()?,
+            number: reader.varint()?,
+            digest: reader.u64()?,
+            wall_ms: reader.varint()?,
+            first_counter: reader.varint()?,
+            count: reader.varint_u32()?,
+            covered: reader.slice()?,
+        })
+    }
+}
+
+impl Reader<'_> {
+    fn varint_u32(&mut self) -> Option<u32> {
+        u32::try_from(self.varint()?).ok()
+    }
+
+    fn place(&mut self) -> Option<(u16, u32)> {
+        Some((u16::try_from(self.varint()?).ok()?, self.varint_u32()?))
+    }
+}
+
+/// The bytes that a record of this length takes, with its padding.
+pub(super) fn padded(length: usize) -> usize {
+    length.next_multiple_of(UNIT)
+}
+
+/// Appends a record without its CRC and position, which depend on where it will lie; says how many bytes it takes.
+pub(super) fn put_unplaced(out: &mut BytesMut, record: &Record<'_>, salt: u64) -> usize {
+    let begin = out.len();
+    out.put_bytes(0, FRAME_BYTES - 1);
+    record.put(out, salt);
+    let length = out.len() - begin;
+    out.put_bytes(0, padded(length) - length);
+    // A length that does not fit is far above RECORD_BYTES_MAX; the caller refuses by the returned size.
+    out[begin + 4..begin + 8].copy_from_slice(&(length as u32).to_le_bytes());
+    out.len() - begin
+}
+
+/// Completes a record that [`put_unplaced`] made: `bytes` are exactly its bytes, `offset` is its place in its segment.
+pub(super) fn place(bytes: &mut [u8], salt: u64, offset: u64, position: Position) {
+    bytes[8..16].copy_from_slice(&position.0.to_le_bytes());
+    let crc = checksum(bytes, salt, offset);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn checksum(bytes: &[u8], salt: u64, offset: u64) -> u32 {
+    let mut seed = [0; 16];
+    seed[..8].copy_from_slice(&salt.to_le_bytes());
+    seed[8..].copy_from_slice(&offset.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c(&seed), &bytes[4..])
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Bad {
+    /// The length is 0 (as in a part of the segment that was never written), or out of range.
+    #[error("a record length of {0}")]
+    Length(u32),
+    /// The CRC does not fit.
+    #[error("a checksum of {found:08x} where the bytes have {computed:08x}")]
+    Checksum {
+        /// As it stands there.
+        found: u32,
+        /// As it should be.
+        computed: u32,
+    },
+    /// A whole record, but another one.
+    #[error("record {0}")]
+    Position(u64),
+}
+
+/// From the first 8 bytes of a record: how many bytes it takes with its padding. `room`: how many there are at most.
+pub(super) fn size(head: &[u8], room: u64) -> Result<usize, Bad> {
+    let length = u32::from_le_bytes(head[4..8].try_into().expect("four bytes"));
+    let fits = (FRAME_BYTES..=RECORD_BYTES_MAX).contains(&(length as usize)) && padded(length as usize) as u64 <= room;
+    if fits { Ok(padded(length as usize)) } else { Err(Bad::Length(length)) }
+}
+
+/// Checks the CRC of a record. `bytes` are exactly its bytes, as [`size`] says.
+pub(super) fn verify(bytes: &[u8], salt: u64, offset: u64) -> Result<(), Bad> {
+    let found = u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"));
+    let computed = checksum(bytes, salt, offset);
+    if found == computed { Ok(()) } else { Err(Bad::Checksum { found, computed }) }
+}
+
+/// If these bytes are a mark or a seal of the segment with this salt: its position, and the position that it says was durable.
+pub(super) fn read_proof(bytes: &[u8], salt: u64, offset: u64) -> Option<(Position, Position)> {
+    let bytes = bytes.get(..MARK_BYTES)?;
+    // The cheap questions first: this is asked at every place behind a bad record.
+    let likely = matches!(bytes[16], kind::MARK | kind::SEAL)
+        && bytes[4..8] == (MARK_BYTES as u32).to_le_bytes()
+        && bytes[32..40] == salt.to_le_bytes();
+    if !likely || verify(bytes, salt, offset).is_err() {
+        return None;
+    }
+    match Record::read(bytes).ok()? {
+        (position, Record::Mark { durable, .. } | Record::Seal { durable, .. }) => Some((position, durable)),
+        _ => None,
+    }
+}

@@ -1,0 +1,375 @@
+//! Recovery: reads the log from its beginning, and decides at the first bad record whether it was ever durable.
+//!
+//! * **Rot**: a later mark or seal says that it was durable, or a later segment has begun (the one before it was synced first).
+//!   Then nothing is changed, and the caller gets an error that names the place.
+//! * **A torn tail**: nothing says so. The power failed while it was being written, and nobody was told that it was safe.
+//!   It is dropped: the log goes on in a *new* segment, whose first record takes the position of the first dropped one. That
+//!   position says, from then on, where the old segment ends; the torn bytes stay where they are and are never looked at again.
+//!
+//! What was read of the last segment behind its last proof may, after a crash of the process alone, be in the page cache only;
+//! after a failed sync it may even count as clean there and never reach the disk. So it is written once more, as it is, and synced.
+//! A crash in the middle of all this changes nothing that a second recovery would see differently.
+
+use super::disk::{Disk, DiskError, Mode};
+use super::evidence::{Evidence, search};
+use super::location::Location;
+use super::record::{self, Bad, FRAME_BYTES, Malformed, Record};
+use super::segment::{BadHeader, HEADER_BYTES, LOG_DIR, SegmentInfo, decode_header, parse_file_name, segment_path};
+use super::window::Window;
+use crate::message::Position;
+use crate::vclock::Start;
+use std::collections::VecDeque;
+
+/// What a recovery has found.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Recovered {
+    /// The last record.
+    pub last: Position,
+    /// Records handed to the visitor.
+    pub records: u64,
+    /// Bytes of all records, marks and seals included.
+    pub bytes: u64,
+    /// Bytes of the torn tail that was dropped; 0 if there was none.
+    pub cut_bytes: u64,
+    /// The start that stopped cleanly as the last thing that it did, if so.
+    pub clean: Option<Start>,
+    /// The newest start that wrote a mark, if one did.
+    pub last_start: Option<Start>,
+    /// The segments, in order.
+    pub segments: Vec<SegmentInfo>,
+    /// Of those, segments at the end that were prepared and never written to.
+    pub unused: Vec<SegmentInfo>,
+    /// Files in the log's folder that are no segments; they are left alone.
+    pub strangers: Vec<String>,
+}
+
+/// Why a log was not recovered. Nothing was changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Something that was durable once has been damaged.
+    #[error(transparent)]
+    Rot(Box<Rot>),
+    /// A segment's header is damaged: nothing in the file can be read.
+    #[error("{file} is damaged: {found}. {ADVICE}")]
+    Header {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        found: String,
+    },
+    /// A segment's file is missing.
+    #[error("{file} is missing, but {named_by}. {ADVICE}")]
+    Missing {
+        /// The file.
+        file: String,
+        /// How we know of it.
+        named_by: String,
+    },
+    /// Written by a newer version of henge.
+    #[error("{file} at byte {offset}: {found}; start this folder with a newer henge")]
+    Newer {
+        /// The file.
+        file: String,
+        /// The record in it; 0 for the file as a whole.
+        offset: u64,
+        /// What is not known.
+        found: String,
+    },
+    /// A record has the right checksum and makes no sense: it was written wrongly.
+    #[error("{file} at byte {offset}: {found}, though its checksum is right: this is a bug in henge. {ADVICE}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// The record in it.
+        offset: u64,
+        /// What is wrong.
+        found: Malformed,
+    },
+}
+
+/// A place in the log that was durable once, and is bad now.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{file} is damaged at byte {offset}: expected record {}, found {found}; {proof}, so this is no torn write. {ADVICE}", .position.0)]
+pub struct Rot {
+    /// The file.
+    pub file: String,
+    /// The first byte of the bad record.
+    pub offset: u64,
+    /// The record that should be there.
+    pub position: Position,
+    /// What is there.
+    pub found: String,
+    /// How we know that it was durable.
+    pub proof: String,
+}
+
+const ADVICE: &str = "Nothing was changed. Check the disk; then put a copy of the file back, or move the folder aside and \
+    start the peer empty, so that the other peers give it its data again";
+
+/// What recovery tells of: where each record lies, and what it says, in the order of their positions. Marks and seals are left out.
+pub(super) type Visitor<'v> = dyn FnMut(Location, Position, &Record<'_>) + 'v;
+
+/// Recovers the log.
+///
+/// `newest_known`: the newest segment that the identity knows of, which must be there; 0 for none.
+pub(super) fn recover<D: Disk>(disk: &D, newest_known: u32, visitor: &mut Visitor<'_>) -> Result<Recovered, RecoveryError> {
+    let (segments, strangers) = find_segments(disk)?;
+    let mut replay = Replay { disk, visitor, found: Recovered { strangers, ..Recovered::default() }, tail: None };
+    replay.found.segments = segments.iter().map(|found| found.info).collect();
+    if newest_known > 0 && replay.is_missing(newest_known) {
+        let named_by = "the log had it when this peer was started the last time".into();
+        return Err(RecoveryError::Missing { file: segment_path(newest_known), named_by });
+    }
+    for (index, segment) in segments.iter().enumerate() {
+        let Some(first) = segment.first else { continue };
+        let next = segments[index + 1..].iter().find_map(|later| later.first.map(|first| (later.info.id, first)));
+        replay.segment(segment.info, first, next)?;
+    }
+    let torn = replay.settle(&segments)?;
+    replay.rewrite_tail()?;
+    let mut found = replay.found;
+    found.cut_bytes = torn;
+    Ok(found)
+}
+
+/// A segment's file, and the position of its first record, if that is a whole mark or seal.
+struct Found {
+    info: SegmentInfo,
+    first: Option<Position>,
+}
+
+/// Reads the header and the first record of every segment, in order.
+fn find_segments<D: Disk>(disk: &D) -> Result<(Vec<Found>, Vec<String>), RecoveryError> {
+    let (mut ids, mut strangers) = (Vec::new(), Vec::new());
+    for name in disk.list(LOG_DIR)? {
+        match parse_file_name(&name) {
+            Some(id) => ids.push(id),
+            None => strangers.push(name),
+        }
+    }
+    ids.sort_unstable();
+    let segments = ids.into_iter().map(|id| find_segment(disk, id)).collect::<Result<_, _>>()?;
+    Ok((segments, strangers))
+}
+
+fn find_segment<D: Disk>(disk: &D, id: u32) -> Result<Found, RecoveryError> {
+    let path = segment_path(id);
+    let file = disk.open(&path, Mode::Read)?;
+    let size = disk.size(&file)?;
+    let mut head = vec![0; HEADER_BYTES as usize + record::MARK_BYTES];
+    let count = disk.read_at(&file, 0, &mut head)?;
+    head.truncate(count);
+    let info = decode_header(&head, id).map_err(|bad| match bad {
+        BadHeader::Version(_) => RecoveryError::Newer { file: path.clone(), offset: 0, found: bad.to_string() },
+        BadHeader::Damaged | BadHeader::Misplaced(_) => RecoveryError::Header { file: path.clone(), found: bad.to_string() },
+    })?;
+    if size != info.size {
+        let found = format!("it has {size} bytes, but its header says {}", info.size);
+        return Err(RecoveryError::Header { file: path, found });
+    }
+    let first = head.get(HEADER_BYTES as usize..).and_then(|bytes| record::read_proof(bytes, info.salt, HEADER_BYTES));
+    Ok(Found { info, first: first.map(|(position, _)| position) })
+}
+
+struct Replay<'a, 'v, D: Disk> {
+    disk: &'a D,
+    visitor: &'a mut Visitor<'v>,
+    found: Recovered,
+    /// The segment that was replayed last.
+    tail: Option<Tail>,
+}
+
+/// The segment that was replayed last, and how far.
+struct Tail {
+    info: SegmentInfo,
+    /// Where its last record ends.
+    end: u64,
+    /// Why the log does not go on there.
+    bad: Bad,
+    /// From here on, no mark says that what was read is durable.
+    unproven: u64,
+}
+
+impl<D: Disk> Replay<'_, '_, D> {
+    fn is_missing(&self, id: u32) -> bool {
+        self.found.segments.binary_search_by_key(&id, |segment| segment.id).is_err()
+    }
+
+    fn expected(&self) -> Position {
+        Position(self.found.last.0 + 1)
+    }
+
+    /// Replays a segment that begins with `first`. `next`: the next segment that was begun, and its first position.
+    fn segment(&mut self, info: SegmentInfo, first: Position, next: Option<(u32, Position)>) -> Result<(), RecoveryError> {
+        if first != self.expected() {
+            let found = format!("record {}", first.0);
+            let proof = "a segment is begun only when all before it is durable".into();
+            return Err(self.rot(info.id, HEADER_BYTES, found, proof));
+        }
+        let path = segment_path(info.id);
+        let file = self.disk.open(&path, Mode::Read)?;
+        let mut window = Window::new(self.disk, &file, info.size);
+        let mut at = HEADER_BYTES;
+        let mut marks = Marks::new(first);
+        let bad = loop {
+            if next.is_some_and(|(_, first)| first == self.expected()) {
+                break Bad::Length(0);
+            }
+            match read_record(&mut window, info, at, self.expected())? {
+                Err(bad) => break bad,
+                Ok(bytes) => {
+                    let size = bytes.len();
+                    self.record(info, at, bytes, &mut marks)?;
+                    at += size as u64;
+                }
+            }
+        };
+        if let Some((id, first)) = next
+            && first > self.expected()
+        {
+            let proof = format!("{} begins with record {}", segment_path(id), first.0);
+            return Err(self.rot(info.id, at, bad.to_string(), proof));
+        }
+        self.tail = Some(Tail { info, end: at, bad, unproven: marks.unproven() });
+        Ok(())
+    }
+
+    fn record(&mut self, info: SegmentInfo, at: u64, bytes: &[u8], marks: &mut Marks) -> Result<(), RecoveryError> {
+        let file = || segment_path(info.id);
+        let (position, record) = Record::read(bytes).map_err(|bad| match bad {
+            Malformed::Unknown { .. } => RecoveryError::Newer { file: file(), offset: at, found: bad.to_string() },
+            Malformed::Body { .. } => RecoveryError::Malformed { file: file(), offset: at, found: bad },
+        })?;
+        self.found.clean = None;
+        match record {
+            Record::Mark { durable, start, clean } => {
+                marks.add(position, at, durable);
+                self.found.last_start = self.found.last_start.max(Some(start));
+                self.found.clean = clean.then_some(start);
+            }
+            Record::Seal { durable, next } => {
+                marks.add(position, at, durable);
+                if self.is_missing(next) {
+                    let named_by = format!("{} goes on in it", file());
+                    return Err(RecoveryError::Missing { file: segment_path(next), named_by });
+                }
+            }
+            _ => {
+                (self.visitor)(Location::new(info.id, at, bytes.len()), position, &record);
+                self.found.records += 1;
+            }
+        }
+        self.found.last = position;
+        self.found.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Behind the last record: rot, or a torn tail of so many bytes?
+    fn settle(&mut self, segments: &[Found]) -> Result<u64, RecoveryError> {
+        let mut torn = 0;
+        let position = self.expected();
+        if let Some(Tail { info, end, bad, .. }) = self.tail {
+            let evidence = self.search(info, end, position)?;
+            if let Some(at) = evidence.proof {
+                let proof = format!("the mark at byte {at} says that it was durable");
+                return Err(self.rot(info.id, end, bad.to_string(), proof));
+            }
+            torn += evidence.end - end;
+        }
+        let last = self.tail.as_ref().map_or(0, |tail| tail.info.id);
+        for &Found { info, .. } in segments.iter().filter(|segment| segment.info.id > last) {
+            let evidence = self.search(info, HEADER_BYTES, position)?;
+            if let Some(at) = evidence.proof {
+                let proof = format!("the mark at byte {at} says that it was durable");
+                return Err(self.rot(info.id, HEADER_BYTES, "no mark".into(), proof));
+            }
+            if evidence.end == HEADER_BYTES {
+                self.found.unused.push(info);
+            }
+            torn += evidence.end - HEADER_BYTES;
+        }
+        Ok(torn)
+    }
+
+    fn search(&self, info: SegmentInfo, from: u64, position: Position) -> Result<Evidence, DiskError> {
+        let file = self.disk.open(&segment_path(info.id), Mode::Read)?;
+        search(&mut Window::new(self.disk, &file, info.size), info, from, position)
+    }
+
+    /// Makes sure that all that was read is on the disk, and not only in its cache.
+    fn rewrite_tail(&mut self) -> Result<(), RecoveryError> {
+        let Some(Tail { info, end, unproven, .. }) = self.tail else { return Ok(()) };
+        let file = self.disk.open(&segment_path(info.id), Mode::Write)?;
+        let mut window = Window::new(self.disk, &file, end);
+        let mut at = unproven;
+        while at < end {
+            let bytes = window.get(at, REWRITE_BYTES)?;
+            self.disk.write_at(&file, at, bytes)?;
+            at += bytes.len() as u64;
+        }
+        Ok(self.disk.sync(&file)?)
+    }
+
+    fn rot(&self, id: u32, offset: u64, found: String, proof: String) -> RecoveryError {
+        RecoveryError::Rot(Box::new(Rot { file: segment_path(id), offset, position: self.expected(), found, proof }))
+    }
+}
+
+/// Bytes that are written again at a time.
+const REWRITE_BYTES: usize = 1 << 20;
+
+/// The bytes of the record with this position at this place; or why there is none.
+fn read_record<'w, D: Disk>(
+    window: &'w mut Window<'_, D>,
+    info: SegmentInfo,
+    at: u64,
+    expected: Position,
+) -> Result<Result<&'w [u8], Bad>, DiskError> {
+    let head = window.get(at, FRAME_BYTES)?;
+    if head.len() < FRAME_BYTES {
+        return Ok(Err(Bad::Length(0)));
+    }
+    let position = u64::from_le_bytes(head[8..16].try_into().expect("eight bytes"));
+    let size = match record::size(head, info.size - at) {
+        Ok(size) => size,
+        Err(bad) => return Ok(Err(bad)),
+    };
+    let bytes = window.get(at, size)?;
+    if bytes.len() < size {
+        return Ok(Err(Bad::Length(size as u32)));
+    }
+    let checked = record::verify(bytes, info.salt, at);
+    Ok(checked.and(if position == expected.0 { Ok(bytes) } else { Err(Bad::Position(position)) }))
+}
+
+/// The marks of a segment, as far as they are needed to know what no mark covers.
+struct Marks {
+    durable: Position,
+    /// Position and place of the marks behind `durable`, in order.
+    later: VecDeque<(Position, u64)>,
+    /// Where the last mark at or before the first position that is not proven lies.
+    from: u64,
+}
+
+impl Marks {
+    /// Of a segment that begins with this position: all before it is durable.
+    fn new(first: Position) -> Marks {
+        Marks { durable: Position(first.0 - 1), later: VecDeque::new(), from: HEADER_BYTES }
+    }
+
+    fn add(&mut self, position: Position, at: u64, durable: Position) {
+        self.durable = self.durable.max(durable);
+        self.later.push_back((position, at));
+        while let Some((_, place)) = self.later.front().copied().filter(|(own, _)| own.0 <= self.durable.0 + 1) {
+            self.from = place;
+            self.later.pop_front();
+        }
+    }
+
+    fn unproven(&self) -> u64 {
+        self.from
+    }
+}

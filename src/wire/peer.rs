@@ -1,0 +1,230 @@
+//! Messages between peers as frames. The frame's id is the coordinator's operation.
+
+use super::body::{BodyReader, BodyWriter, DOT_BYTES};
+use super::contents::Contents;
+use super::frame::write_frame;
+use super::{Frame, Kind, WireError, positional, reply, request};
+use crate::message::{
+    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
+};
+use crate::vclock::Path;
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+/// Room for all that is small and of bounded size in the body of a frequent message.
+const SMALL_FIELDS_BYTES: usize = 64;
+
+/// Appends a message to a send buffer.
+///
+/// # Errors
+/// `FrameTooLarge`: the message is over `limits::FRAME_BYTES_MAX`; the buffer is as it was.
+#[inline]
+pub fn encode_message(message: &Message, out: &mut BytesMut) -> Result<(), WireError> {
+    let (kind, operation) = head(message);
+    write_frame(out, kind, operation.0, body_bytes(message), |out| write_body(message, out), payload(message))
+}
+
+/// Reads a message from a frame. Keys and entries are slices of the frame.
+///
+/// # Errors
+/// `UnknownKind` and `Malformed`: the link is to be closed; peers of one cluster have agreed on a version.
+#[inline]
+pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
+    let contents = Contents::of(frame, EXPECTED)?;
+    let operation = OperationId(frame.id());
+    Ok(match contents.kind {
+        Kind::Apply => Message::Apply(contents.read(2, |body| read_apply(operation, body, &contents))?),
+        Kind::Applied => Message::Applied(contents.read_alone(3, |body| read_applied(operation, body))?),
+        Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
+        Kind::Fetched => Message::Fetched(contents.read(2, |body| {
+            let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
+            Ok(Fetched { operation, entry: contents.payload(), mode, complete })
+        })?),
+        Kind::ScanAsk => {
+            let ScanAskBody { partitions, prefix, after, limit } = contents.read_positional()?;
+            Message::ScanAsk(ScanAsk { operation, partitions, prefix, after, limit })
+        }
+        Kind::ScanPage => {
+            let ScanPageBody { items, more, complete } = contents.read_positional()?;
+            Message::ScanPage(ScanPage { operation, items, more, complete })
+        }
+        Kind::Forward => {
+            let request = request::read_request(&contents.wrapped(request::EXPECTED)?)?;
+            Message::Forward(Box::new(Forward { operation, request }))
+        }
+        Kind::Forwarded => {
+            let reply = reply::read_reply(&contents.wrapped(reply::EXPECTED)?)?;
+            Message::Forwarded(Box::new(Forwarded { operation, reply }))
+        }
+        _ => return Err(contents.unexpected(EXPECTED)),
+    })
+}
+
+const EXPECTED: &str = "message between peers";
+
+#[inline]
+fn head(message: &Message) -> (Kind, OperationId) {
+    match message {
+        Message::Apply(apply) => (Kind::Apply, apply.operation),
+        Message::Applied(applied) => (Kind::Applied, applied.operation),
+        Message::Fetch(fetch) => (Kind::Fetch, fetch.operation),
+        Message::Fetched(fetched) => (Kind::Fetched, fetched.operation),
+        Message::ScanAsk(ask) => (Kind::ScanAsk, ask.operation),
+        Message::ScanPage(page) => (Kind::ScanPage, page.operation),
+        Message::Forward(forward) => (Kind::Forward, forward.operation),
+        Message::Forwarded(forwarded) => (Kind::Forwarded, forwarded.operation),
+    }
+}
+
+/// What stands raw behind the body.
+#[inline]
+fn payload(message: &Message) -> &[u8] {
+    match message {
+        Message::Apply(Apply { entry, .. }) | Message::Fetched(Fetched { entry, .. }) => entry,
+        Message::Forward(forward) => request::request_payload(&forward.request),
+        Message::Forwarded(forwarded) => reply::reply_payload(&forwarded.reply),
+        _ => &[],
+    }
+}
+
+/// About what the body takes.
+#[inline]
+fn body_bytes(message: &Message) -> usize {
+    let long = match message {
+        Message::Apply(apply) => apply.key.len() + apply.naming.as_ref().map_or(0, |naming| naming.dots.len() * DOT_BYTES),
+        Message::Applied(applied) => applied.uncovered.len() * DOT_BYTES,
+        Message::Fetch(fetch) => fetch.key.len(),
+        _ => 0,
+    };
+    SMALL_FIELDS_BYTES + long
+}
+
+fn write_body(message: &Message, out: &mut BytesMut) {
+    match message {
+        Message::Apply(apply) => BodyWriter::write(out, |out| write_apply(apply, out)),
+        Message::Applied(applied) => BodyWriter::write(out, |out| write_applied(applied, out)),
+        Message::Fetch(fetch) => BodyWriter::write(out, |out| write_fetch(fetch, out)),
+        Message::Fetched(fetched) => {
+            BodyWriter::write(out, |out| {
+                out.array(2);
+                out.number(mode_number(fetched.mode));
+                out.flag(fetched.complete);
+            });
+        }
+        Message::ScanAsk(ScanAsk { operation: _, partitions, prefix, after, limit }) => {
+            let (partitions, prefix, after) = (partitions.clone(), prefix.clone(), after.clone());
+            positional::write(out, &ScanAskBody { partitions, prefix, after, limit: *limit });
+        }
+        Message::ScanPage(ScanPage { operation: _, items, more, complete }) => {
+            positional::write(out, &ScanPageBody { items: items.clone(), more: *more, complete: *complete });
+        }
+        Message::Forward(forward) => {
+            wrap(out, request::request_kind(&forward.request));
+            request::write_body(&forward.request, out);
+        }
+        Message::Forwarded(forwarded) => {
+            wrap(out, reply::reply_kind(&forwarded.reply));
+            reply::write_body(&forwarded.reply, out);
+        }
+    }
+}
+
+/// Begins the array of a kind and a body.
+fn wrap(out: &mut BytesMut, kind: Kind) {
+    BodyWriter::write(out, |out| {
+        out.array(2);
+        out.number(kind as u8);
+    });
+}
+
+#[derive(Serialize, Deserialize)]
+struct ScanAskBody {
+    partitions: Vec<u16>,
+    prefix: Bytes,
+    after: Bytes,
+    limit: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ScanPageBody {
+    items: Vec<ScanItem>,
+    more: bool,
+    complete: bool,
+}
+
+#[inline]
+fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
+    out.array(2);
+    out.bytes(&apply.key);
+    out.option(apply.naming.as_ref(), |out, naming| {
+        out.array(4);
+        for paths in [&naming.scope.set, &naming.scope.removed, &naming.scope.objects] {
+            out.list(paths, |out, path| out.bytes(path.as_bytes()));
+        }
+        out.dots(&naming.dots);
+    });
+}
+
+#[inline]
+fn read_apply(operation: OperationId, body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Apply, WireError> {
+    Ok(Apply { operation, key: body.bytes("key")?, entry: contents.payload(), naming: body.option(read_naming)? })
+}
+
+fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
+    let extra = body.fields("naming", 4)?;
+    let paths = |body: &mut BodyReader<'_>| {
+        body.list("naming's paths", 1, |body| {
+            let encoded = body.bytes("naming's path")?;
+            Path::from_encoded(encoded).map_err(|_| body.malformed("naming's path", "it is no encoded path"))
+        })
+    };
+    let scope = Scope { set: paths(body)?, removed: paths(body)?, objects: paths(body)? };
+    let naming = Naming { scope, dots: body.dots("naming's dots")? };
+    body.skip(extra)?;
+    Ok(naming)
+}
+
+#[inline]
+fn write_applied(applied: &Applied, out: &mut BodyWriter<'_>) {
+    out.array(3);
+    out.sync(applied.sync);
+    out.dots(&applied.uncovered);
+    out.option(applied.refused.as_deref(), BodyWriter::text);
+}
+
+#[inline]
+fn read_applied(operation: OperationId, body: &mut BodyReader<'_>) -> Result<Applied, WireError> {
+    Ok(Applied {
+        operation,
+        sync: body.sync("sync")?,
+        uncovered: body.dots("uncovered")?,
+        refused: body.option(|body| body.text("refused"))?,
+    })
+}
+
+fn mode_number(mode: FetchMode) -> u8 {
+    match mode {
+        FetchMode::Full => 0,
+        FetchMode::Dots => 1,
+    }
+}
+
+fn read_mode(body: &mut BodyReader<'_>) -> Result<FetchMode, WireError> {
+    match body.number("mode")? {
+        0u8 => Ok(FetchMode::Full),
+        1 => Ok(FetchMode::Dots),
+        _ => Err(body.malformed("mode", "0 (full) or 1 (dots) should stand here")),
+    }
+}
+
+#[inline]
+fn write_fetch(fetch: &Fetch, out: &mut BodyWriter<'_>) {
+    out.array(2);
+    out.bytes(&fetch.key);
+    out.number(mode_number(fetch.mode));
+}
+
+#[inline]
+fn read_fetch(operation: OperationId, body: &mut BodyReader<'_>) -> Result<Fetch, WireError> {
+    Ok(Fetch { operation, key: body.bytes("key")?, mode: read_mode(body)? })
+}

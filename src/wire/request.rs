@@ -1,0 +1,230 @@
+//! Requests as frames.
+
+use super::body::{BodyReader, BodyWriter};
+use super::contents::Contents;
+use super::frame::write_frame;
+use super::membership::ChangeBody;
+use super::{Frame, Kind, WireError, positional};
+use crate::message::{Body, Form, Get, PatchBody, Put, Remove, Request, Update};
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+/// Room for all that is small and of bounded size in the body of a frequent request.
+const SMALL_FIELDS_BYTES: usize = 96;
+
+/// Appends a request to a send buffer. `id` is chosen by the client and echoed in the reply.
+///
+/// # Errors
+/// `FrameTooLarge`: the request is over `limits::FRAME_BYTES_MAX`; the buffer is as it was.
+#[inline]
+pub fn encode_request(id: u64, request: &Request, out: &mut BytesMut) -> Result<(), WireError> {
+    write_frame(out, request_kind(request), id, body_bytes(request), |out| write_body(request, out), request_payload(request))
+}
+
+/// Reads a request from a frame. Keys, contexts and values are slices of the frame.
+///
+/// # Errors
+/// `UnknownKind` and `Malformed`: `WireError::failure` is the answer to it, under the frame's id.
+#[inline]
+pub fn decode_request(frame: &Frame) -> Result<Request, WireError> {
+    read_request(&Contents::of(frame, EXPECTED)?)
+}
+
+pub(super) const EXPECTED: &str = "request";
+
+#[inline]
+pub(super) fn request_kind(request: &Request) -> Kind {
+    match request {
+        Request::Put(_) => Kind::Put,
+        Request::Remove(_) => Kind::Remove,
+        Request::Update(_) => Kind::Update,
+        Request::Get(_) => Kind::Get,
+        Request::List(_) => Kind::List,
+        Request::Ring => Kind::AskRing,
+        Request::Status => Kind::AskStatus,
+        Request::Describe => Kind::Describe,
+        Request::Form(_) => Kind::Form,
+    }
+}
+
+/// What stands raw behind the body.
+#[inline]
+pub(super) fn request_payload(request: &Request) -> &[u8] {
+    match request {
+        Request::Put(Put { body: Body::Bytes(payload) | Body::Json(payload), .. })
+        | Request::Update(Update { patch: PatchBody::Set { json: payload, .. } | PatchBody::Merge { json: payload }, .. }) => {
+            payload
+        }
+        _ => &[],
+    }
+}
+
+/// About what the body takes.
+#[inline]
+fn body_bytes(request: &Request) -> usize {
+    let long = match request {
+        Request::Put(put) => put.key.len() + put.context.len(),
+        Request::Remove(remove) => remove.key.len() + remove.path.len() + remove.context.len(),
+        Request::Update(update) => update.key.len() + update.context.len(),
+        Request::Get(get) => get.key.len() + get.path.len() + get.session.len(),
+        _ => 0,
+    };
+    SMALL_FIELDS_BYTES + long
+}
+
+/// Writes the body's array.
+#[inline]
+pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
+    match request {
+        Request::Put(put) => BodyWriter::write(out, |out| write_put(put, out)),
+        Request::Remove(remove) => BodyWriter::write(out, |out| write_remove(remove, out)),
+        Request::Update(update) => BodyWriter::write(out, |out| write_update(update, out)),
+        Request::Get(get) => BodyWriter::write(out, |out| write_get(get, out)),
+        Request::List(list) => positional::write(out, list),
+        Request::Ring | Request::Status | Request::Describe => BodyWriter::write(out, |out| out.array(0)),
+        Request::Form(form) => positional::write(out, &FormBody { change: ChangeBody(form.change.clone()) }),
+    }
+}
+
+#[inline]
+pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError> {
+    Ok(match contents.kind {
+        Kind::Put => Request::Put(contents.read(6, |body| read_put(body, contents))?),
+        Kind::Remove => Request::Remove(contents.read_alone(6, read_remove)?),
+        Kind::Update => Request::Update(contents.read(7, |body| read_update(body, contents))?),
+        Kind::Get => Request::Get(contents.read_alone(6, read_get)?),
+        Kind::List => Request::List(contents.read_positional()?),
+        Kind::AskRing => without_fields(contents, Request::Ring)?,
+        Kind::AskStatus => without_fields(contents, Request::Status)?,
+        Kind::Describe => without_fields(contents, Request::Describe)?,
+        Kind::Form => Request::Form(Form { change: contents.read_positional::<FormBody>()?.change.0 }),
+        _ => return Err(contents.unexpected(EXPECTED)),
+    })
+}
+
+fn without_fields(contents: &Contents<'_>, request: Request) -> Result<Request, WireError> {
+    contents.read_alone(0, |_| Ok(request))
+}
+
+#[derive(Serialize, Deserialize)]
+struct FormBody {
+    change: ChangeBody,
+}
+
+/// What a payload is: the number in the body.
+pub(super) const FORMAT_BYTES: u8 = 0;
+pub(super) const FORMAT_JSON: u8 = 1;
+
+/// What a patch is: the number in the body.
+const PATCH_SET: u8 = 0;
+const PATCH_MERGE: u8 = 1;
+
+#[inline]
+fn write_put(put: &Put, out: &mut BodyWriter<'_>) {
+    out.array(6);
+    out.bytes(&put.key);
+    out.number(match put.body {
+        Body::Bytes(_) => FORMAT_BYTES,
+        Body::Json(_) => FORMAT_JSON,
+    });
+    out.bytes(&put.context);
+    out.quorum(put.w);
+    out.number(put.deadline_ms);
+    out.retry(&put.retry);
+}
+
+#[inline]
+fn read_put(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Put, WireError> {
+    Ok(Put {
+        key: body.bytes("key")?,
+        body: match body.number("format")? {
+            FORMAT_BYTES => Body::Bytes(contents.payload()),
+            FORMAT_JSON => Body::Json(contents.payload()),
+            _ => return Err(body.malformed("format", "0 (bytes) or 1 (JSON) should stand here")),
+        },
+        context: body.bytes("context")?,
+        w: body.quorum("w")?,
+        deadline_ms: body.number("deadline_ms")?,
+        retry: body.retry("retry")?,
+    })
+}
+
+fn write_remove(remove: &Remove, out: &mut BodyWriter<'_>) {
+    out.array(6);
+    out.bytes(&remove.key);
+    out.text(&remove.path);
+    out.bytes(&remove.context);
+    out.quorum(remove.w);
+    out.number(remove.deadline_ms);
+    out.retry(&remove.retry);
+}
+
+fn read_remove(body: &mut BodyReader<'_>) -> Result<Remove, WireError> {
+    Ok(Remove {
+        key: body.bytes("key")?,
+        path: body.text("path")?,
+        context: body.bytes("context")?,
+        w: body.quorum("w")?,
+        deadline_ms: body.number("deadline_ms")?,
+        retry: body.retry("retry")?,
+    })
+}
+
+fn write_update(update: &Update, out: &mut BodyWriter<'_>) {
+    let (patch, path) = match &update.patch {
+        PatchBody::Set { path, .. } => (PATCH_SET, path.as_str()),
+        PatchBody::Merge { .. } => (PATCH_MERGE, ""),
+    };
+    out.array(7);
+    out.bytes(&update.key);
+    out.number(patch);
+    out.text(path);
+    out.bytes(&update.context);
+    out.quorum(update.w);
+    out.number(update.deadline_ms);
+    out.retry(&update.retry);
+}
+
+fn read_update(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Update, WireError> {
+    let key: Bytes = body.bytes("key")?;
+    let patch = body.number("patch")?;
+    let path = body.text("path")?;
+    let json = contents.payload();
+    let patch = match patch {
+        PATCH_SET => PatchBody::Set { path, json },
+        PATCH_MERGE if path.is_empty() => PatchBody::Merge { json },
+        PATCH_MERGE => return Err(body.malformed("path", "a merge patch has none")),
+        _ => return Err(body.malformed("patch", "0 (set) or 1 (merge) should stand here")),
+    };
+    Ok(Update {
+        key,
+        patch,
+        context: body.bytes("context")?,
+        w: body.quorum("w")?,
+        deadline_ms: body.number("deadline_ms")?,
+        retry: body.retry("retry")?,
+    })
+}
+
+#[inline]
+fn write_get(get: &Get, out: &mut BodyWriter<'_>) {
+    out.array(6);
+    out.bytes(&get.key);
+    out.text(&get.path);
+    out.quorum(get.r);
+    out.bytes(&get.session);
+    out.flag(get.last_writer_wins);
+    out.number(get.deadline_ms);
+}
+
+#[inline]
+fn read_get(body: &mut BodyReader<'_>) -> Result<Get, WireError> {
+    Ok(Get {
+        key: body.bytes("key")?,
+        path: body.text("path")?,
+        r: body.quorum("r")?,
+        session: body.bytes("session")?,
+        last_writer_wins: body.flag("last_writer_wins")?,
+        deadline_ms: body.number("deadline_ms")?,
+    })
+}

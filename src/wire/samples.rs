@@ -1,0 +1,338 @@
+//! One sample of everything that can be said, for the tests: plain ones for each kind, and odd ones.
+
+use super::*;
+use crate::message::*;
+use crate::ring::{Change, ClusterId, Founder, MemberId};
+use crate::vclock::{Actor, Dot, Path, Start};
+use bytes::{Bytes, BytesMut};
+
+/// Anything that a frame may be.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Said {
+    Hello(Hello),
+    Proof([u8; PROOF_BYTES]),
+    Refused(Refused),
+    Request(u64, Request),
+    Reply(u64, Reply),
+    Message(Message),
+}
+
+pub(super) fn encode(said: &Said) -> BytesMut {
+    let mut out = BytesMut::new();
+    match said {
+        Said::Hello(hello) => encode_hello(hello, &mut out),
+        Said::Proof(proof) => encode_proof(proof, &mut out),
+        Said::Refused(refused) => encode_refused(refused, &mut out),
+        Said::Request(id, request) => encode_request(*id, request, &mut out),
+        Said::Reply(id, reply) => encode_reply(*id, reply, &mut out),
+        Said::Message(message) => encode_message(message, &mut out),
+    }
+    .expect("samples fit a frame");
+    out
+}
+
+/// Reads a frame as what it is, by every decoder: exactly one may take it.
+pub(super) fn decode(frame: &Frame) -> Result<Said, WireError> {
+    let mut taken = Vec::new();
+    let mut refused = Vec::new();
+    let mut note = |result: Result<Said, WireError>| match result {
+        Ok(said) => taken.push(said),
+        Err(WireError::UnknownKind { .. }) => {}
+        Err(error) => refused.push(error),
+    };
+    note(decode_hello(frame).map(Said::Hello));
+    note(decode_proof(frame).map(Said::Proof));
+    note(decode_refused(frame).map(Said::Refused));
+    note(decode_request(frame).map(|request| Said::Request(frame.id(), request)));
+    note(decode_reply(frame).map(|reply| Said::Reply(frame.id(), reply)));
+    note(decode_message(frame).map(Said::Message));
+    assert!(taken.len() + refused.len() <= 1, "two decoders want one kind: {taken:?} {refused:?}");
+    match (taken.pop(), refused.pop()) {
+        (Some(said), _) => Ok(said),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(WireError::UnknownKind { number: frame.kind(), expected: "anything" }),
+    }
+}
+
+fn member(last: u8) -> MemberId {
+    MemberId(0x0011_2233_4455_6677_8899_aabb_ccdd_ee00 + u128::from(last))
+}
+
+fn founder(last: u8) -> Founder {
+    Founder {
+        member: member(last),
+        name: format!("stone-{last}"),
+        address: format!("10.0.0.{last}:7400"),
+        zone: "west".into(),
+        weight: 1,
+    }
+}
+
+fn dot(n: u64) -> Dot {
+    Dot { actor: Actor(0xa1a2_a3a4_a5a6_a7a8), counter: Start(0x6553_f100).base() + n }
+}
+
+fn attempt() -> Attempt {
+    Attempt { member: member(1), start: Start(0x6553_f100) }
+}
+
+fn formed() -> Change {
+    Change::Formed {
+        cluster: CLUSTER,
+        secret: *b"0123456789abcdef",
+        partitions: 256,
+        replicas: 3,
+        placement_rule: 1,
+        founders: vec![founder(1), founder(2)],
+    }
+}
+
+const CLUSTER: ClusterId = ClusterId(0xc0c1_c2c3_c4c5_c6c7_c8c9_cacb_cccd_cecf);
+
+fn put() -> Put {
+    Put {
+        key: Bytes::from_static(b"user7"),
+        body: Body::Json(Bytes::from_static(br#"{"city":"Rome"}"#)),
+        context: Bytes::new(),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: None,
+    }
+}
+
+fn found() -> Found {
+    Found {
+        value: Some(Value::Json(Bytes::from_static(br#"{"city":"Rome"}"#))),
+        conflicts: vec![Conflict {
+            path: "name".into(),
+            values: vec![Value::Json(Bytes::from_static(b"\"Ada\"")), Value::Json(Bytes::from_static(b"\"Eve\""))],
+        }],
+        hidden: 0,
+        context: Bytes::from_static(b"sealed"),
+        answered: 2,
+        agreed: 1,
+        dots: vec![dot(1), dot(2), dot(3)],
+    }
+}
+
+fn failure() -> Failure {
+    Failure { kind: FailureKind::Overloaded, message: "too much to do; try again soon".into(), retry_after_ms: 50 }
+}
+
+/// One of each kind, in the order of the kinds: what the golden file is made of.
+pub(super) fn one_of_each() -> Vec<Said> {
+    let key = Bytes::from_static(b"user7");
+    let context = Bytes::from_static(b"sealed");
+    let operation = OperationId(0x6553_f100_0000_0007);
+    let request = |request| Said::Request(0x0102_0304_0506_0708, request);
+    let reply = |reply| Said::Reply(0x0102_0304_0506_0708, reply);
+    let identity = Identity {
+        cluster: Some(CLUSTER),
+        member: member(1),
+        actor: Actor(0xa1a2_a3a4_a5a6_a7a8),
+        start: Start(0x6553_f100),
+        address: "10.0.0.1:7400".into(),
+        name: "stone-1".into(),
+    };
+    vec![
+        Said::Hello(Hello {
+            versions: Versions { min: 1, max: 1 },
+            has_secret: true,
+            nonce: *b"sixteen at last!",
+            role: Role::Peer(identity),
+        }),
+        Said::Proof(*b"a proof of it is"),
+        Said::Refused(Refused { code: RefusalCode::SecretWrong, message: "no".into() }),
+        request(Request::Put(put())),
+        request(Request::Remove(Remove {
+            key: key.clone(),
+            path: "address.city".into(),
+            context: context.clone(),
+            w: Quorum::All,
+            deadline_ms: 500,
+            retry: None,
+        })),
+        request(Request::Update(Update {
+            key: key.clone(),
+            patch: PatchBody::Set { path: "address.city".into(), json: Bytes::from_static(b"\"Oslo\"") },
+            context: context.clone(),
+            w: Quorum::Exactly(2),
+            deadline_ms: 70_000,
+            retry: Some(Retry { session: 0xfeed_face_cafe_beef, number: 7, first: Some(attempt()) }),
+        })),
+        request(Request::Get(Get {
+            key: key.clone(),
+            path: String::new(),
+            r: Quorum::Default,
+            session: context.clone(),
+            last_writer_wins: true,
+            deadline_ms: 0,
+        })),
+        request(Request::List(List {
+            prefix: Bytes::from_static(b"user"),
+            after: key.clone(),
+            limit: 1_000,
+            r: Quorum::Exactly(1),
+            deadline_ms: 0,
+        })),
+        request(Request::Ring),
+        request(Request::Status),
+        request(Request::Describe),
+        request(Request::Form(Form { change: formed() })),
+        reply(Reply::Written(Receipt {
+            coordinator: attempt(),
+            acks: vec![
+                Ack { member: member(1), sync: SyncMode::Always },
+                Ack { member: member(2), sync: SyncMode::Interval(1_000) },
+            ],
+            dots: vec![dot(4)],
+            covered: vec![dot(1), dot(3)],
+            context: context.clone(),
+        })),
+        reply(Reply::Found(found())),
+        reply(Reply::Missing(Missing { context: context.clone(), answered: 3 })),
+        reply(Reply::Listed(Listed {
+            keys: vec![key.clone(), Bytes::from_static(b"user8")],
+            more: true,
+            resume_after: Bytes::from_static(b"user8"),
+        })),
+        reply(Reply::Ring(RingTable {
+            cluster: CLUSTER,
+            replicas: 2,
+            members: vec![founder(1), founder(2)],
+            owners: vec![vec![0, 1], vec![1, 0]],
+        })),
+        reply(Reply::Status(Box::new(Status {
+            member: MemberStatus {
+                member: member(1),
+                name: "stone-1".into(),
+                address: "10.0.0.1:7400".into(),
+                cluster: Some(CLUSTER),
+                start: Start(0x6553_f100),
+                version: "0.1.0".into(),
+                sync: SyncMode::Never,
+                uptime_ms: 3_600_000,
+                partitions: 154,
+                keys: 60_000,
+                contexts: 3,
+                log_bytes: 1 << 33,
+                trie_bytes: 2_900_000,
+                in_flight: 2,
+                requests: RequestCounts { puts: 1, removes: 2, updates: 3, gets: 4, lists: 5, failed: 6 },
+                repairs: 9,
+            },
+            links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
+        }))),
+        reply(Reply::Description(Description { founder: founder(1), changes: vec![formed()] })),
+        reply(Reply::Formed),
+        reply(Reply::Failed(failure())),
+        Said::Message(Message::Apply(Apply {
+            operation,
+            key: key.clone(),
+            entry: Bytes::from_static(b"packed"),
+            naming: Some(Naming {
+                scope: Scope { set: vec![Path::ROOT, path(b"a\0b\x01\x01\0")], removed: vec![path(b"c\0")], objects: vec![] },
+                dots: vec![dot(4)],
+            }),
+        })),
+        Said::Message(Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![dot(1)], refused: None })),
+        Said::Message(Message::Fetch(Fetch { operation, key, mode: FetchMode::Dots })),
+        Said::Message(Message::Fetched(Fetched {
+            operation,
+            entry: Bytes::from_static(b"packed"),
+            mode: FetchMode::Full,
+            complete: true,
+        })),
+        Said::Message(Message::ScanAsk(ScanAsk {
+            operation,
+            partitions: vec![0, 7, 255],
+            prefix: Bytes::from_static(b"user"),
+            after: Bytes::new(),
+            limit: 100,
+        })),
+        Said::Message(Message::ScanPage(ScanPage {
+            operation,
+            items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX }],
+            more: false,
+            complete: true,
+        })),
+        Said::Message(Message::Forward(Box::new(Forward { operation, request: Request::Put(put()) }))),
+        Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply: Reply::Found(found()) }))),
+    ]
+}
+
+fn path(encoded: &'static [u8]) -> Path {
+    Path::from_encoded(Bytes::from_static(encoded)).expect("an encoded path")
+}
+
+/// Every kind, then shapes that those leave out: the other variants of inner choices, empty things, largest numbers, and every request
+/// and reply wrapped.
+pub(super) fn all() -> Vec<Said> {
+    let mut all = one_of_each();
+    let empty = Bytes::new();
+    let big = Dot { actor: Actor(u64::MAX), counter: u64::MAX };
+    all.push(Said::Hello(Hello {
+        versions: Versions { min: 1, max: u16::MAX },
+        has_secret: false,
+        nonce: [0xff; 16],
+        role: Role::Client,
+    }));
+    let identity = Identity {
+        cluster: None,
+        member: MemberId(u128::MAX),
+        actor: Actor(u64::MAX),
+        start: Start(u32::MAX),
+        address: String::new(),
+        name: String::new(),
+    };
+    all.push(Said::Hello(Hello {
+        versions: Versions { min: 0, max: 1 },
+        has_secret: false,
+        nonce: [0; 16],
+        role: Role::Peer(identity),
+    }));
+    all.push(Said::Refused(Refused { code: RefusalCode::Other(200), message: "later".into() }));
+    let first = Some(Attempt { member: MemberId(u128::MAX), start: Start(u32::MAX) });
+    for retry in [None, Some(Retry { session: 0, number: 0, first: None }), Some(Retry { session: u64::MAX, number: 1, first })] {
+        let (key, context) = (Bytes::from(vec![0xc0; 4_096]), Bytes::from(vec![7; 300]));
+        let body = Body::Bytes(Bytes::from(vec![1; 70_000]));
+        let w = Quorum::Exactly(254);
+        all.push(Said::Request(u64::MAX, Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry })));
+    }
+    all.push(Said::Request(0, Request::Put(Put { key: empty.clone(), body: Body::Bytes(empty.clone()), ..put() })));
+    let merge = PatchBody::Merge { json: Bytes::from_static(b"{}") };
+    let (key, w) = (empty.clone(), Quorum::All);
+    all.push(Said::Request(
+        1,
+        Request::Update(Update { key, patch: merge, context: empty.clone(), w, deadline_ms: 1, retry: None }),
+    ));
+    let receipt =
+        Receipt { coordinator: attempt(), acks: vec![], dots: vec![big; 70_000], covered: vec![], context: empty.clone() };
+    all.push(Said::Reply(1, Reply::Written(receipt)));
+    all.push(Said::Reply(1, Reply::Found(Found { value: None, agreed: 255, dots: vec![], ..found() })));
+    all.push(Said::Reply(1, Reply::Found(Found { value: Some(Value::Bytes(empty.clone())), conflicts: vec![], ..found() })));
+    let conflict = Conflict { path: "é".repeat(40), values: vec![Value::Bytes(Bytes::from(vec![0; 66_000])); 3] };
+    all.push(Said::Reply(1, Reply::Found(Found { value: None, conflicts: vec![conflict; 2], ..found() })));
+    all.push(Said::Reply(1, Reply::Listed(Listed { keys: vec![], more: false, resume_after: empty.clone() })));
+    for number in 1..=9 {
+        let kind = FailureKind::try_from(number).expect("nine kinds");
+        all.push(Said::Reply(1, Reply::Failed(Failure { kind, ..failure() })));
+    }
+    let operation = OperationId(u64::MAX);
+    let refused = Some("no room".to_string());
+    all.push(Said::Message(Message::Applied(Applied {
+        operation,
+        sync: SyncMode::Interval(u32::MAX),
+        uncovered: vec![],
+        refused,
+    })));
+    all.push(Said::Message(Message::Apply(Apply { operation, key: empty.clone(), entry: empty, naming: None })));
+    for said in all.clone() {
+        match said {
+            Said::Request(_, request) => all.push(Said::Message(Message::Forward(Box::new(Forward { operation, request })))),
+            Said::Reply(_, reply) => all.push(Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply })))),
+            _ => {}
+        }
+    }
+    all
+}
