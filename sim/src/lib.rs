@@ -1,5 +1,6 @@
 //! The deterministic simulator of henge, and its oracles.
 
+pub mod batch;
 pub mod client;
 pub mod crash;
 pub mod dice;
