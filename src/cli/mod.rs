@@ -1,5 +1,6 @@
 //! The command line: one file per command, each with its `Args` and `run`.
 
+mod bench;
 mod del;
 mod exit;
 mod form;
@@ -8,6 +9,7 @@ mod get;
 mod global;
 mod indent;
 mod key_path;
+mod load;
 mod load_lines;
 mod output;
 mod patch;
@@ -18,6 +20,7 @@ mod request_flags;
 mod ring;
 mod scan;
 mod serve;
+mod shell;
 mod status;
 mod typed_value;
 mod up;
@@ -62,6 +65,12 @@ pub enum Command {
     Status(status::Args),
     /// Show the members, their shares, and who owns what
     Ring(ring::Args),
+    /// Write the records of a file, many at a time
+    Load(load::Args),
+    /// Type commands one after the other
+    Shell(shell::Args),
+    /// Measure throughput and latency
+    Bench(bench::Args),
     /// Write random nested records, one line each, for `load`
     Gen(r#gen::Args),
 }
@@ -108,6 +117,9 @@ async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Scan(args) => scan::run(args, global).await,
         Command::Status(args) => status::run(args, global).await,
         Command::Ring(args) => ring::run(args, global).await,
+        Command::Load(args) => load::run(args, global).await,
+        Command::Shell(args) => shell::run(args, global).await,
+        Command::Bench(args) => bench::run(args, global).await,
         Command::Gen(args) => r#gen::run(&args).map_err(Exit::from),
     }
 }
