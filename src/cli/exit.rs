@@ -1,5 +1,6 @@
 //! How a command ends.
 
+use super::r#gen::GenError;
 use crate::client::ClientError;
 use crate::message::{Failure, FailureKind};
 
@@ -54,6 +55,16 @@ impl From<ClientError> for Exit {
             ClientError::NoAddress => Exit::USAGE,
             ClientError::Unreachable { .. } | ClientError::Lost { .. } => Exit::UNAVAILABLE,
             ClientError::Refused { .. } | ClientError::Protocol { .. } => Exit::REFUSED,
+        };
+        Exit::new(code, error.to_string())
+    }
+}
+
+impl From<GenError> for Exit {
+    fn from(error: GenError) -> Exit {
+        let code = match &error {
+            GenError::KeyFile { .. } | GenError::Keys { .. } => Exit::USAGE,
+            GenError::Output { .. } | GenError::Seed(_) => Exit::REFUSED,
         };
         Exit::new(code, error.to_string())
     }
