@@ -1,4 +1,16 @@
 //! The deterministic simulator of henge, and its oracles.
 
+pub mod batch;
+pub mod client;
 pub mod crash;
+pub mod dice;
 pub mod disk;
+pub mod history;
+pub mod network;
+pub mod node;
+pub mod oracle;
+pub mod plan;
+pub mod run;
+pub mod trace;
+pub mod workload;
+pub mod world;

@@ -1,6 +1,9 @@
 //! `cargo sim …`: the deterministic simulator of henge, and its oracles.
 
+mod commands;
+
 use clap::{Parser, Subcommand};
+use commands::{SeedCommand, obey};
 use sim::crash::{Extent, exhaust, lying_disk_is_noticed};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,6 +17,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Seeds(SeedCommand),
     /// Every way to lose power, every failing call, every flipped bit of a small log.
     Crash {
         /// So many histories, each with records of other sizes.
@@ -24,6 +29,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Seeds(command) => obey(command),
         Command::Crash { histories } => crash(histories),
     }
 }

@@ -40,7 +40,7 @@ pub struct Args {
     sync: SyncMode,
 }
 
-/// How long the peers may take to answer and to find each other, in all.
+/// How long the peers may take to find each other once all of them answer.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// How often a person can be kept waiting for nothing: peers are looked at this often while they start.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -130,11 +130,11 @@ impl Plan {
 
 /// Forms the peers and shows them; then watches for those that end, for ever.
 async fn start(args: &Args, peers: &mut [Running], options: Options, json: bool) -> Result<(), Exit> {
-    let deadline = Instant::now() + READY_DEADLINE;
     let addresses: Vec<String> = peers.iter().map(|peer| peer.plan.address.clone()).collect();
     for peer in &mut *peers {
-        answer(peer, &options, deadline).await?;
+        answer(peer, &options).await?;
     }
+    let deadline = Instant::now() + READY_DEADLINE;
     let formed = form(&addresses, args.replicas, args.partitions, options.clone()).await?;
     let client = Client::connect(&addresses, options).await?;
     let statuses = all_linked(&client, peers, &addresses, deadline).await?;
@@ -147,14 +147,14 @@ async fn start(args: &Args, peers: &mut [Running], options: Options, json: bool)
     Ok(())
 }
 
-/// Waits until a peer answers. If it ends instead, what it said last is shown.
-async fn answer(peer: &mut Running, options: &Options, deadline: Instant) -> Result<(), Exit> {
+/// Waits until a peer answers, which it does when it has read its log. If it ends instead, what it said last is shown.
+async fn answer(peer: &mut Running, options: &Options) -> Result<(), Exit> {
     loop {
         check_alive(peer)?;
         let connected = Client::connect(std::slice::from_ref(&peer.plan.address), options.clone()).await;
         match connected {
             Ok(_) => return check_alive(peer),
-            Err(crate::client::ClientError::Unreachable { .. }) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+            Err(crate::client::ClientError::Unreachable { .. }) => sleep(LOOK_EVERY).await,
             Err(error) => return Err(error.into()),
         }
     }

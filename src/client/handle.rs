@@ -91,16 +91,17 @@ impl Client {
     pub async fn request(&self, mut request: Request) -> Reply {
         let give_up = Instant::now() + settle_deadline(&mut request, self.inner.options.deadline);
         self.number(&mut request);
-        if self.view().is_none() {
-            self.learn_ring().await;
+        let mut view = self.view();
+        if view.is_none() && self.learn_ring().await {
+            view = self.view();
         }
         let (mut candidate, mut tried, mut renewed) = (0, String::new(), false);
+        let mut turned_down: Option<Failure> = None;
         let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed) as usize;
         loop {
-            let Some(slot) = self.candidate(&request, candidate, turn) else {
-                return failed(FailureKind::Unavailable, unreachable(&tried));
+            let Some((slot, owner)) = self.candidate(view.as_deref(), &request, candidate, turn) else {
+                return turned_down.map_or_else(|| failed(FailureKind::Unavailable, unreachable(&tried)), Reply::Failed);
             };
-            let owner = candidate < self.owners(&request);
             candidate += 1;
             let channel = match slot.channel(&self.inner.options).await {
                 Ok(channel) => channel,
@@ -120,7 +121,13 @@ impl Client {
                     if renewed || !self.learn_ring().await {
                         return Reply::Failed(failure);
                     }
-                    (renewed, candidate) = (true, 0);
+                    (view, renewed, candidate) = (self.view(), true, 0);
+                }
+                // Nothing was done. It may be this peer alone that reaches too few others, or that is about to stop.
+                Tried::Answered(Reply::Failed(failure))
+                    if failure.kind == FailureKind::Unavailable && turned_down.is_none() && Instant::now() < give_up =>
+                {
+                    turned_down = Some(failure);
                 }
                 Tried::Answered(reply) => return reply,
                 Tried::Elsewhere(why) => {
@@ -286,21 +293,18 @@ impl Client {
         }
     }
 
-    /// How many of a request's first candidates own its key.
-    fn owners(&self, request: &Request) -> usize {
-        let Some(view) = self.view() else { return 0 };
-        owners(&view.table, request).len()
-    }
-
-    /// The peers to try, in order: the owners of the key, the other members, the addresses that the caller named.
-    fn candidate(&self, request: &Request, at: usize, turn: usize) -> Option<Arc<Slot>> {
-        let Some(view) = self.view() else { return self.inner.seeds.get(at).cloned() };
+    /// The peers to try, in order: the owners of the key, the other members, the addresses that the caller named. True of owners.
+    fn candidate(&self, view: Option<&View>, request: &Request, at: usize, turn: usize) -> Option<(Arc<Slot>, bool)> {
+        let seed = |at: usize| Some((self.inner.seeds.get(at)?.clone(), false));
+        let Some(view) = view else { return seed(at) };
         let count = view.slots.len();
         if at >= count {
             // The members may have moved since the ring was learnt; whoever was named is worth a last try.
-            return self.inner.seeds.get(at - count).cloned();
+            return seed(at - count);
         }
-        member_to_try(owners(&view.table, request), count, at, turn).and_then(|member| view.slots.get(member)).cloned()
+        let owners = owners(&view.table, request);
+        let member = member_to_try(owners, count, at, turn)?;
+        Some((view.slots.get(member)?.clone(), at < owners.len()))
     }
 
     /// One try at one peer. A write whose connection is lost stays with that peer until it answers or the time is over:

@@ -20,7 +20,16 @@ pub(super) struct Slot {
 #[derive(Default)]
 struct State {
     channel: Option<Arc<Channel>>,
-    failed: Option<(Instant, ClientError)>,
+    failed: Option<Failed>,
+}
+
+/// The last dials in a row that have failed.
+#[derive(Clone)]
+struct Failed {
+    when: Instant,
+    error: ClientError,
+    /// How long it is left alone after that: doubles with each one.
+    pause: Duration,
 }
 
 impl Slot {
@@ -32,12 +41,17 @@ impl Slot {
         &self.address
     }
 
-    /// The connection, dialled if need be. One that failed a moment ago is not dialled again at once.
+    /// The connection, dialled if need be. One that failed a moment ago is not dialled again at once, and while somebody tries
+    /// one that has failed, nobody else waits for it: they have others to ask.
     pub(super) async fn channel(&self, options: &Options) -> Result<Arc<Channel>, ClientError> {
         if let Some(known) = self.known() {
             return known;
         }
-        let _dialing = self.dialing.lock().await;
+        let _dialing = match (self.dialing.try_lock(), self.last_failure()) {
+            (Ok(dialing), _) => dialing,
+            (Err(_), Some(failed)) => return Err(failed.error),
+            (Err(_), None) => self.dialing.lock().await,
+        };
         if let Some(known) = self.known() {
             return known;
         }
@@ -50,7 +64,10 @@ impl Slot {
                 Ok(channel)
             }
             Err(error) => {
-                *state = State { channel: None, failed: Some((Instant::now(), error.clone())) };
+                let longest = Duration::from_millis(limits::REDIAL_MS_MAX);
+                let pause = state.failed.as_ref().map_or(Duration::from_millis(limits::REDIAL_MS_MIN), |failed| failed.pause * 2);
+                let failed = Failed { when: Instant::now(), error: error.clone(), pause: pause.min(longest) };
+                *state = State { channel: None, failed: Some(failed) };
                 Err(error)
             }
         }
@@ -64,9 +81,12 @@ impl Slot {
         if let Some(channel) = &state.channel {
             return Some(Ok(channel.clone()));
         }
-        let pause = Duration::from_millis(limits::REDIAL_MS_MIN);
-        let (_, error) = state.failed.as_ref().filter(|(when, _)| when.elapsed() < pause)?;
-        Some(Err(error.clone()))
+        let failed = state.failed.as_ref().filter(|failed| failed.when.elapsed() < failed.pause)?;
+        Some(Err(failed.error.clone()))
+    }
+
+    fn last_failure(&self) -> Option<Failed> {
+        self.lock().failed.clone()
     }
 
     fn check(&self, channel: Channel) -> Result<Channel, ClientError> {

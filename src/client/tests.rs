@@ -239,6 +239,19 @@ async fn an_overloaded_peer_is_asked_again_within_the_deadline() {
 }
 
 #[tokio::test]
+async fn what_one_peer_cannot_do_is_asked_of_one_other_and_then_told() {
+    let peers = three_peers().await;
+    let client = client_of(&peers).await;
+    peers[0].plays([Act::Reply(failed(FailureKind::Unavailable, 0))]);
+    assert_eq!(client.put(put(0)).await.unwrap().coordinator, peers[1].attempt());
+    let unavailable = || [Act::Reply(failed(FailureKind::Unavailable, 0))];
+    peers[0].plays(unavailable());
+    peers[1].plays(unavailable());
+    assert_eq!(client.put(put(0)).await.unwrap_err().message, "as it was planned");
+    assert!(peers[2].hears().is_empty(), "the others would say the same");
+}
+
+#[tokio::test]
 async fn another_member_at_an_owners_address_is_not_asked() {
     let peers = three_peers().await;
     let mut table = peers[2].table.lock().unwrap().clone().unwrap();

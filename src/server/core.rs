@@ -7,9 +7,10 @@ use super::handshake::OtherPeer;
 use super::held::Held;
 use super::seen_starts::{SeenStarts, Verdict};
 use crate::limits;
-use crate::message::{Failure, FailureKind, Message, Position, Reply};
+use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
 use crate::peer::{Input, Introduction, Origin, Output, Peer};
 use crate::ring::MemberId;
+use crate::storage::DiskDone;
 use crate::wire;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -36,7 +37,9 @@ pub(super) struct Core {
     released: Position,
     /// Connections with something for the flusher.
     unflushed: Vec<Rc<Connection>>,
-    disk: DiskThreads,
+    life: Life,
+    /// None once the server has stopped.
+    disk: Option<DiskThreads>,
     /// Of all clients: bytes of answers not yet sent, and of frames not yet complete.
     pub(super) unsent: Total,
     pub(super) unfinished: Total,
@@ -52,6 +55,16 @@ pub(super) struct Signals {
     /// The process is to stop: gracefully, or at once with this message.
     pub(super) stop: Notify,
     halted: RefCell<Option<String>>,
+}
+
+/// How far the server is on its way to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Serving,
+    /// What is under way is finished; clients begin nothing new.
+    Finishing,
+    /// The log is written to its end; nothing else reaches the peer.
+    Stopping,
 }
 
 struct ClientSide {
@@ -103,7 +116,8 @@ impl Core {
             held_messages: Held::new(),
             released: Position::default(),
             unflushed: Vec::new(),
-            disk,
+            life: Life::Serving,
+            disk: Some(disk),
             unsent: Total::default(),
             unfinished: Total::default(),
         }
@@ -112,6 +126,10 @@ impl Core {
     /// One step of the peer, and what comes out of it.
     pub(super) fn step(&mut self, input: Input) {
         if self.signals.halted.borrow().is_some() {
+            return;
+        }
+        // Behind the clean mark nothing may be appended: only the log's own writes go on.
+        if self.life == Life::Stopping && !matches!(input, Input::Disk(DiskDone::Written(_) | DiskDone::Prepared(_))) {
             return;
         }
         let now = self.clock.now();
@@ -130,7 +148,7 @@ impl Core {
                 Output::Reply { to, reply, after } if after <= released => self.reply(to, &reply),
                 Output::Reply { to, reply, after } => self.held_replies.push(after, (to, reply)),
                 Output::Disk(job) => {
-                    if !self.disk.run(job) {
+                    if !self.disk.as_ref().is_some_and(|disk| disk.run(job)) {
                         self.signals.halt("a disk thread has ended; start the peer again".to_string());
                     }
                 }
@@ -158,7 +176,7 @@ impl Core {
         if self.signals.halted.borrow().is_none() {
             let now = self.clock.now();
             if let Some(job) = self.peer.take_log_write(now)
-                && !self.disk.write_log(job)
+                && !self.disk.as_ref().is_some_and(|disk| disk.write_log(job))
             {
                 self.signals.halt("the log's thread has ended; start the peer again".to_string());
             }
@@ -186,7 +204,11 @@ impl Core {
     }
 
     /// A request of a client begins.
-    pub(super) fn request(&mut self, client: u64, id: u64, request: crate::message::Request) {
+    pub(super) fn request(&mut self, client: u64, id: u64, request: Request) {
+        if self.life != Life::Serving {
+            let message = "this peer is stopping; nothing was done; ask another".to_string();
+            return self.answer(client, id, Failure { kind: FailureKind::Unavailable, message, retry_after_ms: 0 });
+        }
         if let Some(side) = self.clients.get_mut(&client) {
             side.in_flight += 1;
             self.step(Input::Request { from: Origin { client, request: id }, request });
@@ -252,10 +274,35 @@ impl Core {
         }
     }
 
-    /// Closes all connections.
-    pub(super) fn close_all(&mut self) {
-        self.clients.values().for_each(|side| side.connection.close());
+    /// From here on clients begin nothing new.
+    pub(super) fn finish(&mut self) {
+        self.life = Life::Finishing;
+    }
+
+    /// True if no client waits for an answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.clients.values().all(|side| side.in_flight == 0)
+    }
+
+    /// Ends the log: from here on only its last writes are done. The links are closed, so that the others count on us no more.
+    pub(super) fn stop(&mut self) {
         self.links.values().for_each(|link| link.connection.close());
+        self.life = Life::Stopping;
+        self.peer.stop();
+        self.carry_out();
+    }
+
+    /// Closes all connections and ends the disk's threads, and with them the hold on the folder. The peer steps no more.
+    pub(super) fn let_go(&mut self) {
+        self.signals.halt("the server has stopped".to_string());
+        self.disk = None;
+        for (_, side) in self.clients.drain() {
+            side.connection.close();
+        }
+        while let Some((_, link)) = self.links.pop_first() {
+            link.connection.close();
+        }
+        self.unflushed.clear();
     }
 
     /// A message whose link is down is dropped: the peer has been told of it, and asks others.

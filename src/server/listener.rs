@@ -14,10 +14,29 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
-/// Listens, and says where others reach this peer. Nothing of the peer's folder is touched before this has succeeded.
-pub(super) async fn listen(config: &Config) -> Result<(TcpListener, String), ServeError> {
+/// A port that is ours, at which nobody is let in yet: who dials meanwhile is told so at once, and need not wait.
+pub(super) struct Reserved {
+    socket: TcpSocket,
+    at: SocketAddr,
+    /// Where others reach this peer.
+    pub(super) address: String,
+}
+
+impl Reserved {
+    /// Lets callers in.
+    pub(super) fn listen(self) -> Result<TcpListener, ServeError> {
+        let at = self.at;
+        self.socket.listen(BACKLOG).map_err(|error| refused(at, &error))
+    }
+}
+
+/// Callers that the operating system lets wait for us.
+const BACKLOG: u32 = 1_024;
+
+/// Reserves the port. Nothing of the peer's folder is touched before this has succeeded.
+pub(super) async fn reserve(config: &Config) -> Result<Reserved, ServeError> {
     let listen = resolve(&config.listen).await?;
     if !listen.ip().is_loopback() && config.secret.is_none() {
         return Err(ServeError::NoSecret { listen });
@@ -25,13 +44,24 @@ pub(super) async fn listen(config: &Config) -> Result<(TcpListener, String), Ser
     if config.advertise.is_none() && listen.ip().is_unspecified() {
         return Err(ServeError::NoAdvertise { listen });
     }
-    let listener = TcpListener::bind(listen).await.map_err(|error| match error.kind() {
+    let bound = (|| {
+        let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A port on which connections of an earlier start are still dying is free; one on which somebody listens is not.
+        socket.set_reuseaddr(true)?;
+        socket.bind(listen)?;
+        let at = socket.local_addr()?;
+        Ok((socket, at))
+    })();
+    let (socket, at) = bound.map_err(|error| refused(listen, &error))?;
+    let address = config.advertise.clone().unwrap_or_else(|| at.to_string());
+    Ok(Reserved { socket, at, address })
+}
+
+fn refused(listen: SocketAddr, error: &std::io::Error) -> ServeError {
+    match error.kind() {
         ErrorKind::AddrInUse => ServeError::PortInUse { listen },
         _ => ServeError::Listen { listen, reason: error.to_string() },
-    })?;
-    let bound = listener.local_addr().map_err(|error| ServeError::Listen { listen, reason: error.to_string() })?;
-    let address = config.advertise.clone().unwrap_or_else(|| bound.to_string());
-    Ok((listener, address))
+    }
 }
 
 async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {

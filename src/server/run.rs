@@ -7,7 +7,7 @@ use super::disk::DiskThreads;
 use super::file_disk::FileDisk;
 use super::handshake::Credentials;
 use super::links::keep_links;
-use super::listener::{accept_all, listen};
+use super::listener::{accept_all, reserve};
 use crate::limits;
 use crate::message::{Form, Request};
 use crate::peer::{Input, Origin, Peer, PeerConfig};
@@ -34,8 +34,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 }
 
 async fn serve_here(config: Config) -> Result<(), ServeError> {
-    let (listener, address) = listen(&config).await?;
+    let reserved = reserve(&config).await?;
+    let address = reserved.address.clone();
     let (peer, disk, clock) = open_peer(&config, address.clone())?;
+    let listener = reserved.listen()?;
     let (threads, results) = DiskThreads::start(disk).map_err(|error| ServeError::Threads { reason: error.to_string() })?;
     let signals = Rc::new(Signals::default());
     let introduction = peer.introduction();
@@ -51,7 +53,11 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
     tracing::info!(name = %config.name, %address, member = %introduction.member, start = introduction.start.0, dir = %config.dir.display(), "ready");
     wait_for_stop(&config, &signals).await;
     accepting.abort();
-    stop(&core).await
+    let stopped = stop(&core).await;
+    core.borrow_mut().let_go();
+    // The process ends now. Giving the tries back node by node would keep a large store's process alive for seconds.
+    std::mem::forget(core);
+    stopped
 }
 
 /// Opens the folder. Blocking: nobody is served before it is done.
@@ -196,25 +202,30 @@ fn end_of_input() -> oneshot::Receiver<()> {
 
 /// The most that a clean stop may take: what is left then is as safe as after a crash.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
-/// How often a stopping server looks whether all is written; it looks at once after the flusher has run, too.
+/// The most that requests which are under way may take before the log is ended.
+const FINISH_DEADLINE: Duration = Duration::from_secs(2);
+/// How often a stopping server looks whether it is done.
 const STOP_LOOK: Duration = Duration::from_millis(5);
 
-/// A clean stop: what is under way is written, then the connections are closed. Or an unclean one, if the peer has stopped itself.
+async fn wait_until(done: impl Fn() -> bool) {
+    while !done() {
+        tokio::time::sleep(STOP_LOOK).await;
+    }
+}
+
+/// A clean stop: what is under way is finished and written, then the connections are closed. Or an unclean one, if the peer has stopped itself.
 async fn stop(core: &SharedCore) -> Result<(), ServeError> {
     let signals = core.borrow().signals.clone();
     if let Some(reason) = signals.halted() {
         return Err(ServeError::Halted { reason });
     }
-    {
-        let mut core = core.borrow_mut();
-        core.peer.stop();
-        core.carry_out();
+    core.borrow_mut().finish();
+    let quiet = wait_until(|| core.borrow().is_quiet() || signals.halted().is_some());
+    if timeout(FINISH_DEADLINE, quiet).await.is_err() {
+        tracing::warn!("some requests were still under way; their clients will ask again");
     }
-    let drained = timeout(STOP_DEADLINE, async {
-        while !core.borrow().peer.is_drained() && signals.halted().is_none() {
-            tokio::time::sleep(STOP_LOOK).await;
-        }
-    });
+    core.borrow_mut().stop();
+    let drained = timeout(STOP_DEADLINE, wait_until(|| core.borrow().peer.is_drained() || signals.halted().is_some()));
     if drained.await.is_err() {
         tracing::warn!("not all could be written in time; the next start will look through the log");
     }
@@ -222,7 +233,6 @@ async fn stop(core: &SharedCore) -> Result<(), ServeError> {
         return Err(ServeError::Halted { reason });
     }
     core.borrow_mut().flush();
-    core.borrow_mut().close_all();
     tracing::info!("stopped");
     Ok(())
 }

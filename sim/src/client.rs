@@ -1,0 +1,541 @@
+//! Clients: each makes one request at a time, tries again as the client library does, and notes what it was told.
+//!
+//! A try that was answered with "nothing was done" may be made anywhere again. One whose answer never came is *uncertain*: the write is tried
+//! again under its number, naming the coordinator and its start, and only if that is known: the peer was an owner, so that it took the
+//! write itself. If all tries end like that, the write is unknown.
+
+use crate::dice::Dice;
+use crate::history::{KeyId, Outcome, Read, ValueId, Values, Write, WriteId, values_in};
+use crate::oracle::Violation;
+use crate::oracle::dots::Named;
+use crate::workload::{Wish, Workload};
+use crate::world::{Event, World, key_of};
+use bytes::Bytes;
+use henge::message::{Attempt, FailureKind, Found, Quorum, Receipt, Reply, Request, Retry, Value};
+use henge::peer::Origin;
+use henge::vclock::{Dot, Path};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Tries of one request.
+const TRIES_MAX: u32 = 6;
+/// Contexts that a client keeps for each key: the older ones make conflicts.
+const TOKENS_MAX: usize = 3;
+
+/// A context that a client was given.
+#[derive(Clone, Debug)]
+struct Token {
+    context: Bytes,
+    /// The values that it covers.
+    covers: Values,
+    /// Those of them that were live in the answer.
+    live: Values,
+}
+
+/// A client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    id: u64,
+    session: u64,
+    /// Counts its writes.
+    number: u64,
+    /// Counts its tries.
+    tries: u64,
+    tokens: BTreeMap<KeyId, VecDeque<Token>>,
+    pending: Option<Pending>,
+    /// It asks for these and then stops; if there is no script it goes on and on.
+    script: Option<VecDeque<Wish>>,
+    workload: Workload,
+    dice: Dice,
+    /// What it found last under each key.
+    pub found: BTreeMap<KeyId, Values>,
+    /// The keys that it listed, page by page.
+    pub listed: Vec<KeyId>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    wish: Wish,
+    write: Option<WriteId>,
+    session: Values,
+    invoked: u64,
+    deadline_ms: u32,
+    tries: u32,
+    origin: Origin,
+    target: usize,
+    attempt: Option<Attempt>,
+    /// A try may have been begun.
+    uncertain: bool,
+    /// The first such try, if it is known who took it.
+    first: Option<Attempt>,
+    counts_as_healed: bool,
+}
+
+/// What happened in a run, in figures.
+#[derive(Clone, Default, Debug)]
+pub struct Stats {
+    /// Requests begun while faults happened.
+    pub asked: u64,
+    /// Those of them that were answered as they should be.
+    pub answered: u64,
+    /// Requests begun after healing.
+    pub asked_healed: u64,
+    /// Those of them that were answered as they should be.
+    pub answered_healed: u64,
+    /// Writes acknowledged.
+    pub acked: u64,
+    /// Writes of which it is not known whether they took effect.
+    pub unknown: u64,
+    /// Answers with siblings.
+    pub conflicts: u64,
+    /// Most versions in one answer.
+    pub versions_max: u64,
+    /// Tries beyond the first of a request.
+    pub retries: u64,
+    /// Writes acknowledged in a later try.
+    pub retried: u64,
+    /// Faults by kind.
+    pub faults: BTreeMap<String, u64>,
+}
+
+impl World {
+    /// Brings the clients of the plan to life.
+    pub(crate) fn start_clients(&mut self) {
+        for id in 0..self.plan.clients.count {
+            self.add_client(id, None);
+        }
+    }
+
+    /// A client with a script, or without one; its index.
+    pub(crate) fn add_client(&mut self, id: u64, script: Option<VecDeque<Wish>>) -> usize {
+        let mut dice = Dice::of(self.plan.seed, 1_000 + id);
+        let mut workload = Workload::new(Dice::of(self.plan.seed, 2_000 + id), self.plan.clients.keys);
+        workload.begin_values_at(id << 20);
+        let first = dice.below(self.plan.clients.think);
+        self.clients.push(Client {
+            id,
+            session: dice.number(),
+            number: 0,
+            tries: 0,
+            tokens: BTreeMap::new(),
+            pending: None,
+            script,
+            workload,
+            dice,
+            found: BTreeMap::new(),
+            listed: Vec::new(),
+        });
+        let client = self.clients.len() - 1;
+        self.after(first, Event::Next { client });
+        client
+    }
+
+    /// From now on every client has only so many requests left.
+    pub(crate) fn limit_clients(&mut self, requests: u32) {
+        for client in &mut self.clients {
+            client.script = Some((0..requests).map(|_| client.workload.wish()).collect());
+        }
+        for client in 0..self.clients.len() {
+            self.after(1_000, Event::Next { client });
+        }
+    }
+
+    /// True if no client waits for anything, or will ask for anything.
+    pub(crate) fn clients_are_done(&self) -> bool {
+        self.clients.iter().all(|client| client.pending.is_none() && client.script.as_ref().is_some_and(VecDeque::is_empty))
+    }
+
+    /// The key of a request under way.
+    pub(crate) fn key_of_request(&self, origin: Origin) -> Option<KeyId> {
+        let pending = self.clients.iter().find(|client| client.id == origin.client)?.pending.as_ref()?;
+        (pending.origin == origin).then_some(pending.wish.key)
+    }
+
+    pub(crate) fn on_next(&mut self, c: usize) {
+        let client = &mut self.clients[c];
+        if client.pending.is_some() {
+            return;
+        }
+        let wish = match &mut client.script {
+            Some(script) => script.pop_front(),
+            None => Some(client.workload.wish()),
+        };
+        if let Some(wish) = wish {
+            self.begin(c, wish);
+        }
+    }
+
+    fn begin(&mut self, c: usize, mut wish: Wish) {
+        let (plan, time) = (&self.plan, self.time);
+        let client = &mut self.clients[c];
+        let deadline_ms = client.dice.spread(300, 3_000) as u32;
+        let is_blind = client.dice.chance(plan.clients.blind);
+        let token = client.tokens.get(&wish.key).filter(|_| !is_blind).map(|tokens| {
+            let at = if client.dice.chance(0.7) { tokens.len() - 1 } else { client.dice.below(tokens.len() as u64) as usize };
+            tokens[at].clone()
+        });
+        let context = token.as_ref().map(|token| token.context.clone()).unwrap_or_default();
+        set_context(&mut wish.request, context, deadline_ms);
+        let write = wish.scope.clone().map(|scope| {
+            client.number += 1;
+            self.history.invoke(Write {
+                client: client.id,
+                key: wish.key,
+                scope,
+                values: wish.values.clone(),
+                context: token.as_ref().map(|token| token.covers.clone()),
+                invoked: time,
+                until: time,
+                is_retried: false,
+                outcome: Outcome::Unknown,
+                covered: Values::new(),
+            })
+        });
+        let counts_as_healed = !self.is_chaotic;
+        match counts_as_healed {
+            true => self.stats.asked_healed += 1,
+            false => self.stats.asked += 1,
+        }
+        let session = token.map(|token| token.live).unwrap_or_default();
+        let origin = Origin { client: client.id, request: 0 };
+        client.pending = Some(Pending {
+            wish,
+            write,
+            session,
+            invoked: time,
+            deadline_ms,
+            tries: 0,
+            origin,
+            target: 0,
+            attempt: None,
+            uncertain: false,
+            first: None,
+            counts_as_healed,
+        });
+        self.try_request(c);
+    }
+
+    /// Sends the request to a peer: to whoever took the first try, to an owner, or to anybody.
+    fn try_request(&mut self, c: usize) {
+        let owners = match self.clients[c].pending.as_ref().map(|pending| pending.wish.key) {
+            Some(key) => self.owners(key),
+            None => return,
+        };
+        let stray = self.plan.clients.stray;
+        let client = &mut self.clients[c];
+        let Some(pending) = client.pending.as_mut() else { return };
+        let anybody = client.dice.below(self.nodes.len() as u64) as usize;
+        let owner = if owners.is_empty() { anybody } else { *client.dice.pick(&owners) };
+        let mut target = if client.dice.chance(stray) { anybody } else { owner };
+        if let Some(first) = pending.first
+            && client.dice.chance(0.6)
+        {
+            target = self.nodes.iter().position(|node| node.member == first.member).unwrap_or(target);
+        }
+        client.tries += 1;
+        pending.tries += 1;
+        if pending.tries > 1 {
+            self.stats.retries += 1;
+        }
+        let node = &self.nodes[target];
+        let origin = Origin { client: client.id, request: client.tries };
+        pending.origin = origin;
+        pending.target = target;
+        // Only an owner is sure to coordinate the write itself.
+        pending.attempt = owners.contains(&target).then_some(Attempt { member: node.member, start: node.start });
+        let retry = Retry { session: client.session, number: client.number, first: pending.first.filter(|_| pending.uncertain) };
+        let request = with_retry(pending.wish.request.clone(), retry);
+        let patience = u64::from(pending.deadline_ms) * 1_000 + 300_000;
+        if let Some(write) = pending.write {
+            let write = self.history.write_mut(write);
+            // A peer that stands still may begin it whenever it goes on.
+            write.until = match self.plan.process.pause_interval {
+                Some(_) => u64::MAX,
+                None => self.time + 2 * patience + 3_000_000,
+            };
+        }
+        let is_down = node.peer.is_none() || node.stopping;
+        let incarnation = node.incarnation;
+        let delay = self.plan.network.delay(&mut client.dice);
+        if is_down {
+            // Refused at the door: surely nothing was done.
+            let kind = FailureKind::Unavailable;
+            let failure = henge::message::Failure { kind, message: "the peer is down".into(), retry_after_ms: 0 };
+            return self.after(delay, Event::Answer { origin, reply: Box::new(Reply::Failed(failure)) });
+        }
+        self.after(delay, Event::Ask { node: target, incarnation, origin, request: Box::new(request) });
+        self.after(patience, Event::Patience { origin });
+    }
+
+    pub(crate) fn on_again(&mut self, origin: Origin) {
+        if let Some(c) = self.waiting(origin) {
+            self.try_request(c);
+        }
+    }
+
+    pub(crate) fn on_broken(&mut self, origin: Origin) {
+        self.on_no_answer(origin);
+    }
+
+    pub(crate) fn on_patience(&mut self, origin: Origin) {
+        self.on_no_answer(origin);
+    }
+
+    /// All clients that wait for this peer notice that it is gone.
+    pub(crate) fn break_connections(&mut self, node: usize) {
+        let waiting = self.clients.iter().filter_map(|client| client.pending.as_ref()).filter(|pending| pending.target == node);
+        let origins: Vec<Origin> = waiting.map(|pending| pending.origin).collect();
+        for origin in origins {
+            let delay = self.network_dice.spread(100, 100_000);
+            self.after(delay, Event::Broken { origin });
+        }
+    }
+
+    /// The client whose present try this is.
+    fn waiting(&self, origin: Origin) -> Option<usize> {
+        let is_waiting = |client: &Client| client.pending.as_ref().is_some_and(|pending| pending.origin == origin);
+        self.clients.iter().position(is_waiting)
+    }
+
+    fn on_no_answer(&mut self, origin: Origin) {
+        let Some(c) = self.waiting(origin) else { return };
+        let Some(pending) = self.clients[c].pending.as_mut() else { return };
+        if !pending.uncertain {
+            pending.first = pending.attempt;
+        }
+        pending.uncertain = true;
+        let may_retry = pending.write.is_none() || pending.first.is_some();
+        self.give_up_or_retry(c, may_retry);
+    }
+
+    fn give_up_or_retry(&mut self, c: usize, may_retry: bool) {
+        let client = &mut self.clients[c];
+        let Some(pending) = client.pending.as_mut() else { return };
+        if may_retry && pending.tries < TRIES_MAX {
+            let delay = client.dice.spread(5_000, 300_000);
+            // Late answers to this try are not listened to any more.
+            client.tries += 1;
+            pending.origin = Origin { client: client.id, request: client.tries };
+            let origin = pending.origin;
+            return self.after(delay, Event::Again { origin });
+        }
+        let (write, uncertain) = (pending.write, pending.uncertain);
+        if let Some(write) = write {
+            let outcome = if uncertain { Outcome::Unknown } else { Outcome::Refused };
+            self.stats.unknown += u64::from(uncertain);
+            self.history.write_mut(write).outcome = outcome;
+        }
+        self.finish(c, false);
+    }
+
+    fn finish(&mut self, c: usize, is_answered: bool) {
+        let client = &mut self.clients[c];
+        let Some(pending) = client.pending.take() else { return };
+        match pending.counts_as_healed {
+            true => self.stats.answered_healed += u64::from(is_answered),
+            false => self.stats.answered += u64::from(is_answered),
+        }
+        let think = client.dice.below(2 * self.plan.clients.think);
+        self.after(think, Event::Next { client: c });
+    }
+
+    pub(crate) fn on_answer(&mut self, origin: Origin, reply: Reply) {
+        let Some(c) = self.waiting(origin) else { return };
+        match reply {
+            Reply::Written(receipt) => self.on_written(c, &receipt),
+            Reply::Found(found) => self.on_found(c, found),
+            Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context),
+            Reply::Listed(listed) => {
+                let keys: Vec<Option<KeyId>> = listed.keys.iter().map(|key| key_of(key)).collect();
+                if keys.iter().any(|key| key.is_none_or(|key| key.0 >= self.plan.clients.keys)) {
+                    self.violations.push(Violation::new("b: phantom", format!("a key that nobody wrote is listed: {:?}", listed.keys)));
+                }
+                self.clients[c].listed.extend(keys.into_iter().flatten());
+                if listed.more
+                    && let Some(pending) = &mut self.clients[c].pending
+                    && let Request::List(list) = &mut pending.wish.request
+                {
+                    list.after = listed.resume_after;
+                    pending.tries = 0;
+                    return self.try_request(c);
+                }
+                self.finish(c, true);
+            }
+            Reply::Failed(failure) => {
+                let Some(pending) = self.clients[c].pending.as_mut() else { return };
+                match failure.kind {
+                    FailureKind::Unavailable | FailureKind::Overloaded | FailureKind::NotFormed | FailureKind::Storage => {
+                        self.give_up_or_retry(c, true);
+                    }
+                    FailureKind::TooManySiblings => self.give_up_or_retry(c, false),
+                    FailureKind::Unknown => {
+                        if pending.write.is_none() {
+                            let what = format!("a read is unknown: {}", failure.message);
+                            self.violations.push(Violation::new("i", what));
+                        }
+                        self.on_no_answer(origin);
+                    }
+                    FailureKind::BadRequest | FailureKind::TooLarge | FailureKind::BadContext => {
+                        let what = format!("{:?} is refused as {:?}: {}", pending.wish.request, failure.kind, failure.message);
+                        self.violations.push(Violation::new("i", what));
+                    }
+                }
+            }
+            other => self.violations.push(Violation::new("i", format!("client {} is answered {other:?}", origin.client))),
+        }
+    }
+
+    fn on_written(&mut self, c: usize, receipt: &Receipt) {
+        let Some(pending) = self.clients[c].pending.as_ref() else { return };
+        let (Some(id), key) = (pending.write, pending.wish.key) else {
+            return self.violations.push(Violation::new("i", "a read is answered as a write"));
+        };
+        let (w, is_retried) = (size(pending.wish.quorum, self.replicas()), pending.uncertain);
+        let members: BTreeSet<_> = receipt.acks.iter().map(|ack| ack.member).collect();
+        let owners: BTreeSet<_> = self.owners(key).into_iter().map(|owner| self.nodes[owner].member).collect();
+        if members.len() < w || !members.is_subset(&owners) {
+            let what = format!("a write of key {} with W={w} is acknowledged by {:?}", key.0, receipt.acks);
+            self.violations.push(Violation::new("a", what));
+        }
+        self.note_receipt_dots(id, key, &receipt.dots);
+        let partition = self.partition(key).0;
+        let covered = self.dots.values(partition, &receipt.covered);
+        let all_known = receipt.covered.iter().all(|dot| self.dots.get(partition, *dot).is_some());
+        self.stats.acked += 1;
+        self.stats.retried += u64::from(is_retried);
+        let time = self.time;
+        let write = self.history.write_mut(id);
+        write.outcome = Outcome::Acked { at: time, w };
+        // What is not known to the oracle cannot be followed: then the receipt excuses whatever was there.
+        write.is_retried |= is_retried || !all_known;
+        write.covered = covered;
+        let write = write.clone();
+        self.check_scope(&write);
+        let live: Values = write.values.iter().map(|(_, value)| *value).collect();
+        let mut covers: Values = live.union(&write.covered).copied().collect();
+        covers.extend(write.context.iter().flatten());
+        self.keep_token(c, key, Token { context: receipt.context.clone(), covers, live });
+        self.finish(c, true);
+    }
+
+    /// A write covers nothing that lies beside its paths.
+    fn check_scope(&mut self, write: &Write) {
+        for value in &write.covered {
+            if let Some((other, path)) = self.history.author(*value)
+                && (!write.scope.may_replace(path) || other.key != write.key)
+            {
+                let what = format!("{value} at `{path}` of key {} is covered by a write of {:?}", other.key.0, write.scope);
+                self.violations.push(Violation::new("b: scope", what));
+            }
+        }
+    }
+
+    /// The dots of a receipt stand in the order of the paths.
+    fn note_receipt_dots(&mut self, id: WriteId, key: KeyId, dots: &[Dot]) {
+        let partition = self.partition(key).0;
+        let mut values = self.history.write(id).values.clone();
+        values.sort_by_key(|(path, _)| Path::parse(path).ok());
+        if values.len() != dots.len() {
+            let what = format!("a write of {} leaves of key {} made {} dots", values.len(), key.0, dots.len());
+            return self.violations.push(Violation::new("a″", what));
+        }
+        for ((path, value), dot) in values.into_iter().zip(dots) {
+            if let Err(violation) = self.dots.note(partition, *dot, Named { key, path, value }) {
+                self.violations.push(violation);
+            }
+        }
+    }
+
+    fn on_found(&mut self, c: usize, found: Found) {
+        let Some(key) = self.clients[c].pending.as_ref().map(|pending| pending.wish.key) else { return };
+        let partition = self.partition(key).0;
+        let mut shown = values_of(found.value.as_ref());
+        found.conflicts.iter().flat_map(|conflict| &conflict.values).for_each(|value| shown.extend(values_of(Some(value))));
+        let named = self.dots.values(partition, &found.dots);
+        let all_known = found.dots.iter().all(|dot| self.dots.get(partition, *dot).is_some());
+        self.stats.conflicts += u64::from(!found.conflicts.is_empty());
+        self.stats.versions_max = self.stats.versions_max.max(found.dots.len() as u64);
+        if all_known && (!shown.is_subset(&named) || (found.hidden == 0 && shown != named)) {
+            let what = format!("an answer for key {} shows {shown:?}, and its dots name {named:?}", key.0);
+            self.violations.push(Violation::new("b: phantom", what));
+        }
+        shown.extend(named);
+        self.on_read(c, shown, found.context);
+    }
+
+    fn on_read(&mut self, c: usize, shown: Values, context: Bytes) {
+        let replicas = self.replicas();
+        let client = &mut self.clients[c];
+        let Some(pending) = client.pending.as_ref() else { return };
+        let key = pending.wish.key;
+        let Request::Get(get) = &pending.wish.request else {
+            return self.violations.push(Violation::new("i", "a write is answered as a read"));
+        };
+        self.history.note_read(Read {
+            client: client.id,
+            key,
+            path: get.path.clone(),
+            r: size(pending.wish.quorum, replicas),
+            invoked: pending.invoked,
+            ended: self.time,
+            shown: shown.clone(),
+            session: pending.session.clone(),
+        });
+        client.found.insert(key, shown.clone());
+        self.keep_token(c, key, Token { context, covers: shown.clone(), live: shown });
+        self.finish(c, true);
+    }
+
+    fn keep_token(&mut self, c: usize, key: KeyId, token: Token) {
+        let tokens = self.clients[c].tokens.entry(key).or_default();
+        tokens.push_back(token);
+        if tokens.len() > TOKENS_MAX {
+            tokens.pop_front();
+        }
+    }
+
+    /// N, as it is with this number of peers.
+    pub(crate) fn replicas(&self) -> usize {
+        usize::from(self.plan.replicas).min(self.plan.peers)
+    }
+
+    /// All keys.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = KeyId> + use<> {
+        (0..self.plan.clients.keys).map(KeyId)
+    }
+}
+
+fn size(quorum: Quorum, replicas: usize) -> usize {
+    match quorum {
+        Quorum::Default => replicas / 2 + 1,
+        Quorum::Exactly(n) => usize::from(n),
+        Quorum::All => replicas,
+    }
+}
+
+fn values_of(value: Option<&Value>) -> BTreeSet<ValueId> {
+    match value {
+        Some(Value::Bytes(bytes) | Value::Json(bytes)) => values_in(bytes),
+        None => Values::new(),
+    }
+}
+
+fn set_context(request: &mut Request, sealed: Bytes, deadline: u32) {
+    match request {
+        Request::Put(put) => (put.context, put.deadline_ms) = (sealed, deadline),
+        Request::Remove(remove) => (remove.context, remove.deadline_ms) = (sealed, deadline),
+        Request::Update(update) => (update.context, update.deadline_ms) = (sealed, deadline),
+        Request::Get(get) => (get.session, get.deadline_ms) = (sealed, deadline),
+        Request::List(list) => list.deadline_ms = deadline,
+        _ => {}
+    }
+}
+
+fn with_retry(mut request: Request, retry: Retry) -> Request {
+    match &mut request {
+        Request::Put(put) => put.retry = Some(retry),
+        Request::Remove(remove) => remove.retry = Some(retry),
+        Request::Update(update) => update.retry = Some(retry),
+        _ => {}
+    }
+    request
+}

@@ -1,0 +1,223 @@
+//! One peer and what lies under it: its disk, its disk jobs, its clock. The driver's half of "a peer is a function".
+
+use crate::disk::{Fate, SimDisk};
+use crate::dice::Dice;
+use crate::oracle::durability::Shadow;
+use bytes::Bytes;
+use henge::message::{Message, OperationId, Position, SyncMode};
+use henge::peer::{Now, Output, Peer, PeerConfig};
+use henge::ring::MemberId;
+use henge::storage::{DiskDone, DiskJob, LogWrite, OpenFiles, OpenOptions, Store, StoreOptions, execute};
+use henge::vclock::{Entry, Start};
+use std::collections::BTreeMap;
+
+/// The wall clock at the beginning of time (milliseconds since 1970).
+const EPOCH_MS: u64 = 1_800_000_000_000;
+/// Small segments, so that a run goes through several of them.
+const SEGMENT_BYTES_MIN: u64 = 32 << 10;
+const SEGMENT_BYTES_MAX: u64 = 256 << 10;
+/// A small cache, so that reads go to the disk.
+const CACHE_BYTES: usize = 2 << 10;
+
+/// How a peer goes down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Down {
+    /// The process ends; what it has written stays.
+    Kill,
+    /// The machine loses power; of what is unsynced any part may be lost.
+    PowerCut,
+    /// It was asked to stop and has finished its log.
+    Clean,
+}
+
+/// An output that waits for the log.
+pub struct Held {
+    /// How far.
+    pub after: Position,
+    /// What waits.
+    pub output: Output,
+}
+
+/// What has been asked of a peer by a message, and will be answered.
+pub enum Asked {
+    /// To take in an entry.
+    Apply(Bytes, Entry),
+    /// To tell what it holds.
+    Fetch(Bytes),
+}
+
+/// One peer, up or down.
+pub struct Node {
+    /// What people call it: A, B, C…
+    pub name: String,
+    /// The peer; none while it is down.
+    pub peer: Option<Peer>,
+    /// Its member id; known from its first start on.
+    pub member: MemberId,
+    /// The number of its present or last start.
+    pub start: Start,
+    /// Counts its starts in this run, so that events for an earlier one find nobody.
+    pub incarnation: u64,
+    /// Disk jobs under way.
+    pub jobs: BTreeMap<u64, DiskJob>,
+    /// Outputs that wait for the log, in order.
+    pub held: Vec<Held>,
+    /// For when a wake-up is on its way (microseconds).
+    pub wake_at: Option<u64>,
+    /// It stands still until then (microseconds).
+    pub paused_until: u64,
+    /// It was asked to stop, and does nothing but finish its log.
+    pub stopping: bool,
+    /// How far its wall clock is off (milliseconds).
+    pub clock_off_ms: i64,
+    /// What it has promised.
+    pub shadow: Shadow,
+    /// Messages that it has not answered yet.
+    pub asked: BTreeMap<(MemberId, OperationId), Asked>,
+    /// The disk as it was after the first start, for a planted bug.
+    first_identity: Vec<(String, Vec<u8>)>,
+    zone: String,
+    disk: SimDisk,
+    files: OpenFiles<SimDisk>,
+}
+
+impl Node {
+    /// A peer that was never started, with an empty disk.
+    pub fn new(index: usize, zones: u64) -> Node {
+        Node {
+            name: char::from(b'A' + index as u8).to_string(),
+            peer: None,
+            member: MemberId(0),
+            start: Start(0),
+            incarnation: 0,
+            jobs: BTreeMap::new(),
+            held: Vec::new(),
+            wake_at: None,
+            paused_until: 0,
+            stopping: false,
+            clock_off_ms: 0,
+            shadow: Shadow::default(),
+            asked: BTreeMap::new(),
+            first_identity: Vec::new(),
+            zone: format!("zone {}", index as u64 % zones),
+            disk: SimDisk::new(),
+            files: OpenFiles::default(),
+        }
+    }
+
+    /// The time as this peer is told it.
+    pub fn now(&self, time: u64) -> Now {
+        let wall_ms = (EPOCH_MS + time / 1_000).saturating_add_signed(self.clock_off_ms);
+        Now { monotonic_ms: time / 1_000, wall_ms }
+    }
+
+    /// Where others would reach it.
+    pub fn address(&self) -> String {
+        format!("{}:7400", self.name)
+    }
+
+    /// Its failure zone.
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
+    /// From now on the disk's syncs do nothing.
+    pub fn make_disk_lie(&self) {
+        self.disk.set_faults(crate::disk::Faults { sync_lies: true, ..Default::default() });
+    }
+
+    /// Starts it. With `crash_at` the power fails at that call to the disk, in the middle of the recovery; then the answer is `Ok(false)`.
+    pub fn start(&mut self, time: u64, sync: SyncMode, crash_at: Option<u64>, dice: &mut Dice) -> Result<bool, String> {
+        let now = self.now(time);
+        let (seed, peer_seed) = (dice.number(), dice.number());
+        if let Some(call) = crash_at {
+            self.disk.set_faults(crate::disk::Faults { crash: Some(call), ..Default::default() });
+        }
+        let log = OpenOptions { segment_bytes_min: SEGMENT_BYTES_MIN, segment_bytes_max: SEGMENT_BYTES_MAX, ..OpenOptions::new(now.wall_ms, seed) };
+        let opened = Store::open(&self.disk, &StoreOptions { sync, cache_bytes: CACHE_BYTES, log });
+        let has_crashed = crash_at.is_some_and(|call| self.disk.calls() > call);
+        if crash_at.is_some() {
+            self.disk.set_faults(crate::disk::Faults::default());
+        }
+        if has_crashed {
+            self.lose_power(dice);
+            return Ok(false);
+        }
+        let (store, _) = opened.map_err(|error| error.to_string())?;
+        if store.start() <= self.start {
+            return Err(format!("start {} comes after start {}", store.start().0, self.start.0));
+        }
+        (self.member, self.start) = (store.member(), store.start());
+        self.incarnation += 1;
+        (self.wake_at, self.stopping) = (None, false);
+        let config = PeerConfig { name: self.name.clone(), address: self.address(), zone: self.zone.clone(), weight: 1 };
+        self.peer = Some(Peer::new(store, config, peer_seed, now));
+        Ok(true)
+    }
+
+    /// Puts the identity of the first start back, as if no later one had been synced. For a planted bug.
+    pub fn forget_starts(&mut self) {
+        let files = self.disk.durable_files().into_iter().filter(|(path, _)| path.starts_with("NODE"));
+        if self.first_identity.is_empty() {
+            self.first_identity = files.map(|(path, bytes)| (path, bytes.to_vec())).collect();
+            return;
+        }
+        for (path, bytes) in self.first_identity.clone() {
+            self.disk.damage(&path, |now| *now = bytes);
+        }
+        self.start = Start(0);
+    }
+
+    /// It goes down. Its memory is gone; what becomes of its disk depends.
+    pub fn go_down(&mut self, how: Down, dice: &mut Dice) {
+        self.peer = None;
+        self.held.clear();
+        self.asked.clear();
+        for (_, job) in std::mem::take(&mut self.jobs) {
+            // What was under way may have come any way.
+            match job {
+                DiskJob::Read(_) => {}
+                DiskJob::Write(write) if dice.chance(0.7) => {
+                    let write = LogWrite { sync: write.sync && dice.chance(0.2), ..write };
+                    execute(&self.disk, &mut self.files, DiskJob::Write(write));
+                }
+                job if dice.chance(0.3) => {
+                    execute(&self.disk, &mut self.files, job);
+                }
+                _ => {}
+            }
+        }
+        if how == Down::PowerCut {
+            self.lose_power(dice);
+        }
+        self.files = OpenFiles::default();
+    }
+
+    /// Keeps any subset of what is unsynced. Whole files lost and kept are as likely as mixtures.
+    fn lose_power(&mut self, dice: &mut Dice) {
+        let kept = *dice.pick(&[0.0, 0.0, 0.2, 0.5, 0.8, 1.0]);
+        self.disk = self.disk.after_power_cut(|_| match dice.unit() {
+            share if share >= kept => Fate::Lost,
+            share if share < kept * 0.1 => Fate::Torn((share * 1e6) as usize % 512),
+            _ => Fate::Kept,
+        });
+        self.files = OpenFiles::default();
+    }
+
+    /// Does a disk job.
+    pub fn execute(&mut self, job: DiskJob) -> DiskDone {
+        execute(&self.disk, &mut self.files, job)
+    }
+}
+
+/// What a message asks for, if its answer is a promise.
+pub fn asks(message: &Message) -> Option<(OperationId, Asked)> {
+    match message {
+        Message::Apply(apply) => {
+            let entry = henge::vclock::unpack(&apply.entry).ok()?;
+            Some((apply.operation, Asked::Apply(apply.key.clone(), entry)))
+        }
+        Message::Fetch(fetch) => Some((fetch.operation, Asked::Fetch(fetch.key.clone()))),
+        _ => None,
+    }
+}

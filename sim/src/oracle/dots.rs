@@ -1,0 +1,86 @@
+//! Oracle a″: a dot names one value for ever, and a value has one dot.
+//!
+//! One map over all peers and all time. It is told of every version that any message or receipt mentions, so a dot that is issued twice
+//! is found where it happens, and not when two replicas happen to differ.
+
+use super::Violation;
+use crate::history::{History, KeyId, ValueId, Values, values_in};
+use henge::vclock::{Dot, Version};
+use std::collections::BTreeMap;
+
+/// What every dot names.
+#[derive(Default, Debug)]
+pub struct Dots {
+    named: BTreeMap<(u16, Dot), Named>,
+    dot_of: BTreeMap<ValueId, (u16, Dot)>,
+}
+
+/// What a dot names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The key.
+    pub key: KeyId,
+    /// The path in the client's syntax.
+    pub path: String,
+    /// The value.
+    pub value: ValueId,
+}
+
+impl Dots {
+    /// Takes note of a version with its value. The value must have been written to this key and path.
+    pub fn note_version(&mut self, history: &History, partition: u16, key: KeyId, version: &Version) -> Result<(), Violation> {
+        let path = version.path.to_text();
+        let mut values = values_in(&version.value);
+        let (Some(value), true) = (values.pop_first(), values.is_empty()) else {
+            let text = String::from_utf8_lossy(&version.value).into_owned();
+            return Err(Violation::new("b: phantom", format!("the version {} of key {} holds {text:?}", version.dot, key.0)));
+        };
+        match history.author(value) {
+            Some((write, at)) if write.key == key && at == path => {}
+            _ => return Err(Violation::new("b: phantom", format!("{value} was never written to key {} path `{path}`", key.0))),
+        }
+        self.note(partition, version.dot, Named { key, path, value })
+    }
+
+    /// Takes note of what a dot names.
+    pub fn note(&mut self, partition: u16, dot: Dot, named: Named) -> Result<(), Violation> {
+        if let Some(known) = self.named.get(&(partition, dot)) {
+            let what = format!("dot {dot} of partition {partition} names {known:?} and {named:?}");
+            return if *known == named { Ok(()) } else { Err(Violation::new("a″", what)) };
+        }
+        if let Some(other) = self.dot_of.insert(named.value, (partition, dot)) {
+            let what = format!("{} was applied twice: as dot {} and as dot {dot} of key {}", named.value, other.1, named.key.0);
+            return Err(Violation::new("a″", what));
+        }
+        self.named.insert((partition, dot), named);
+        Ok(())
+    }
+
+    /// The values that these dots name, as far as they are known.
+    pub fn values<'a>(&self, partition: u16, dots: impl IntoIterator<Item = &'a Dot>) -> Values {
+        dots.into_iter().filter_map(|dot| self.named.get(&(partition, *dot))).map(|named| named.value).collect()
+    }
+
+    /// What a dot names.
+    pub fn get(&self, partition: u16, dot: Dot) -> Option<&Named> {
+        self.named.get(&(partition, dot))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use henge::vclock::Actor;
+
+    #[test]
+    fn a_reused_dot_and_a_value_applied_twice_are_refused() {
+        let mut dots = Dots::default();
+        let dot = |counter| Dot { actor: Actor(1), counter };
+        let named = |value| Named { key: KeyId(0), path: String::new(), value: ValueId(value) };
+        assert!(dots.note(0, dot(1), named(1)).is_ok() && dots.note(0, dot(1), named(1)).is_ok());
+        assert!(dots.note(1, dot(1), named(2)).is_ok(), "dots are counted for each partition apart");
+        assert_eq!(dots.note(0, dot(1), named(3)).map_err(|violation| violation.oracle), Err("a″"));
+        assert_eq!(dots.note(0, dot(2), named(1)).map_err(|violation| violation.oracle), Err("a″"));
+        assert_eq!(dots.values(0, &[dot(1), dot(9)]), Values::from([ValueId(1)]));
+    }
+}

@@ -1,0 +1,121 @@
+//! Oracle a′: what a peer has promised is in what it recovers.
+//!
+//! A shadow stands beside each peer. It is told of every acknowledgement and every answer at the moment in which it leaves the peer,
+//! and asks at every restart. Random chaos over a whole cluster would hardly notice an early promise: the other replicas hide it.
+
+use super::Violation;
+use bytes::Bytes;
+use henge::vclock::{Dot, Entry, Seen};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one peer has promised.
+#[derive(Default, Debug)]
+pub struct Shadow {
+    keys: BTreeMap<Bytes, Promised>,
+}
+
+#[derive(Default, Debug)]
+struct Promised {
+    /// It has seen these: they are live there, or gone.
+    seen: BTreeSet<Dot>,
+    /// It has made these disappear.
+    gone: Seen,
+    /// Those of `seen` that were live in its memory when it crashed. What is gone stays gone, and what is recovered is an earlier
+    /// state: so these must be live in it.
+    live_at_crash: Vec<Dot>,
+}
+
+impl Shadow {
+    /// The peer has acknowledged this entry.
+    pub fn on_applied(&mut self, key: &Bytes, entry: &Entry) {
+        let promised = self.keys.entry(key.clone()).or_default();
+        promised.seen.extend(entry.dots());
+        let mut gone = entry.context().clone();
+        gone.subtract(&entry.dots().collect());
+        promised.gone.union_with(&gone);
+    }
+
+    /// The peer has told that it has these.
+    pub fn on_told(&mut self, key: &Bytes, dots: impl IntoIterator<Item = Dot>) {
+        self.keys.entry(key.clone()).or_default().seen.extend(dots);
+    }
+
+    /// The peer has told that it has seen these, and that they are gone.
+    pub fn on_gone(&mut self, key: &Bytes, dots: impl IntoIterator<Item = Dot>) {
+        let promised = self.keys.entry(key.clone()).or_default();
+        for dot in dots {
+            promised.seen.insert(dot);
+            promised.gone.insert(dot);
+        }
+    }
+
+    /// The peer is about to lose its memory. `look` shows what it holds of a key at this moment, none if that takes its disk.
+    pub fn before_crash(&mut self, mut look: impl FnMut(&Bytes) -> Option<Entry>) {
+        for (key, promised) in &mut self.keys {
+            let live = look(key).map(|entry| entry.dots().collect::<BTreeSet<_>>()).unwrap_or_default();
+            promised.live_at_crash = promised.seen.intersection(&live).copied().collect();
+        }
+    }
+
+    /// The peer has recovered. `look` shows what it holds of a key, with its context filled.
+    pub fn after_recovery(&self, mut look: impl FnMut(&Bytes) -> Entry) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for (key, promised) in &self.keys {
+            let entry = look(key);
+            let key = String::from_utf8_lossy(key);
+            let mut accuse = |dot: Dot, what: &str| violations.push(Violation::new("a′", format!("dot {dot} of {key}, promised: {what}")));
+            promised.seen.iter().filter(|dot| !entry.has_seen(**dot)).for_each(|dot| accuse(*dot, "not recovered"));
+            let lost = promised.live_at_crash.iter().filter(|dot| entry.has_seen(**dot) && !entry.is_live(**dot));
+            lost.for_each(|dot| accuse(*dot, "its value is gone, and was live"));
+            entry.dots().filter(|dot| promised.gone.contains(*dot)).for_each(|dot| accuse(dot, "was gone, and is back"));
+        }
+        violations
+    }
+
+    /// How many dots have been promised.
+    pub fn len(&self) -> usize {
+        self.keys.values().map(|promised| promised.seen.len()).sum()
+    }
+
+    /// True if nothing has been promised.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use henge::vclock::{Actor, Kind, Path, Timestamp, Version};
+
+    fn dot(counter: u64) -> Dot {
+        Dot { actor: Actor(1), counter }
+    }
+
+    fn entry(live: &[u64], gone: &[u64]) -> Entry {
+        let version = |n: &u64| Version {
+            dot: dot(*n),
+            path: Path::ROOT,
+            kind: Kind::Bytes,
+            value: Bytes::new(),
+            time: Timestamp(0),
+            expiry_ms: 0,
+        };
+        Entry::new(live.iter().map(version).collect(), gone.iter().map(|n| dot(*n)).collect())
+    }
+
+    #[test]
+    fn what_was_promised_must_come_back() {
+        let key = Bytes::from_static(b"k");
+        let mut shadow = Shadow::default();
+        shadow.on_applied(&key, &entry(&[2], &[1]));
+        shadow.before_crash(|_| Some(entry(&[2], &[1])));
+        let judge = |shadow: &Shadow, found: Entry| shadow.after_recovery(|_| found.clone()).len();
+        assert_eq!(judge(&shadow, entry(&[2], &[1])), 0);
+        assert_eq!(judge(&shadow, entry(&[], &[])), 1, "not recovered");
+        assert_eq!(judge(&shadow, entry(&[], &[2])), 1, "its value is gone");
+        assert_eq!(judge(&shadow, entry(&[1, 2], &[])), 1, "resurrected");
+        shadow.before_crash(|_| Some(entry(&[3], &[1, 2])));
+        assert_eq!(judge(&shadow, entry(&[3], &[1, 2])), 0, "replaced before the crash");
+    }
+}

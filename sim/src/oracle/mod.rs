@@ -1,0 +1,85 @@
+//! Oracles: what must hold, whatever was lost, delayed, duplicated or crashed.
+//!
+//! | | property | judged |
+//! |---|---|---|
+//! | a | no acknowledged write is lost | after healing (`siblings`) |
+//! | a′ | what a peer promised after a sync is in what it recovers | at every restart (`durability`) |
+//! | a″ | a dot names one value, and a value has one dot | at every message and receipt (`dots`) |
+//! | b | siblings are exact: no false conflict, no resurrection, no phantom | after healing (`siblings`); phantoms in every answer too |
+//! | c | the owners of a key hold the same | after healing (the world asks them) |
+//! | d, e | a read sees what its session has seen, and every write acknowledged before it began | afterwards (`reads`) |
+
+pub mod dots;
+pub mod durability;
+pub mod reads;
+pub mod siblings;
+
+use crate::history::{History, KeyId, Outcome, ValueId, Values, Write};
+use std::fmt;
+
+/// A broken promise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Which oracle says so: its letter.
+    pub oracle: &'static str,
+    /// What happened, to what.
+    pub what: String,
+}
+
+impl Violation {
+    /// A violation.
+    pub fn new(oracle: &'static str, what: impl Into<String>) -> Violation {
+        Violation { oracle, what: what.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "oracle {}: {}", self.oracle, self.what)
+    }
+}
+
+/// What a write may have made disappear at first hand: an upper bound, for excusing what is missing.
+pub(crate) fn may_replace(history: &History, write: &Write) -> Values {
+    let mut may: Values = write.covered.clone();
+    match &write.context {
+        _ if write.outcome == Outcome::Refused => return Values::new(),
+        Some(context) => may.extend(context),
+        // A write without a context that was not answered may have covered whatever was there before its end; so may an earlier
+        // try of one that was answered later.
+        None if !write.is_acked() || write.is_retried => {
+            let begun = history.of_key(write.key).filter(|other| other.invoked < write.until);
+            may.extend(begun.flat_map(|other| other.values.iter().map(|(_, value)| *value)));
+        }
+        None => {}
+    }
+    let own = |value: &ValueId| write.values.iter().any(|(_, mine)| mine == value);
+    let in_scope = |value: &ValueId| history.author(*value).is_some_and(|(_, path)| write.scope.may_replace(path));
+    may.retain(|value| !own(value) && in_scope(value));
+    may
+}
+
+/// What a write that took effect surely replaced: a lower bound, for accusing what is there.
+pub(crate) fn surely_replaces(history: &History, write: &Write) -> Values {
+    let mut surely: Values = write.context.clone().unwrap_or_default();
+    surely.extend(&write.covered);
+    surely.retain(|value| history.author(*value).is_some_and(|(_, path)| write.scope.replaces(path)));
+    surely
+}
+
+/// The closure: everything whose absence these values, and the removals begun before `by`, can explain.
+pub(crate) fn explained(history: &History, key: KeyId, live: &Values, by: u64) -> Values {
+    let mut explained = live.clone();
+    let mut todo: Vec<ValueId> = live.iter().copied().collect();
+    for removal in history.of_key(key).filter(|write| write.is_removal() && write.invoked < by) {
+        todo.extend(may_replace(history, removal).into_iter().filter(|value| explained.insert(*value)));
+    }
+    let mut followed = std::collections::BTreeSet::new();
+    while let Some(value) = todo.pop() {
+        let Some((write, _)) = history.author(value) else { continue };
+        if followed.insert(write.values[0].1) {
+            todo.extend(may_replace(history, write).into_iter().filter(|value| explained.insert(*value)));
+        }
+    }
+    explained
+}

@@ -1,0 +1,263 @@
+//! What a seed draws before it begins: the cluster, its faults and how hard they are, the clients.
+//!
+//! Each kind of fault is off in about half of the seeds (swarm testing: Groce et al., ISSTA 2012): where all of them are always on, some
+//! of them hide others. The budget keeps to what is claimed: under `interval` a crash may lose what a single peer has acknowledged,
+//! so such seeds have faults of the network alone.
+
+use crate::dice::Dice;
+use henge::message::SyncMode;
+
+/// What is planted on purpose, to see that the oracles find it. Everything of it lives in the simulator: the peers are right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Plant {
+    /// Nothing.
+    #[default]
+    None,
+    /// The driver lets promises go before the disk has synced.
+    EarlyRelease,
+    /// The disk says that it has synced, and has not.
+    LyingSync,
+    /// A restart finds an old copy of the identity, as if its sync had been skipped: start numbers come twice.
+    OldIdentity,
+    /// The network takes the contexts out of the entries on their way.
+    LostContext,
+    /// The network answers replicate messages itself, now and then, and delivers nothing.
+    FalseAck,
+}
+
+impl Plant {
+    /// All of them but none, with the names by which they are called.
+    pub const ALL: [(&'static str, Plant); 5] = [
+        ("early-release", Plant::EarlyRelease),
+        ("lying-sync", Plant::LyingSync),
+        ("old-identity", Plant::OldIdentity),
+        ("lost-context", Plant::LostContext),
+        ("false-ack", Plant::FalseAck),
+    ];
+}
+
+/// Everything that is drawn beforehand. Times are in microseconds, shares from 0 to 1; an interval is the mean time between two faults.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// What is planted.
+    pub plant: Plant,
+    /// Peers.
+    pub peers: usize,
+    /// N.
+    pub replicas: u8,
+    /// Q.
+    pub partitions: u16,
+    /// Zones.
+    pub zones: u64,
+    /// The sync mode of every peer.
+    pub sync: SyncMode,
+    /// How long clients and faults work side by side.
+    pub chaos: u64,
+    /// The network.
+    pub network: NetworkPlan,
+    /// The disks.
+    pub disk: DiskPlan,
+    /// The processes.
+    pub process: ProcessPlan,
+    /// The clients.
+    pub clients: ClientPlan,
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct NetworkPlan {
+    /// The shortest delay.
+    pub delay_min: u64,
+    /// The usual longest delay.
+    pub delay_max: u64,
+    /// The share of messages that take up to a hundred times as long.
+    pub tail: f64,
+    /// The share that is lost.
+    pub loss: f64,
+    /// The share that comes twice.
+    pub duplicates: f64,
+    /// The share that comes once more, seconds later, restarts or not.
+    pub late_duplicates: f64,
+    /// Links are cut, one or all of a peer.
+    pub cut_interval: Option<u64>,
+    /// The share of cuts that work in one direction alone.
+    pub one_way: f64,
+}
+
+/// The disks.
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    /// The shortest job.
+    pub latency_min: u64,
+    /// The usual longest job.
+    pub latency_max: u64,
+    /// The share of jobs that take up to a hundred times as long.
+    pub tail: f64,
+}
+
+/// The processes and machines under them.
+#[derive(Clone, Debug)]
+pub struct ProcessPlan {
+    /// One peer stops.
+    pub crash_interval: Option<u64>,
+    /// All of them lose power.
+    pub blackout_interval: Option<u64>,
+    /// The share of crashes that are only the end of the process: what was written is kept, synced or not.
+    pub kills: f64,
+    /// The share of clean stops.
+    pub clean_stops: f64,
+    /// The share of promises and messages behind which the peer loses power at once.
+    pub crash_at_send: f64,
+    /// The share of recoveries that are cut short by the next crash.
+    pub crash_in_recovery: f64,
+    /// A peer stands still for a while.
+    pub pause_interval: Option<u64>,
+    /// A peer's wall clock jumps.
+    pub clock_interval: Option<u64>,
+    /// Faults begin while the cluster is being formed.
+    pub while_forming: bool,
+}
+
+/// The clients.
+#[derive(Clone, Debug)]
+pub struct ClientPlan {
+    /// How many.
+    pub count: u64,
+    /// How many keys they share.
+    pub keys: u16,
+    /// The mean time between two requests of one client.
+    pub think: u64,
+    /// The share of writes without a context.
+    pub blind: f64,
+    /// The share of requests that go to a peer that is no owner.
+    pub stray: f64,
+    /// Requests of each client after healing.
+    pub healed_requests: u32,
+}
+
+const SECOND: u64 = 1_000_000;
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(seed: u64, plant: Plant) -> Plan {
+        let dice = &mut Dice::of(seed, 0);
+        let peers = dice.between(3, 7) as usize;
+        let replicas = *dice.pick(&[3, 3, 3, 3, 3, 3, 2, 5, 1]);
+        let sync = match dice.chance(0.85) || plant != Plant::None {
+            true => SyncMode::Always,
+            false => SyncMode::Interval(*dice.pick(&[5, 50, 1_000])),
+        };
+        let mut process = ProcessPlan::draw(dice);
+        let network = NetworkPlan::draw(dice);
+        if sync != SyncMode::Always {
+            process = ProcessPlan { pause_interval: process.pause_interval, clock_interval: process.clock_interval, ..ProcessPlan::calm() };
+        } else if plant != Plant::None {
+            // A planted bug shows where peers lose power.
+            process.crash_interval = Some(3 * SECOND);
+        }
+        Plan {
+            seed,
+            plant,
+            peers,
+            replicas: replicas.min(peers as u8),
+            partitions: *dice.pick(&[8, 8, 16, 32]),
+            zones: dice.between(1, 3),
+            sync,
+            chaos: dice.between(6, 12) * SECOND,
+            network,
+            disk: DiskPlan::draw(dice),
+            process,
+            clients: ClientPlan {
+                count: dice.between(3, 6),
+                keys: dice.between(3, 8) as u16,
+                think: dice.spread(30_000, 200_000),
+                blind: *dice.pick(&[0.1, 0.3, 0.5, 0.8]),
+                stray: *dice.pick(&[0.0, 0.1, 0.3]),
+                healed_requests: 6,
+            },
+        }
+    }
+}
+
+fn half<T>(dice: &mut Dice, on: impl FnOnce(&mut Dice) -> T) -> Option<T> {
+    // Drawn whether it is used or not, so that the other draws stay where they are.
+    let value = on(dice);
+    dice.chance(0.5).then_some(value)
+}
+
+impl NetworkPlan {
+    fn draw(dice: &mut Dice) -> NetworkPlan {
+        let delay_min = dice.spread(20, 2_000);
+        NetworkPlan {
+            delay_min,
+            delay_max: delay_min * dice.between(2, 20),
+            tail: half(dice, |dice| dice.unit() * 0.03).unwrap_or(0.0),
+            loss: half(dice, |dice| dice.unit() * 0.06).unwrap_or(0.0),
+            duplicates: half(dice, |dice| dice.unit() * 0.1).unwrap_or(0.0),
+            late_duplicates: half(dice, |dice| dice.unit() * 0.1).unwrap_or(0.0),
+            cut_interval: half(dice, |dice| dice.spread(SECOND / 2, 4 * SECOND)),
+            one_way: half(dice, |_| 0.3).unwrap_or(0.0),
+        }
+    }
+
+    /// A network without faults, only with its delays.
+    pub fn calm(&self) -> NetworkPlan {
+        NetworkPlan { tail: 0.0, loss: 0.0, duplicates: 0.0, late_duplicates: 0.0, cut_interval: None, one_way: 0.0, ..self.clone() }
+    }
+
+    /// How long one message is under way.
+    pub fn delay(&self, dice: &mut Dice) -> u64 {
+        let usual = dice.between(self.delay_min, self.delay_max);
+        if dice.chance(self.tail) { usual * dice.spread(1, 100) } else { usual }
+    }
+}
+
+impl DiskPlan {
+    fn draw(dice: &mut Dice) -> DiskPlan {
+        let latency_min = dice.spread(50, 2_000);
+        DiskPlan {
+            latency_min,
+            latency_max: latency_min * dice.between(1, 10),
+            tail: half(dice, |dice| dice.unit() * 0.03).unwrap_or(0.0),
+        }
+    }
+
+    /// How long one job takes.
+    pub fn latency(&self, dice: &mut Dice) -> u64 {
+        let usual = dice.between(self.latency_min, self.latency_max);
+        if dice.chance(self.tail) { usual * dice.spread(1, 100) } else { usual }
+    }
+}
+
+impl ProcessPlan {
+    fn draw(dice: &mut Dice) -> ProcessPlan {
+        ProcessPlan {
+            crash_interval: half(dice, |dice| dice.spread(SECOND / 2, 6 * SECOND)),
+            blackout_interval: half(dice, |dice| dice.spread(2 * SECOND, 10 * SECOND)),
+            kills: half(dice, |_| 0.3).unwrap_or(0.0),
+            clean_stops: half(dice, |_| 0.3).unwrap_or(0.0),
+            crash_at_send: half(dice, |dice| dice.unit() * 0.002).unwrap_or(0.0),
+            crash_in_recovery: half(dice, |_| 0.4).unwrap_or(0.0),
+            pause_interval: half(dice, |dice| dice.spread(SECOND, 6 * SECOND)),
+            clock_interval: half(dice, |dice| dice.spread(SECOND, 6 * SECOND)),
+            while_forming: dice.chance(0.25),
+        }
+    }
+
+    /// Nothing happens to any process.
+    pub fn calm() -> ProcessPlan {
+        ProcessPlan {
+            crash_interval: None,
+            blackout_interval: None,
+            kills: 0.0,
+            clean_stops: 0.0,
+            crash_at_send: 0.0,
+            crash_in_recovery: 0.0,
+            pause_interval: None,
+            clock_interval: None,
+            while_forming: false,
+        }
+    }
+}

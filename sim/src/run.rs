@@ -1,0 +1,203 @@
+//! One seed from beginning to end: form, chaos, heal, read everything with R=all, judge.
+
+use crate::client::Stats;
+use crate::history::{KeyId, Values};
+use crate::oracle::siblings::{self, Healed};
+use crate::oracle::{Violation, reads};
+use crate::plan::{Plan, Plant};
+use crate::workload::Wish;
+use crate::world::{Event, World, key_name};
+use henge::message::{FetchMode, Form, Get, Quorum, Request};
+use henge::peer::Origin;
+use henge::ring::Placement;
+use std::collections::VecDeque;
+
+/// Forming is asked for under this client number.
+const FORMER: u64 = 1 << 32;
+/// The one who reads everything in the end.
+const AUDITOR: u64 = 1 << 33;
+/// Whatever is mended must be whole again, and whatever is asked after that must be answered, within this (microseconds).
+const PATIENCE: u64 = 120_000_000;
+/// Rounds of reading everything: the first repairs, the later ones meet what arrived meanwhile.
+const ROUNDS: u32 = 3;
+
+/// What became of a seed.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The fingerprint of all that happened.
+    pub hash: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// Simulated time (microseconds).
+    pub time: u64,
+    /// Figures.
+    pub stats: Stats,
+    /// Dots that peers have promised.
+    pub promises: u64,
+    /// Reads that were judged.
+    pub reads: u64,
+    /// Keys with several versions at one path in the end.
+    pub siblings: u64,
+    /// Broken promises.
+    pub violations: Vec<Violation>,
+}
+
+impl Report {
+    /// The share of the requests during chaos that were answered as they should be.
+    pub fn share_answered(&self) -> f64 {
+        self.stats.answered as f64 / self.stats.asked.max(1) as f64
+    }
+}
+
+/// Runs a seed. `prints`: as a conversation on the standard output.
+pub fn run(seed: u64, plant: Plant, prints: bool) -> Report {
+    let plan = Plan::draw(seed, plant);
+    if prints {
+        println!("{plan:#?}");
+    }
+    let mut world = World::new(plan, prints);
+    let siblings = world.live();
+    let promises = world.nodes.iter().map(|node| node.shadow.len() as u64).sum();
+    Report {
+        seed,
+        hash: world.trace.hash(),
+        events: world.trace.events(),
+        time: world.time,
+        promises,
+        reads: world.history.reads().len() as u64,
+        siblings,
+        stats: world.stats,
+        violations: world.violations,
+    }
+}
+
+impl World {
+    /// Everything from the first start to the judgement. Answers how many keys had siblings in the end.
+    fn live(&mut self) -> u64 {
+        (0..self.nodes.len()).for_each(|n| self.start_node(n));
+        if self.plan.process.while_forming {
+            self.start_faults();
+        }
+        self.form();
+        if !self.is_chaotic {
+            self.start_faults();
+        }
+        self.start_clients();
+        self.run_to(self.time + self.plan.chaos);
+        self.stop_faults();
+        self.expect("the peers are up and linked again", |world| world.is_whole());
+        self.limit_clients(self.plan.clients.healed_requests);
+        self.expect("every request is answered after healing", |world| world.clients_are_done());
+        let finals = self.read_everything();
+        if self.violations.is_empty() { self.judge(&finals) } else { 0 }
+    }
+
+    fn expect(&mut self, what: &str, holds: impl Fn(&World) -> bool) {
+        if self.violations.is_empty() && !self.run_until(PATIENCE, holds) && self.violations.is_empty() {
+            let what = format!("not within {} s of simulated time: {what}", PATIENCE / 1_000_000);
+            self.violations.push(Violation::new("i", what));
+        }
+    }
+
+    /// Hands change 0 to every peer again and again, until all have it.
+    fn form(&mut self) {
+        let change = self.change();
+        self.placement = Placement::from_changes(std::slice::from_ref(&change)).ok();
+        assert!(self.placement.is_some(), "the plan is a cluster that can be");
+        for round in 0..1_000 {
+            if self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| !peer.founders().is_empty())) || !self.violations.is_empty() {
+                break;
+            }
+            for n in 0..self.nodes.len() {
+                let origin = Origin { client: FORMER, request: round };
+                let request = Box::new(Request::Form(Form { change: change.clone() }));
+                let incarnation = self.nodes[n].incarnation;
+                self.after(n as u64 * 100, Event::Ask { node: n, incarnation, origin, request });
+            }
+            self.run_to(self.time + 100_000);
+        }
+    }
+
+    /// Reads every key with R=all, several times, at any peer; in the end lists them. Between the rounds everything that is still under
+    /// way arrives, duplicates from long ago included.
+    fn read_everything(&mut self) -> Vec<(KeyId, Values)> {
+        let mut finals = Vec::new();
+        for round in 0..ROUNDS {
+            if round > 0 {
+                self.expect("all that is under way arrives", |world| world.is_quiet());
+            }
+            let script: VecDeque<Wish> = self.keys().map(|key| self.read_all(key)).collect();
+            let auditor = self.add_client(AUDITOR + u64::from(round), Some(script));
+            self.expect("every key can be read with R=all", |world| world.clients_are_done());
+            let found = &self.clients[auditor].found;
+            finals = found.iter().map(|(key, values)| (*key, values.clone())).collect();
+        }
+        self.expect("all that is under way arrives", |world| world.is_quiet());
+        finals
+    }
+
+    fn read_all(&self, key: KeyId) -> Wish {
+        let request = Request::Get(Get {
+            key: key_name(key),
+            path: String::new(),
+            r: Quorum::All,
+            session: Default::default(),
+            last_writer_wins: false,
+            deadline_ms: 0,
+        });
+        Wish { key, request, scope: None, values: Vec::new(), quorum: Quorum::All }
+    }
+
+    fn judge(&mut self, finals: &[(KeyId, Values)]) -> u64 {
+        let replicas = self.replicas();
+        let mut siblings = 0;
+        if finals.len() != usize::from(self.plan.clients.keys) {
+            let what = format!("{} of {} keys could be read with R=all after healing", finals.len(), self.plan.clients.keys);
+            self.violations.push(Violation::new("i", what));
+        }
+        if self.stats.answered_healed < self.stats.asked_healed {
+            let what = format!("{} of {} requests were answered after healing", self.stats.answered_healed, self.stats.asked_healed);
+            self.violations.push(Violation::new("i", what));
+        }
+        for (key, live) in finals {
+            let healed = Healed { key: *key, live: live.clone(), replicas };
+            self.violations.extend(siblings::judge(&self.history, &healed));
+            let paths = live.iter().filter_map(|value| Some(self.history.author(*value)?.1)).collect::<std::collections::BTreeSet<_>>();
+            siblings += u64::from(paths.len() < live.len());
+            self.converged(*key, live);
+        }
+        self.violations.extend(reads::judge(&self.history, replicas));
+        siblings
+    }
+
+    /// Oracle c: all owners hold the same live dots, and what was read is what they hold.
+    fn converged(&mut self, key: KeyId, live: &Values) {
+        let partition = self.partition(key);
+        let mut first = None;
+        for owner in self.owners(key) {
+            let Some(entry) = self.ask(owner, &key_name(key), FetchMode::Full) else {
+                let what = format!("{} does not tell what it holds of key {}", self.nodes[owner].name, key.0);
+                self.violations.push(Violation::new("c", what));
+                continue;
+            };
+            self.note_versions(key, &entry);
+            let dots: Vec<_> = entry.dots().collect();
+            let values = self.dots.values(partition.0, &dots);
+            let name = self.nodes[owner].name.clone();
+            if values != *live {
+                let what = format!("{name} holds {values:?} of key {}, and R=all read {live:?}", key.0);
+                self.violations.push(Violation::new("c", what));
+            }
+            match &first {
+                None => first = Some((name, dots)),
+                Some((other, theirs)) if *theirs != dots => {
+                    let what = format!("{name} and {other} differ in key {}: {dots:?} and {theirs:?}", key.0);
+                    self.violations.push(Violation::new("c", what));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}

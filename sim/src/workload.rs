@@ -1,0 +1,218 @@
+//! What clients ask for: few keys, so that they meet; values and documents; with contexts read before, or blindly.
+
+use crate::dice::Dice;
+use crate::history::{KeyId, Scope, Target, ValueId};
+use crate::world::key_name;
+use bytes::Bytes;
+use henge::message::{Body, Get, List, PatchBody, Put, Quorum, Remove, Request, Update};
+
+/// The leaves of the documents. `c` is now a leaf, now an object: so a scalar meets a map.
+const LEAVES: [&str; 5] = ["a", "b", "c", "c.x", "c.y"];
+
+/// A request that is about to be made, without what only its client knows: contexts, deadlines, retries.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The key; none for a list.
+    pub key: KeyId,
+    /// The request.
+    pub request: Request,
+    /// What a write replaces; none for a read.
+    pub scope: Option<Scope>,
+    /// What a write sets.
+    pub values: Vec<(String, ValueId)>,
+    /// R or W.
+    pub quorum: Quorum,
+}
+
+/// Draws wishes; hands out the values.
+#[derive(Debug)]
+pub struct Workload {
+    dice: Dice,
+    keys: u16,
+    values: u64,
+}
+
+impl Workload {
+    /// Over so many keys.
+    pub fn new(dice: Dice, keys: u16) -> Workload {
+        Workload { dice, keys, values: 0 }
+    }
+
+    /// The values that are handed out begin behind this number.
+    pub fn begin_values_at(&mut self, number: u64) {
+        self.values = number;
+    }
+
+    /// The next wish.
+    pub fn wish(&mut self) -> Wish {
+        let key = KeyId(self.dice.below(u64::from(self.keys)) as u16);
+        // A third of the keys hold plain values alone, a third documents alone, a third both.
+        let (plain, documents) = (key.0 % 3 != 1, key.0 % 3 != 0);
+        let quorum = *self.dice.pick(&[Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Exactly(1), Quorum::All]);
+        let document = u32::from(documents);
+        match self.dice.weighted(&[30, 6, 20 * u32::from(plain), 12 * document, 14 * document, 6 * document, 6, 4 * document, 1]) {
+            0 => self.get(key, "", quorum),
+            1 => {
+                let path = *self.dice.pick(&LEAVES);
+                self.get(key, path, quorum)
+            }
+            2 => self.put_plain(key, quorum),
+            3 => self.put_document(key, quorum),
+            4 => self.set(key, quorum),
+            5 => self.merge(key, quorum),
+            6 => remove(key, "", quorum),
+            7 => {
+                let path = *self.dice.pick(&LEAVES);
+                remove(key, path, quorum)
+            }
+            _ => self.list(quorum),
+        }
+    }
+
+    /// Reads a key whole.
+    pub fn get(&self, key: KeyId, path: &str, quorum: Quorum) -> Wish {
+        let request = Request::Get(Get {
+            key: key_name(key),
+            path: path.to_string(),
+            r: quorum,
+            session: Bytes::new(),
+            last_writer_wins: false,
+            deadline_ms: 0,
+        });
+        Wish { key, request, scope: None, values: Vec::new(), quorum }
+    }
+
+    /// Lists all keys.
+    pub fn list(&mut self, quorum: Quorum) -> Wish {
+        let limit = if self.dice.chance(0.5) { 1_000 } else { 2 };
+        let request = Request::List(List { prefix: Bytes::from_static(b"key"), after: Bytes::new(), limit, r: quorum, deadline_ms: 0 });
+        Wish { key: KeyId(0), request, scope: None, values: Vec::new(), quorum }
+    }
+
+    fn value(&mut self, path: &str) -> (String, ValueId) {
+        self.values += 1;
+        (path.to_string(), ValueId(self.values))
+    }
+
+    fn put_plain(&mut self, key: KeyId, quorum: Quorum) -> Wish {
+        let value = self.value("");
+        // Some are longer than a sector of the disk.
+        let padding = if self.dice.chance(0.1) { self.dice.below(3_000) as usize } else { self.dice.below(30) as usize };
+        let text = format!("{}{}", value.1, " ".repeat(padding));
+        let body = match self.dice.chance(0.5) {
+            true => Body::Bytes(text.into()),
+            false => Body::Json(format!("\"{text}\"").into()),
+        };
+        put(key, body, vec![value], quorum)
+    }
+
+    fn put_document(&mut self, key: KeyId, quorum: Quorum) -> Wish {
+        let mut values = Vec::new();
+        for path in ["a", "b"] {
+            if self.dice.chance(0.6) {
+                values.push(self.value(path));
+            }
+        }
+        if self.dice.chance(0.3) || values.is_empty() {
+            values.push(self.value("c"));
+        } else {
+            for path in ["c.x", "c.y"] {
+                if self.dice.chance(0.5) {
+                    values.push(self.value(path));
+                }
+            }
+        }
+        let json = object(&values, &[]);
+        put(key, Body::Json(json.into()), values, quorum)
+    }
+
+    fn set(&mut self, key: KeyId, quorum: Quorum) -> Wish {
+        let path = *self.dice.pick(&LEAVES);
+        let (json, values) = if path == "c" && self.dice.chance(0.5) {
+            let values = vec![self.value("c.x"), self.value("c.y")];
+            (format!(r#"{{"x":"{}","y":"{}"}}"#, values[0].1, values[1].1), values)
+        } else {
+            let value = self.value(path);
+            (format!("\"{}\"", value.1), vec![value])
+        };
+        let targets = vec![Target { path: path.to_string(), is_removal: false }];
+        update(key, PatchBody::Set { path: path.to_string(), json: json.into() }, targets, values, quorum)
+    }
+
+    fn merge(&mut self, key: KeyId, quorum: Quorum) -> Wish {
+        let mut removed: Vec<&str> = Vec::new();
+        let mut values = Vec::new();
+        for path in ["a", "b"] {
+            match self.dice.below(3) {
+                0 => values.push(self.value(path)),
+                1 => removed.push(path),
+                _ => {}
+            }
+        }
+        if values.is_empty() || self.dice.chance(0.5) {
+            let path = *self.dice.pick(&["c", "c.x", "c.y"]);
+            values.push(self.value(path));
+        }
+        let json = object(&values, &removed);
+        let set = values.iter().map(|(path, _)| Target { path: path.clone(), is_removal: false });
+        let gone = removed.iter().map(|path| Target { path: path.to_string(), is_removal: true });
+        let targets = set.chain(gone).collect();
+        update(key, PatchBody::Merge { json: json.into() }, targets, values, quorum)
+    }
+}
+
+/// A JSON object of these leaves, and of nulls. Requires: those of `c.` stand together.
+fn object(values: &[(String, ValueId)], nulls: &[&str]) -> String {
+    let member = |name: &str, value: &ValueId| format!("\"{name}\":\"{value}\"");
+    let mut members: Vec<String> = values.iter().filter(|(path, _)| !path.contains('.')).map(|(path, value)| member(path, value)).collect();
+    let inner: Vec<String> = values.iter().filter_map(|(path, value)| Some(member(path.strip_prefix("c.")?, value))).collect();
+    if !inner.is_empty() {
+        members.push(format!("\"c\":{{{}}}", inner.join(",")));
+    }
+    members.extend(nulls.iter().map(|name| format!("\"{name}\":null")));
+    format!("{{{}}}", members.join(","))
+}
+
+fn put(key: KeyId, body: Body, values: Vec<(String, ValueId)>, quorum: Quorum) -> Wish {
+    let request = Request::Put(Put { key: key_name(key), body, context: Bytes::new(), w: quorum, deadline_ms: 0, retry: None });
+    Wish { key, request, scope: Some(Scope::Whole), values, quorum }
+}
+
+fn update(key: KeyId, patch: PatchBody, targets: Vec<Target>, values: Vec<(String, ValueId)>, quorum: Quorum) -> Wish {
+    let request = Request::Update(Update { key: key_name(key), patch, context: Bytes::new(), w: quorum, deadline_ms: 0, retry: None });
+    Wish { key, request, scope: Some(Scope::Paths(targets)), values, quorum }
+}
+
+fn remove(key: KeyId, path: &str, quorum: Quorum) -> Wish {
+    let scope = match path {
+        "" => Scope::Whole,
+        path => Scope::Paths(vec![Target { path: path.to_string(), is_removal: true }]),
+    };
+    let request =
+        Request::Remove(Remove { key: key_name(key), path: path.to_string(), context: Bytes::new(), w: quorum, deadline_ms: 0, retry: None });
+    Wish { key, request, scope: Some(scope), values: Vec::new(), quorum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::values_in;
+
+    #[test]
+    fn what_a_wish_says_it_writes_is_what_its_request_holds() {
+        let mut workload = Workload::new(Dice::of(1, 1), 6);
+        for _ in 0..500 {
+            let wish = workload.wish();
+            let text = match &wish.request {
+                Request::Put(put) => match &put.body {
+                    Body::Bytes(bytes) | Body::Json(bytes) => bytes.clone(),
+                },
+                Request::Update(update) => match &update.patch {
+                    PatchBody::Set { json, .. } | PatchBody::Merge { json } => json.clone(),
+                },
+                _ => Bytes::new(),
+            };
+            assert_eq!(values_in(&text), wish.values.iter().map(|(_, value)| *value).collect());
+        }
+    }
+}
