@@ -1,5 +1,6 @@
 //! The command line: one file per command, each with its `Args` and `run`.
 
+mod bench;
 mod del;
 mod exit;
 mod form;
@@ -62,6 +63,8 @@ pub enum Command {
     Status(status::Args),
     /// Show the members, their shares, and who owns what
     Ring(ring::Args),
+    /// Measure throughput and latency
+    Bench(bench::Args),
     /// Write random nested records, one line each, for `load`
     Gen(r#gen::Args),
 }
@@ -108,6 +111,7 @@ async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Scan(args) => scan::run(args, global).await,
         Command::Status(args) => status::run(args, global).await,
         Command::Ring(args) => ring::run(args, global).await,
+        Command::Bench(args) => bench::run(args, global).await,
         Command::Gen(args) => r#gen::run(&args).map_err(Exit::from),
     }
 }

@@ -26,7 +26,9 @@ pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
 
 /// Asks every member, on a connection that is there.
 pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), Exit> {
-    let asked = ask(client).await?;
+    let mut asked = ask(client).await?;
+    // As people count: peer-2 before peer-10.
+    asked.sort_by(|a, b| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
     if json {
         return asked.iter().try_for_each(|asked| output::print_line(asked_json(asked)));
     }
