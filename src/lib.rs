@@ -19,4 +19,8 @@ pub mod peer;
 
 pub mod wire;
 
+pub mod client;
+
 pub mod server;
+
+pub mod cli;

@@ -41,6 +41,8 @@ pub const MEMBER_NAME_BYTES_MAX: usize = 64;
 pub const MEMBER_ADDRESS_BYTES_MAX: usize = 261;
 /// Longest name of a zone, in bytes.
 pub const ZONE_BYTES_MAX: usize = 64;
+/// The number of the only placement rule so far.
+pub const PLACEMENT_RULE: u16 = 1;
 /// Replicas of a key unless `form` says otherwise.
 pub const REPLICAS_DEFAULT: u8 = 3;
 /// Most replicas of a key.
@@ -76,8 +78,38 @@ pub const CLIENT_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
 /// A connection that has not said hello after this long is closed (milliseconds).
 pub const HELLO_DEADLINE_MS: u64 = 5_000;
+/// How long a dial may take, hello included (milliseconds): far above any round trip, below a person's patience.
+pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
+/// A link that broke is dialled again after about this long, doubling (milliseconds).
+pub const REDIAL_MS_MIN: u64 = 50;
+/// A peer that is away is dialled about this often (milliseconds): it is met soon after it is back, and costs next to nothing.
+pub const REDIAL_MS_MAX: u64 = 1_000;
+/// Frames that one connection may have stepped before others get their turn.
+pub const FRAMES_PER_TURN_MAX: usize = 128;
+/// Bytes that one read of a connection takes at most, so that others get their turn.
+pub const READ_BYTES_PER_TURN: usize = 128 << 10;
+/// Largest frame of a client, in bytes: the largest value, context and key, and room for what stands around them.
+pub const REQUEST_FRAME_BYTES_MAX: usize = VALUE_BYTES_MAX + CONTEXT_BYTES_MAX + (64 << 10);
+/// A frame has to be complete this long after its first byte (milliseconds): unfinished ones hold memory.
+pub const FRAME_DEADLINE_MS: u64 = 30_000;
+/// A client's unfinished frame below this size (bytes) is always read on; all connections together stay below 256 MiB by it.
+pub const UNFINISHED_BYTES_SMALL: usize = 64 << 10;
+/// Unfinished frames of all clients together (bytes): above it, larger ones wait until others are complete, or given up.
+pub const UNFINISHED_BYTES_MAX: usize = 256 << 20;
+/// Unsent answers of all clients together (bytes): above it, nobody is read from who has any.
+pub const UNSENT_BYTES_MAX: usize = 512 << 20;
+/// File handles kept for the log and for what the process itself needs, out of those that the system allows.
+pub const HANDLES_RESERVED: u64 = 256;
+/// Requests of one client connection that may be under way; it is not read from while it has more. Deep pipelines fit.
+pub const CLIENT_IN_FLIGHT_MAX: usize = 1_024;
+/// A client connection with more unsent bytes than this is not read from until they have gone.
+pub const CLIENT_PAUSE_BYTES: usize = 4 << 20;
+/// A connection whose other side takes no byte for this long, while there are some for it, is closed (milliseconds).
+pub const DRAIN_DEADLINE_MS: u64 = 10_000;
 /// Bytes handed to the log but not yet written before requests are refused as `Overloaded`.
 pub const LOG_PENDING_BYTES_MAX: usize = 64 << 20;
+/// Longest sync interval (milliseconds): a power cut must not cost more than a minute of writes.
+pub const SYNC_INTERVAL_MS_MAX: u32 = 60_000;
 /// Bytes of records kept in memory for reads.
 pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
 

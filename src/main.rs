@@ -1,2 +1,5 @@
 //! The command line of henge.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(henge::cli::main())
+}

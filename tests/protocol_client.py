@@ -171,7 +171,7 @@ def owners(ring, key):
 # ---- the self-checking session ----
 def same(what, got, wanted):
     if got != wanted:
-        raise AssertionError(f"{what}: got {got!r} where {wanted!r} was wanted")
+        raise AssertionError(f"{what}: got {repr(got)[:300]} where {repr(wanted)[:300]} was wanted")
 def fails(kind, act):
     try:
         act()

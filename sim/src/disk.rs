@@ -35,6 +35,8 @@ pub struct Faults {
     pub fail: Option<u64>,
     /// The power fails in the middle of this call: half of a write is done, nothing of anything else. All later calls fail.
     pub crash: Option<u64>,
+    /// All files together have room for so many bytes; a write that needs more fails with `Reason::Full`.
+    pub capacity: Option<u64>,
     /// Every sync says that it went well, and does nothing: a disk that lies. A harness must notice.
     pub sync_lies: bool,
 }
@@ -285,6 +287,13 @@ impl State {
         }
     }
 
+    fn has_room(&self, inode: usize, end: u64) -> bool {
+        let Some(capacity) = self.faults.capacity else { return true };
+        let grows = end.saturating_sub(self.inodes[inode].seen.len() as u64);
+        let used: u64 = self.names.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum();
+        grows == 0 || used + grows <= capacity
+    }
+
     fn rename(&mut self, change: NameChange) {
         change.apply(Arc::make_mut(&mut self.names));
         self.unsynced_names.push(change);
@@ -354,6 +363,12 @@ impl Disk for SimDisk {
 
     fn write_at(&self, file: &SimFile, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         match self.enter(Call::Write, &file.path) {
+            Ok(mut state) if !state.has_room(file.inode, offset + bytes.len() as u64) => {
+                // A full disk takes what it can.
+                state.write(file.inode, offset, &bytes[..bytes.len() / 2]);
+                let message = "no space left on device".into();
+                Err(DiskError { call: Call::Write, path: file.path.clone(), reason: Reason::Full, message })
+            }
             Ok(mut state) => {
                 state.write(file.inode, offset, bytes);
                 state.done(Call::Write);

@@ -152,11 +152,15 @@ pub struct Peer {
     counts: RequestCounts,
     repairs: u64,
     started_ms: u64,
+    stripped_ms: u64,
     rng: ChaCha8Rng,
 }
 
 /// An operation is looked at this often (milliseconds): the granularity of deadlines, and after how long a lost message is sent again.
 const CHECK_MS: u64 = 250;
+
+/// Explicit contexts are held against the clocks at most this often (milliseconds): what the clock has seen meanwhile costs nothing any more.
+const STRIP_MS: u64 = 1_000;
 
 impl Peer {
     /// A peer over an opened store. `seed` feeds all of its randomness.
@@ -187,6 +191,7 @@ impl Peer {
             counts: RequestCounts::default(),
             repairs: 0,
             started_ms: now.monotonic_ms,
+            stripped_ms: now.monotonic_ms,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
@@ -243,6 +248,10 @@ impl Peer {
     }
 
     fn on_wake(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        if now.monotonic_ms >= self.stripped_ms + STRIP_MS {
+            self.stripped_ms = now.monotonic_ms;
+            self.replica.store_mut().strip_contexts();
+        }
         while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);

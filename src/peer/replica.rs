@@ -129,6 +129,12 @@ impl Peer {
             false => None,
         };
         let taken = self.replica.store.take(partition, &apply.key, &apply.entry, retry.as_ref())?;
+        if retry.is_some()
+            && let Some(operation) = self.operations.get_mut(&apply.operation)
+        {
+            // Written down: when the entry is sent again, there is nothing new to write.
+            operation.retry = None;
+        }
         if !self.clock.follow(taken.newest, now.wall_ms, CLOCK_AHEAD_MS_MAX) {
             tracing::warn!(from = ?from, ahead_ms = taken.newest.wall_ms() - now.wall_ms, "a write is dated in our future; check the clocks");
         }

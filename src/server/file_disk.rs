@@ -146,3 +146,88 @@ impl Disk for FileDisk {
         Ok(file.file.metadata().map_err(|e| error(Call::Size, &file.path, e))?.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{OpenOptions, Record, open};
+
+    /// A folder of its own for a test, removed in the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("henge-file-disk-{}-{name}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_folder_is_used_by_one_at_a_time() {
+        let folder = Folder::new("lock");
+        let disk = FileDisk::open(&folder.0).unwrap();
+        let refused = FileDisk::open(&folder.0).err().expect("it is in use").to_string();
+        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        drop(disk);
+        FileDisk::open(&folder.0).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_refused_by_name() {
+        let folder = Folder::new("file");
+        fs::write(&folder.0, b"").unwrap();
+        let refused = FileDisk::open(&folder.0).err().expect("it is a file").to_string();
+        assert!(refused.contains("henge-file-disk"), "{refused}");
+        fs::remove_file(&folder.0).unwrap();
+    }
+
+    #[test]
+    fn files_are_written_read_moved_listed_and_removed() {
+        let folder = Folder::new("files");
+        let disk = FileDisk::open(&folder.0).unwrap();
+        disk.make_dir("log").unwrap();
+        disk.make_dir("log").unwrap();
+        assert_eq!(disk.open("log/a", Mode::Write).err().map(|error| error.reason), Some(Reason::NotFound));
+        let file = disk.open("log/a", Mode::Create).unwrap();
+        disk.write_at(&file, 3, b"abc").unwrap();
+        disk.sync(&file).unwrap();
+        assert_eq!(disk.size(&file), Ok(6));
+        let mut bytes = [9; 8];
+        assert_eq!(disk.read_at(&file, 0, &mut bytes), Ok(6));
+        assert_eq!(&bytes, b"\0\0\0abc\x09\x09");
+        assert_eq!(disk.read_at(&file, 7, &mut bytes), Ok(0));
+        disk.rename("log/a", "log/b").unwrap();
+        disk.sync_dir("log").unwrap();
+        disk.make_dir("log/folder").unwrap();
+        assert_eq!(disk.list("log"), Ok(vec!["b".to_string()]));
+        disk.remove("log/b").unwrap();
+        assert_eq!(disk.remove("log/b").err().map(|error| error.reason), Some(Reason::NotFound));
+        assert_eq!(disk.list("log"), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_store_in_a_folder_comes_back() {
+        let folder = Folder::new("store");
+        let disk = FileDisk::open(&folder.0).unwrap();
+        let options = OpenOptions { segment_bytes_min: 8 << 10, ..OpenOptions::new(0, 1) };
+        let mut log = open(&disk, &options, &mut |_, _, _| {}).unwrap().log;
+        log.append(&Record::Clock { partition: 1, epoch: 1, clock: b"clock" }).unwrap();
+        let mut files = crate::storage::OpenFiles::default();
+        let write = log.take_write(true).expect("there is something to write");
+        crate::storage::execute(&disk, &mut files, crate::storage::DiskJob::Write(write));
+        let mut found = 0;
+        open(&disk, &options, &mut |_, _, record| {
+            assert_eq!(*record, Record::Clock { partition: 1, epoch: 1, clock: b"clock" });
+            found += 1;
+        })
+        .unwrap();
+        assert_eq!(found, 1);
+    }
+}

@@ -1,3 +1,24 @@
-//! The rim: everything that touches the operating system on behalf of a peer.
+//! The rim: listeners, links between peers, the disk's threads, and the loop that drives the peer.
+//!
+//! One thread owns the sockets and the peer, in turns. A reader task for each socket takes what is ready, parses it in place and
+//! steps the peer inline; one flusher task, woken by the first of them, runs behind those that are ready: it hands one batch
+//! to the log and makes one write for each connection. So batches form by themselves under load, and a lone request waits for
+//! nobody. Only the disk's work leaves the thread; no request ever crosses one.
 
+mod clients;
+mod clock;
+mod config;
+mod connection;
+mod core;
+mod disk;
 pub mod file_disk;
+mod handshake;
+mod held;
+mod links;
+mod listener;
+mod reader;
+mod run;
+mod seen_starts;
+
+pub use config::{Config, ServeError};
+pub use run::serve;

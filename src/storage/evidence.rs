@@ -1,7 +1,7 @@
 //! What lies behind a bad record: proof that it was durable once, or only what a power cut leaves.
 
 use super::disk::{Disk, DiskError};
-use super::record::{MARK_BYTES, UNIT, read_proof};
+use super::frame::{MARK_BYTES, UNIT, read_proof};
 use super::segment::SegmentInfo;
 use super::window::Window;
 use crate::message::Position;

@@ -1,9 +1,9 @@
 //! Disk jobs: what the core asks of the disk, as data, and the one function that does it.
 
 use super::disk::{Call, Disk, DiskError, Mode, Reason};
+use super::frame::{self, FRAME_BYTES};
 use super::identity::{Identity, store_identity};
 use super::location::Location;
-use super::record::{self, FRAME_BYTES};
 use super::segment::{HEADER_BYTES, LOG_DIR, SegmentInfo, encode_header, segment_path, temporary_path};
 use crate::limits::SEGMENT_FILES_OPEN_MAX;
 use crate::message::Position;
@@ -178,9 +178,21 @@ const ZEROS_BYTES: usize = 256 << 10;
 
 /// Makes a segment. Its name is durable when this returns.
 pub(super) fn prepare_segment<D: Disk>(disk: &D, prepare: &PrepareSegment) -> Result<(), DiskError> {
-    let SegmentInfo { id, size, .. } = prepare.segment;
+    let id = prepare.segment.id;
     let temporary = temporary_path(id);
-    let file = disk.open(&temporary, Mode::Create)?;
+    let written = write_zeros(disk, &temporary, prepare);
+    if written.is_err() {
+        // On a full disk what has been written of it is the space that others need most. The error is what counts.
+        let _ = disk.remove(&temporary);
+    }
+    written?;
+    disk.rename(&temporary, &segment_path(id))?;
+    disk.sync_dir(LOG_DIR)
+}
+
+fn write_zeros<D: Disk>(disk: &D, path: &str, prepare: &PrepareSegment) -> Result<(), DiskError> {
+    let size = prepare.segment.size;
+    let file = disk.open(path, Mode::Create)?;
     disk.write_at(&file, 0, &encode_header(prepare.segment, prepare.wall_ms))?;
     let zeros = vec![0; ZEROS_BYTES.min(usize::try_from(size).unwrap_or(usize::MAX))];
     let mut at = HEADER_BYTES;
@@ -189,9 +201,7 @@ pub(super) fn prepare_segment<D: Disk>(disk: &D, prepare: &PrepareSegment) -> Re
         disk.write_at(&file, at, &zeros[..count as usize])?;
         at += count;
     }
-    disk.sync(&file)?;
-    disk.rename(&temporary, &segment_path(id))?;
-    disk.sync_dir(LOG_DIR)
+    disk.sync(&file)
 }
 
 fn read_record<D: Disk>(disk: &D, files: &mut OpenFiles<D>, read: &ReadRecord) -> Result<Bytes, ReadError> {
@@ -210,8 +220,8 @@ fn read_record<D: Disk>(disk: &D, files: &mut OpenFiles<D>, read: &ReadRecord) -
     if bytes.len() < FRAME_BYTES {
         return Err(damaged("the file ends there".into()));
     }
-    let size = record::size(&bytes, bytes.len() as u64).map_err(|bad| damaged(bad.to_string()))?;
+    let size = frame::size(&bytes, bytes.len() as u64).map_err(|bad| damaged(bad.to_string()))?;
     bytes.truncate(size);
-    record::verify(&bytes, read.segment.salt, offset).map_err(|bad| damaged(bad.to_string()))?;
+    frame::verify(&bytes, read.segment.salt, offset).map_err(|bad| damaged(bad.to_string()))?;
     Ok(bytes.freeze())
 }

@@ -1,6 +1,6 @@
 //! Where a record lies.
 
-use super::record::UNIT;
+use super::frame::UNIT;
 
 /// Where a record lies in the log, in nine bytes: enough to read it with one call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

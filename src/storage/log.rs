@@ -4,10 +4,11 @@
 //! batch never crosses the end of a segment: a full one ends with a seal and is synced, whatever the sync mode, before
 //! anything is written to the next. So the first record of a segment is proof that all before it was durable.
 
-use super::disk::DiskError;
+use super::disk::{DiskError, Reason};
+use super::frame::{self, MARK_BYTES};
 use super::job::{LogDone, LogWrite, PrepareSegment, ReadRecord, SegmentPrepared};
 use super::location::Location;
-use super::record::{self, MARK_BYTES, Record};
+use super::record::Record;
 use super::segment::{HEADER_BYTES, SegmentInfo};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::message::Position;
@@ -32,6 +33,10 @@ pub struct Log {
     ahead: VecDeque<SegmentInfo>,
     /// Those that the disk still has to be asked for.
     to_prepare: VecDeque<SegmentInfo>,
+    /// The one that the disk has been asked for.
+    preparing: Option<SegmentInfo>,
+    /// When a segment could not be prepared because the disk is full, by the wall clock in milliseconds.
+    full_since: Option<u64>,
     /// Up to this one, segments are ready to be written to.
     ready: u32,
     /// The number of the next segment to be made, and its size if nothing large needs more.
@@ -49,6 +54,8 @@ pub struct Log {
     marked: Position,
     stop: Stop,
     failed: bool,
+    /// When a segment was last asked for.
+    wall_ms: u64,
     /// The buffer of an earlier batch, to be used again: fresh memory costs more than filling it.
     spare: BytesMut,
     random: ChaCha8Rng,
@@ -139,6 +146,9 @@ impl Log {
             offset: HEADER_BYTES,
             ahead,
             to_prepare: VecDeque::new(),
+            preparing: None,
+            full_since: None,
+            wall_ms: 0,
             ready,
             next_segment: (newest + 1, next_size),
             segment_bytes_max: resume.segment_bytes_max,
@@ -148,7 +158,8 @@ impl Log {
             last: resume.last,
             written: resume.last,
             durable: resume.last,
-            marked: resume.last,
+            // A mark in the new segment says that all in the old ones was durable.
+            marked: Position(0),
             stop: Stop::Running,
             failed: false,
             spare: BytesMut::new(),
@@ -165,7 +176,7 @@ impl Log {
         let room = self.room();
         let chunk = self.open_chunk();
         let begin = chunk.bytes.len();
-        let bytes = record::put_unplaced(&mut chunk.bytes, record, chunk.segment.salt);
+        let bytes = frame::put_unplaced(&mut chunk.bytes, record, chunk.segment.salt);
         if bytes > RECORD_BYTES_MAX {
             chunk.bytes.truncate(begin);
             return Err(TooLarge { bytes });
@@ -246,24 +257,46 @@ impl Log {
         Ok(self.progress())
     }
 
-    /// A segment that has to be prepared in the background, if there is one.
+    /// A segment that has to be prepared in the background, if there is one. One at a time; on a full disk, one a second.
     pub fn take_prepare(&mut self, wall_ms: u64) -> Option<PrepareSegment> {
+        if self.preparing.is_some() || self.failed || self.full_since.is_some_and(|since| wall_ms.abs_diff(since) < FULL_RETRY_MS) {
+            return None;
+        }
         let half_full = self.offset > self.current.size / 2;
         if half_full && self.ahead.is_empty() && self.stop == Stop::Running {
             self.plan(0);
         }
-        self.to_prepare.pop_front().map(|segment| PrepareSegment { segment, wall_ms })
+        self.wall_ms = wall_ms;
+        self.preparing = self.to_prepare.pop_front();
+        self.preparing.map(|segment| PrepareSegment { segment, wall_ms })
     }
 
-    /// Takes in that a segment is ready. After an error the peer has to stop.
+    /// Takes in that a segment is ready. A full disk is no error, since nothing is lost: see [`is_full`](Log::is_full). After any
+    /// other the peer has to stop.
     pub fn on_prepared(&mut self, done: SegmentPrepared) -> Result<(), DiskError> {
-        if let Err(error) = done.result {
-            self.failed = true;
-            return Err(error);
+        let segment = self.preparing.take().expect("a segment is being prepared");
+        assert!(done.id == segment.id && segment.id > self.ready, "segments are prepared one by one, in order");
+        match done.result {
+            Ok(()) => {
+                self.ready = segment.id;
+                self.full_since = None;
+            }
+            Err(error) if error.reason == Reason::Full => {
+                self.full_since = Some(self.wall_ms);
+                self.to_prepare.push_front(segment);
+            }
+            Err(error) => {
+                self.failed = true;
+                return Err(error);
+            }
         }
-        assert!(done.id > self.ready, "a segment is prepared once, and in order");
-        self.ready = done.id;
         Ok(())
+    }
+
+    /// True while the next segment cannot be prepared because the disk is full. What still fits is written; the owner refuses
+    /// new writes, and goes on asking [`take_prepare`](Log::take_prepare).
+    pub fn is_full(&self) -> bool {
+        self.full_since.is_some()
     }
 
     /// Begins a clean stop: no more appends. What is pending is written and synced, then a mark that says that this start
@@ -314,7 +347,7 @@ impl Log {
                 return None;
             }
             let rest = &bytes[inside..];
-            let size = record::size(rest, rest.len() as u64).expect("a location is that of a record");
+            let size = frame::size(rest, rest.len() as u64).expect("a location is that of a record");
             Some(&rest[..size])
         })
     }
@@ -348,7 +381,7 @@ impl Log {
     fn append_own(&mut self, record: &Record<'_>) {
         let chunk = self.pending.back_mut().expect("a chunk has been begun");
         let begin = chunk.bytes.len();
-        let bytes = record::put_unplaced(&mut chunk.bytes, record, chunk.segment.salt);
+        let bytes = frame::put_unplaced(&mut chunk.bytes, record, chunk.segment.salt);
         self.place(begin, bytes);
     }
 
@@ -356,7 +389,7 @@ impl Log {
     fn place(&mut self, begin: usize, bytes: usize) -> Appended {
         let chunk = self.pending.back_mut().expect("the record is in it");
         let position = Position(self.last.0 + 1);
-        record::place(&mut chunk.bytes[begin..], chunk.segment.salt, self.offset, position);
+        frame::place(&mut chunk.bytes[begin..], chunk.segment.salt, self.offset, position);
         chunk.last = position;
         let location = Location::new(chunk.segment.id, self.offset, bytes);
         self.offset += bytes as u64;
@@ -404,8 +437,8 @@ impl Log {
         if !(chunk.sealed.is_some() && alone) {
             let mark = Record::Mark { durable: self.durable, start: self.start, clean };
             let mut bytes = BytesMut::with_capacity(MARK_BYTES);
-            record::put_unplaced(&mut bytes, &mark, chunk.segment.salt);
-            record::place(&mut bytes, chunk.segment.salt, chunk.offset, chunk.first);
+            frame::put_unplaced(&mut bytes, &mark, chunk.segment.salt);
+            frame::place(&mut bytes, chunk.segment.salt, chunk.offset, chunk.first);
             chunk.bytes[..MARK_BYTES].copy_from_slice(&bytes);
         }
         if alone {
@@ -420,5 +453,7 @@ impl Log {
     }
 }
 
+/// How long to wait before a full disk is tried again (milliseconds): making zeros is not free.
+const FULL_RETRY_MS: u64 = 1_000;
 /// A buffer larger than this is not kept for the next batch (bytes): one giant batch must not hold its memory for ever.
 const SPARE_BYTES_MAX: usize = 4 << 20;

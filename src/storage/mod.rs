@@ -7,6 +7,7 @@ mod cache;
 mod disk;
 mod durability;
 mod evidence;
+mod frame;
 mod identity;
 mod job;
 mod location;

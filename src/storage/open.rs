@@ -44,6 +44,10 @@ pub struct Opened {
     pub log: Log,
     /// Who the store is; its start number is that of this start.
     pub identity: Identity,
+    /// The start before this one; `None` if this is the first.
+    pub previous: Option<Start>,
+    /// True if that start stopped cleanly as the last thing that it did: then it has used no dot that is not in the log.
+    pub stopped_cleanly: bool,
     /// What was found.
     pub recovered: Recovered,
 }
@@ -86,7 +90,7 @@ pub fn open<D: Disk>(
     // A name may be there and not be durable: that of a segment or a slot whose maker died before it synced the folder.
     disk.sync_dir("")?;
     disk.sync_dir(LOG_DIR)?;
-    let identity = begin_start(disk, options, &mut random)?;
+    let (previous, identity) = begin_start(disk, options, &mut random)?;
     for name in disk.list(TMP_DIR)? {
         disk.remove(&format!("{TMP_DIR}/{name}"))?;
     }
@@ -103,12 +107,14 @@ pub fn open<D: Disk>(
         segment_bytes_max: options.segment_bytes_max,
         seed: random.next_u64(),
     });
-    Ok(Opened { log, identity, recovered })
+    let stopped_cleanly = previous.is_some() && recovered.clean == previous;
+    Ok(Opened { log, identity, previous, stopped_cleanly, recovered })
 }
 
-/// Loads or makes the identity, and raises its start number, durably.
-fn begin_start<D: Disk>(disk: &D, options: &OpenOptions, random: &mut ChaCha8Rng) -> Result<Identity, OpenError> {
-    let identity = match load_identity(disk)? {
+/// Loads or makes the identity, and raises its start number, durably. Gives back the start before, too.
+fn begin_start<D: Disk>(disk: &D, options: &OpenOptions, random: &mut ChaCha8Rng) -> Result<(Option<Start>, Identity), OpenError> {
+    let loaded = load_identity(disk)?;
+    let identity = match loaded {
         Some(identity) => identity,
         None => match disk.list(LOG_DIR)?.into_iter().next() {
             Some(file) => return Err(OpenError::Nameless(format!("{LOG_DIR}/{file}"))),
@@ -116,7 +122,8 @@ fn begin_start<D: Disk>(disk: &D, options: &OpenOptions, random: &mut ChaCha8Rng
         },
     };
     let start = next_start(identity.start, options.wall_ms).ok_or(OpenError::Starts)?;
-    Ok(store_identity(disk, Identity { start, ..identity })?)
+    let identity = store_identity(disk, Identity { start, ..identity })?;
+    Ok((loaded.map(|identity| identity.start), identity))
 }
 
 fn new_identity(random: &mut ChaCha8Rng) -> Identity {

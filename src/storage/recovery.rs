@@ -12,8 +12,9 @@
 
 use super::disk::{Disk, DiskError, Mode};
 use super::evidence::{Evidence, search};
+use super::frame::{self, Bad, FRAME_BYTES, MARK_BYTES};
 use super::location::Location;
-use super::record::{self, Bad, FRAME_BYTES, Malformed, Record};
+use super::record::{Malformed, Record};
 use super::segment::{BadHeader, HEADER_BYTES, LOG_DIR, SegmentInfo, decode_header, parse_file_name, segment_path};
 use super::window::Window;
 use crate::message::Position;
@@ -159,7 +160,7 @@ fn find_segment<D: Disk>(disk: &D, id: u32) -> Result<Found, RecoveryError> {
     let path = segment_path(id);
     let file = disk.open(&path, Mode::Read)?;
     let size = disk.size(&file)?;
-    let mut head = vec![0; HEADER_BYTES as usize + record::MARK_BYTES];
+    let mut head = vec![0; HEADER_BYTES as usize + MARK_BYTES];
     let count = disk.read_at(&file, 0, &mut head)?;
     head.truncate(count);
     let info = decode_header(&head, id).map_err(|bad| match bad {
@@ -170,7 +171,7 @@ fn find_segment<D: Disk>(disk: &D, id: u32) -> Result<Found, RecoveryError> {
         let found = format!("it has {size} bytes, but its header says {}", info.size);
         return Err(RecoveryError::Header { file: path, found });
     }
-    let first = head.get(HEADER_BYTES as usize..).and_then(|bytes| record::read_proof(bytes, info.salt, HEADER_BYTES));
+    let first = head.get(HEADER_BYTES as usize..).and_then(|bytes| frame::read_proof(bytes, info.salt, HEADER_BYTES));
     Ok(Found { info, first: first.map(|(position, _)| position) })
 }
 
@@ -333,7 +334,7 @@ fn read_record<'w, D: Disk>(
         return Ok(Err(Bad::Length(0)));
     }
     let position = u64::from_le_bytes(head[8..16].try_into().expect("eight bytes"));
-    let size = match record::size(head, info.size - at) {
+    let size = match frame::size(head, info.size - at) {
         Ok(size) => size,
         Err(bad) => return Ok(Err(bad)),
     };
@@ -341,7 +342,7 @@ fn read_record<'w, D: Disk>(
     if bytes.len() < size {
         return Ok(Err(Bad::Length(size as u32)));
     }
-    let checked = record::verify(bytes, info.salt, at);
+    let checked = frame::verify(bytes, info.salt, at);
     Ok(checked.and(if position == expected.0 { Ok(bytes) } else { Err(Bad::Position(position)) }))
 }
 
@@ -363,7 +364,7 @@ impl Marks {
     fn add(&mut self, position: Position, at: u64, durable: Position) {
         self.durable = self.durable.max(durable);
         self.later.push_back((position, at));
-        while let Some((_, place)) = self.later.front().copied().filter(|(own, _)| own.0 <= self.durable.0 + 1) {
+        while let Some((_, place)) = self.later.front().copied().filter(|(own, _)| own.0 <= self.durable.0.saturating_add(1)) {
             self.from = place;
             self.later.pop_front();
         }

@@ -16,7 +16,9 @@
 //! The first record is always a mark or a seal; its position says where the segment begins in the log, and by that where
 //! the one before it ends, whatever else stands there.
 
+use super::frame::UNIT;
 use super::varint::Reader;
+use std::ops::RangeInclusive;
 
 /// Where the records begin.
 pub(super) const HEADER_BYTES: u64 = 4_096;
@@ -26,6 +28,9 @@ const COPY_BYTES: usize = 64;
 const MAGIC: [u8; 8] = *b"HENGELOG";
 /// The version of the format that this program reads and writes.
 const VERSION: u32 = 1;
+
+/// A segment holds at least a mark, and its offsets fit a [`Location`](super::Location).
+const SIZES: RangeInclusive<u64> = 2 * HEADER_BYTES..=(u32::MAX as u64) * UNIT as u64;
 
 /// The folder of the segments.
 pub(super) const LOG_DIR: &str = "log";
@@ -104,6 +109,9 @@ pub(super) fn decode_header(bytes: &[u8], id: u32) -> Result<SegmentInfo, BadHea
     }
     if segment != u64::from(id) {
         return Err(BadHeader::Misplaced(segment));
+    }
+    if !SIZES.contains(&size) || !size.is_multiple_of(UNIT as u64) {
+        return Err(BadHeader::Damaged);
     }
     Ok(SegmentInfo { id, salt, size })
 }

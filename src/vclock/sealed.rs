@@ -165,6 +165,7 @@ fn is_same(a: &[u8; MAC_BYTES], b: &[u8; MAC_BYTES]) -> bool {
 mod tests {
     use super::*;
     use crate::vclock::sampling::{check, mangled, seen};
+    use crate::vclock::{Actor, Dot};
     use proptest::prelude::*;
 
     const KEYS: SealKeys =
@@ -186,6 +187,9 @@ mod tests {
             let stranger = SealKeys { newest: SealKey { number: 7, secret: [1; 16] }, previous: None };
             prop_assert_eq!(Sealed::open(&bytes, &stranger, &key), Err(SealError::BadSeal));
             prop_assert_eq!(Sealed::open(&bytes, &KEYS, &[&key[..], b"x"].concat()), Err(SealError::BadSeal));
+            if let Some((last, rest)) = key.split_last() {
+                prop_assert_eq!(Sealed::open(&bytes, &KEYS, &[rest, &[last ^ 1]].concat()), Err(SealError::BadSeal));
+            }
             prop_assert_eq!(Sealed::from_text(&Sealed::to_text(&bytes)), Ok(bytes));
             Ok(())
         });
@@ -200,6 +204,11 @@ mod tests {
                 prop_assert_eq!(opened.seal(&KEYS, b"key"), bytes);
             }
             let whole = other.seal(&KEYS, b"key");
+            // The seal of one context on another one.
+            let more = Sealed { live: Seen::new(), context: [Dot { actor: Actor(1), counter: 1 }].into_iter().collect() };
+            let foreign = more.seal(&KEYS, b"key");
+            let swapped = [&foreign[..foreign.len() - MAC_BYTES], &whole[whole.len() - MAC_BYTES..]].concat();
+            prop_assert_eq!(Sealed::open(&swapped, &KEYS, b"key"), if other == more { Ok(more) } else { Err(SealError::BadSeal) });
             for end in 0..whole.len() {
                 prop_assert!(Sealed::open(&whole[..end], &KEYS, b"key").is_err());
             }

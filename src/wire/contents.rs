@@ -1,6 +1,6 @@
 //! What a frame contains: a kind, a body, a payload. A forwarded request or reply has them too, inside another frame.
 
-use super::body::BodyReader;
+use super::body_reader::BodyReader;
 use super::{Frame, Kind, WireError, positional};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

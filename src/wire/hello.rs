@@ -1,6 +1,6 @@
 //! Hellos: the first frame each way. Version first, so that peers of different age can at least say why they part.
 
-use super::body::BodyReader;
+use super::body_reader::BodyReader;
 use super::frame::write_frame;
 use super::positional::{self, Sixteen};
 use super::{Frame, Kind, WireError};
@@ -47,7 +47,8 @@ pub struct Hello {
     pub versions: Versions,
     /// True if it has a secret: then both sides must, and prove it before anything else is said.
     pub has_secret: bool,
-    /// 16 random bytes of this connection alone: they make each proof one of its own.
+    /// 16 random bytes that make each proof one of its own connection. A client draws all of them for it; a peer draws the first
+    /// 8 at its start, so that two processes with copies of one folder can be told apart, and the others for the connection.
     pub nonce: [u8; 16],
     /// What it is.
     pub role: Role,

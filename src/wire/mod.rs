@@ -4,11 +4,12 @@
 //! under the same ids in any order, and peers send messages. Keys, contexts, values and entries that are read are slices of
 //! the receive buffer; what is written goes straight into the send buffer.
 //!
-//! The frequent kinds are written and read by hand (`body`), the few others through serde (`positional`).
+//! The frequent kinds are written and read by hand (`body_writer`, `body_reader`), the few others through serde (`positional`).
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod body;
+mod body_reader;
+mod body_writer;
 mod codec;
 mod contents;
 mod error;

@@ -1,6 +1,7 @@
 //! Messages between peers as frames. The frame's id is the coordinator's operation.
 
-use super::body::{BodyReader, BodyWriter, DOT_BYTES};
+use super::body_reader::BodyReader;
+use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError, positional, reply, request};

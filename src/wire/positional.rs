@@ -4,7 +4,7 @@
 //! walked first (every length must be filled by bytes at hand), and its outermost array is handed over element by element: what a
 //! newer version has appended is left unread.
 
-use super::body::skip_values;
+use super::body_reader::skip_values;
 use super::{Kind, WireError};
 use bytes::{BufMut, BytesMut};
 use rmp_serde::decode::{Error, ReadRefReader};

@@ -4,7 +4,8 @@
 //! replayed on another connection or reflected on the same one. It authenticates the two ends at the beginning; it neither encrypts
 //! nor authenticates what follows. Who can change packets on the way can still change them.
 
-use super::body::{BodyReader, BodyWriter};
+use super::body_reader::BodyReader;
+use super::body_writer::BodyWriter;
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError};
 
@@ -147,6 +148,17 @@ mod tests {
         assert_eq!(hex(mac(&key, &[])), "a3817f04ba25a8e66df67214c7550293");
         assert_eq!(hex(mac(&key, &[&input])), "5150d1772f50834a503e069a973fbd7c");
         assert_eq!(mac(&key, &[&input[..7], &input[7..]]), mac(&key, &[&input]), "parts are one after the other");
+    }
+
+    #[test]
+    fn the_proofs_in_the_protocol_page_are_right() {
+        let page = include_str!("../../docs/protocol.md");
+        let secret = Secret::new(b"sixteen bytes or more").unwrap();
+        for side in [Side::Dialer, Side::Acceptor] {
+            let proof = prove(&secret, side, Hellos { dialer: b"one", acceptor: b"two" });
+            let hex: String = proof.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(page.contains(&format!("`{hex}`")), "the proof of the {side:?} is {hex}");
+        }
     }
 
     #[test]

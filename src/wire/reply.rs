@@ -1,6 +1,7 @@
 //! Replies as frames.
 
-use super::body::{BodyReader, BodyWriter, DOT_BYTES};
+use super::body_reader::BodyReader;
+use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
 use super::frame::write_frame;
 use super::membership::ChangeBody;

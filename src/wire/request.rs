@@ -1,6 +1,7 @@
 //! Requests as frames.
 
-use super::body::{BodyReader, BodyWriter};
+use super::body_reader::BodyReader;
+use super::body_writer::BodyWriter;
 use super::contents::Contents;
 use super::frame::write_frame;
 use super::membership::ChangeBody;

@@ -1,6 +1,7 @@
 //! The body of a `Status` reply: one flat array, because every version adds figures to it, and only the outermost array may grow.
 
-use super::body::{sync_from_wire, sync_to_wire};
+use super::body_reader::sync_from_wire;
+use super::body_writer::sync_to_wire;
 use crate::message::{LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
 use crate::ring::{ClusterId, MemberId};
 use crate::vclock::Start;

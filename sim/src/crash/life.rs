@@ -25,6 +25,8 @@ pub struct History {
     pub acknowledged: usize,
     /// The start numbers up to this one may have been used; 0 before the first.
     pub start: u32,
+    /// Whether the last life has begun to stop cleanly.
+    pub stopping: bool,
 }
 
 /// A record that was appended. Its bytes follow from its number and length.
@@ -124,14 +126,8 @@ pub fn script(seed: u64, batches: usize) -> Vec<Step> {
 pub fn second_script(seed: u64) -> Vec<Step> {
     let lengths = [30, 200, 500];
     let length = lengths[seed as usize % lengths.len()];
-    vec![
-        Step::Append(length),
-        Step::Commit(true),
-        Step::Append(20),
-        Step::Commit(seed.is_multiple_of(2)),
-        Step::Append(300),
-        Step::Commit(true),
-    ]
+    let last = if seed.is_multiple_of(5) { Step::Stop } else { Step::Commit(true) };
+    vec![Step::Append(length), Step::Commit(true), Step::Append(20), Step::Commit(seed.is_multiple_of(2)), Step::Append(300), last]
 }
 
 /// How far a life had come when the disk had been called so often.
@@ -145,6 +141,8 @@ pub struct Note {
     pub acknowledged: usize,
     /// The newest start number that may have been used.
     pub start: u32,
+    /// Whether it had begun to stop.
+    pub stopping: bool,
 }
 
 /// A life under way.
@@ -166,9 +164,9 @@ impl<'d> Life<'d> {
     }
 
     fn note(&mut self) {
-        let History { records, acknowledged, start } = &self.history;
-        let (appended, acknowledged, start) = (records.len(), *acknowledged, *start);
-        self.notes.push(Note { recorded: self.disk.recorded(), appended, acknowledged, start });
+        let History { ref records, acknowledged, start, stopping } = self.history;
+        let (recorded, appended) = (self.disk.recorded(), records.len());
+        self.notes.push(Note { recorded, appended, acknowledged, start, stopping });
     }
 
     /// What may be found on the copy with this number: history as far as it had come, and how much of it must be there.
@@ -176,7 +174,7 @@ impl<'d> Life<'d> {
         let note = self.notes.iter().rev().find(|note| note.recorded <= copy + 1).expect("the first note is from before");
         // A start that recovers less than was appended takes the rest back; what came before that is in the first note's history.
         let records = self.history.records[..note.appended.min(self.history.records.len())].to_vec();
-        History { records, acknowledged: note.acknowledged, start: note.start }
+        History { records, acknowledged: note.acknowledged, start: note.start, stopping: note.stopping }
     }
 
     /// Opens the store, judges what is found, and does these steps.
@@ -189,6 +187,7 @@ impl<'d> Life<'d> {
         self.history.records.truncate(found);
         self.history.acknowledged = found;
         self.history.start = opened.identity.start.0;
+        self.history.stopping = false;
         self.note();
         let mut log = opened.log;
         steps.iter().try_for_each(|step| self.step(&mut log, *step)).map_err(Halt::Disk)
@@ -210,6 +209,8 @@ impl<'d> Life<'d> {
             }
             Step::Stop => {
                 log.stop();
+                self.history.stopping = true;
+                self.note();
                 while let Some(write) = self.next_write(log, true)? {
                     self.write(log, write)?;
                 }
@@ -292,6 +293,9 @@ pub fn judge(disk: &SimDisk, history: &History, place: &str) -> Result<(Opened, 
     }
     if opened.identity.start <= Start(history.start) {
         wrong = wrong.or(Some(format!("start number {} is used again", opened.identity.start.0)));
+    }
+    if opened.stopped_cleanly && !history.stopping {
+        wrong = wrong.or(Some("a start counts as stopped cleanly that did not".into()));
     }
     match wrong {
         None => Ok((opened, found)),

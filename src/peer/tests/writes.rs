@@ -217,3 +217,18 @@ fn one_replica_more_does_not_make_a_sibling_too_many() {
     }
     assert_eq!(cluster.found(0, "k").value, json("19"));
 }
+
+#[test]
+fn what_is_sent_again_is_written_down_once() {
+    let mut cluster = Cluster::new(3);
+    let first = cluster.owners("k")[0];
+    cluster.filter = Box::new(move |to, message| to == first || !matches!(message, Message::Apply(_)));
+    let Request::Put(put) = put("k", "1", &NONE) else { unreachable!() };
+    let retry = Some(Retry { session: 5, number: 1, first: None });
+    cluster.begin(first, Request::Put(Put { retry, ..put }));
+    cluster.wait(100);
+    let log = |cluster: &Cluster| cluster.peer(first).store().appended();
+    let before = log(&cluster);
+    cluster.wait(2_000);
+    assert_eq!(log(&cluster), before);
+}

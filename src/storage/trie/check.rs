@@ -74,8 +74,8 @@ impl Trie {
     fn check_one(&self, handle: Handle, key: &[u8], reached: &mut [u64; KINDS]) -> Result<(), Contradiction> {
         let wrong = |what| Err(Contradiction { prefix: key.to_vec(), what });
         let kind = handle.kind();
-        reached[kind as usize] += 1;
-        reached[Kind::Piece as usize] += self.slabs.text_pieces(handle);
+        reached[kind.index()] += 1;
+        reached[Kind::PIECE.index()] += self.slabs.text_pieces(handle);
         if kind.is_leaf() {
             let fits = kind == leaf::kind_for(self.slabs.text_length(handle));
             return if fits { Ok(()) } else { wrong("a leaf is not of the kind that its text demands") };
@@ -85,8 +85,8 @@ impl Trie {
         }
         let own = self.slabs.node_own(handle);
         if !own.is_null() {
-            reached[own.kind() as usize] += 1;
-            if own.kind() != Kind::Leaf7 || self.slabs.text_length(own) != 0 {
+            reached[own.kind().index()] += 1;
+            if own.kind() != Kind::LEAF7 || self.slabs.text_length(own) != 0 {
                 return wrong("the leaf of a key that ends at a node has a text");
             }
         }

@@ -16,35 +16,40 @@
 pub(super) const CHUNK_BYTES: usize = 8_192;
 /// Most chunks of a trie: what the handle's field can say.
 pub(super) const CHUNKS_MAX: usize = 1 << 20;
-/// Kinds, the null kind included.
-pub(super) const KINDS: usize = 13;
+/// Kinds that the field can say, the null kind and the unused ones included.
+pub(super) const KINDS: usize = 16;
 
-/// What a handle leads to. Inner nodes differ in how many children fit, leaves in how many bytes of their key.
+/// What a handle leads to. Inner nodes differ in how many children fit, leaves in how many bytes of their key. A number and not
+/// an `enum`: reading it out of a handle, the first thing at every step of a walk, then tests nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[repr(u8)]
-pub(super) enum Kind {
-    Null,
-    Node4,
-    Node16,
-    Map32,
-    Map64,
-    Map128,
-    Node256,
-    Leaf7,
-    Leaf15,
-    Leaf23,
-    Leaf39,
-    Leaf71,
-    /// A part of a text that is too long for its node.
-    Piece,
-}
+pub(super) struct Kind(u8);
 
 impl Kind {
+    pub(super) const NODE4: Kind = Kind(1);
+    pub(super) const NODE16: Kind = Kind(2);
+    pub(super) const MAP32: Kind = Kind(3);
+    pub(super) const MAP64: Kind = Kind(4);
+    pub(super) const MAP128: Kind = Kind(5);
+    pub(super) const NODE256: Kind = Kind(6);
+    pub(super) const LEAF7: Kind = Kind(7);
+    pub(super) const LEAF15: Kind = Kind(8);
+    pub(super) const LEAF23: Kind = Kind(9);
+    pub(super) const LEAF39: Kind = Kind(10);
+    pub(super) const LEAF71: Kind = Kind(11);
+    /// A part of a text that is too long for its node.
+    pub(super) const PIECE: Kind = Kind(12);
+
+    /// Its place in a table of all kinds.
+    #[inline]
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize & 15
+    }
+
     /// Bytes of a slot; node.rs, leaf.rs and text.rs draw what is in them.
     #[inline]
     pub(super) const fn bytes(self) -> usize {
-        const BYTES: [u16; 16] = [0, 44, 104, 188, 316, 572, 1048, 32, 40, 48, 64, 96, 64, 0, 0, 0];
-        BYTES[self as usize & 15] as usize
+        const BYTES: [u16; KINDS] = [0, 48, 108, 192, 320, 576, 1052, 32, 40, 48, 64, 96, 64, 0, 0, 0];
+        BYTES[self.index()] as usize
     }
 
     /// Slots of a full chunk.
@@ -56,13 +61,13 @@ impl Kind {
     /// Has children.
     #[inline]
     pub(super) fn is_inner(self) -> bool {
-        Kind::Node4 <= self && self <= Kind::Node256
+        Kind::NODE4 <= self && self <= Kind::NODE256
     }
 
     /// Holds a key's slot.
     #[inline]
     pub(super) fn is_leaf(self) -> bool {
-        Kind::Leaf7 <= self && self <= Kind::Leaf71
+        Kind::LEAF7 <= self && self <= Kind::LEAF71
     }
 }
 
@@ -77,7 +82,7 @@ impl Handle {
     /// Requires: `chunk` below `CHUNKS_MAX`, `slot` below 256.
     pub(super) fn new(kind: Kind, chunk: usize, slot: usize) -> Handle {
         assert!(chunk < CHUNKS_MAX && slot < 256, "chunk {chunk} slot {slot} does not fit a handle");
-        Handle((kind as u32) << 28 | (chunk as u32) << 8 | slot as u32)
+        Handle(u32::from(kind.0) << 28 | (chunk as u32) << 8 | slot as u32)
     }
 
     /// As it stands in a node.
@@ -98,21 +103,7 @@ impl Handle {
 
     #[inline]
     pub(super) fn kind(self) -> Kind {
-        match self.0 >> 28 {
-            1 => Kind::Node4,
-            2 => Kind::Node16,
-            3 => Kind::Map32,
-            4 => Kind::Map64,
-            5 => Kind::Map128,
-            6 => Kind::Node256,
-            7 => Kind::Leaf7,
-            8 => Kind::Leaf15,
-            9 => Kind::Leaf23,
-            10 => Kind::Leaf39,
-            11 => Kind::Leaf71,
-            12 => Kind::Piece,
-            _ => Kind::Null,
-        }
+        Kind((self.0 >> 28) as u8)
     }
 
     #[inline]

@@ -106,7 +106,7 @@ impl Trie {
         if handle.kind().is_leaf() {
             return self.slabs.leaf_move(handle, text);
         }
-        self.slabs.text_put(handle, text);
+        self.slabs.text_replace(handle, text);
         handle
     }
 }

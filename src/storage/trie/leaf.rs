@@ -15,12 +15,12 @@ pub(super) const TEXT: usize = 24;
 /// The kind of leaf for a text of so many bytes.
 pub(super) fn kind_for(text_bytes: usize) -> Kind {
     match text_bytes {
-        0..=7 => Kind::Leaf7,
-        8..=15 => Kind::Leaf15,
-        16..=23 => Kind::Leaf23,
-        24..=39 => Kind::Leaf39,
-        40..=71 => Kind::Leaf71,
-        _ => Kind::Leaf7,
+        0..=7 => Kind::LEAF7,
+        8..=15 => Kind::LEAF15,
+        16..=23 => Kind::LEAF23,
+        24..=39 => Kind::LEAF39,
+        40..=71 => Kind::LEAF71,
+        _ => Kind::LEAF7,
     }
 }
 
@@ -76,7 +76,7 @@ impl Slabs {
     /// Gives the leaf another text. Returns where it now is: another text may need another kind.
     pub(super) fn leaf_move(&mut self, leaf: Handle, text: &[u8]) -> Handle {
         if kind_for(text.len()) == leaf.kind() {
-            self.text_put(leaf, text);
+            self.text_replace(leaf, text);
             return leaf;
         }
         let slot = self.leaf_slot(leaf);

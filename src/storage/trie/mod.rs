@@ -104,25 +104,21 @@ impl Trie {
     pub fn get(&self, key: &[u8]) -> Option<Slot> {
         let mut handle = self.root;
         let mut rest = key;
-        loop {
-            let kind = handle.kind();
-            if kind.is_leaf() {
-                let slot = self.slabs.get(handle);
-                return self.slabs.text_strip(slot, leaf::TEXT, rest)?.is_empty().then(|| leaf::read(slot));
-            }
-            if handle.is_null() {
-                return None;
-            }
+        while handle.kind().is_inner() {
             let node = self.slabs.get(handle);
             rest = self.slabs.text_strip(node, node::TEXT, rest)?;
-            handle = match rest.split_first() {
-                Some((byte, below)) => {
-                    rest = below;
-                    node::child(kind, node, *byte)
-                }
-                None => node::own(node),
+            let Some((byte, below)) = rest.split_first() else {
+                handle = node::own(node);
+                break;
             };
+            handle = node::child(handle.kind(), node, *byte);
+            rest = below;
         }
+        if handle.is_null() {
+            return None;
+        }
+        let leaf = self.slabs.get(handle);
+        self.slabs.text_strip(leaf, leaf::TEXT, rest)?.is_empty().then(|| leaf::read(leaf))
     }
 
     /// Number of keys.

@@ -1,11 +1,11 @@
 //! Inner nodes: where keys part.
 //!
 //! ```text
-//!           0 sum u64 | 8 count u32 | 12 own u32 | 16 children u8 | 17 prefix (length, 6 bytes) | 24 …
-//! Node4     24 bytes [u8; 4]                   | 28 handles [u32; 4]
-//! Node16    24 bytes [u8; 16]                  | 40 handles [u32; 16]
-//! Map32…128 24 bitmap 256 bits | 56 ranks [u8; 4] | 60 handles [u32; 32, 64 or 128], by rank
-//! Node256   24 handles [u32; 256], by byte
+//!           0 sum u64 | 8 count u32 | 12 own u32 | 16 children u8 | 17 prefix (length, 10 bytes) | 28 …
+//! Node4     28 bytes [u8; 4]                   | 32 handles [u32; 4]
+//! Node16    28 bytes [u8; 16]                  | 44 handles [u32; 16]
+//! Map32…128 28 bitmap 256 bits | 60 ranks [u8; 4] | 64 handles [u32; 32, 64 or 128], by rank
+//! Node256   28 handles [u32; 256], by byte
 //! ```
 //! `count` and `sum` are those of all keys below. `own` is the leaf of the key that ends here, so that a key may be a prefix of
 //! another. Bytes and handles are in order. `ranks` is the number of bits set before each 64-bit word of the map.
@@ -14,29 +14,29 @@
 
 use super::Summary;
 use super::handle::{Handle, Kind};
-use super::slab::{Slabs, put_u32, put_u64, u32_at, u64_at};
+use super::slab::{Slabs, bytes_at, put_u32, put_u64, u32_at, u64_at};
 
 /// Where the prefix begins, and its bytes that fit in the node.
 pub(super) const TEXT: usize = 17;
-pub(super) const TEXT_BYTES: usize = 6;
+pub(super) const TEXT_BYTES: usize = 10;
 
 const SUM: usize = 0;
 const COUNT: usize = 8;
 const OWN: usize = 12;
 const CHILDREN: usize = 16;
-const BODY: usize = 24;
-const MAP_RANKS: usize = 56;
-const MAP_HANDLES: usize = 60;
+const BODY: usize = 28;
+const MAP_RANKS: usize = 60;
+const MAP_HANDLES: usize = 64;
 
 /// The kind of node for so many children.
 pub(super) fn kind_for(children: usize) -> Kind {
     match children {
-        0..=4 => Kind::Node4,
-        5..=16 => Kind::Node16,
-        17..=32 => Kind::Map32,
-        33..=64 => Kind::Map64,
-        65..=128 => Kind::Map128,
-        _ => Kind::Node256,
+        0..=4 => Kind::NODE4,
+        5..=16 => Kind::NODE16,
+        17..=32 => Kind::MAP32,
+        33..=64 => Kind::MAP64,
+        65..=128 => Kind::MAP128,
+        _ => Kind::NODE256,
     }
 }
 
@@ -49,21 +49,18 @@ pub(super) fn own(node: &[u8]) -> Handle {
 /// The child for a byte, or null.
 #[inline(always)]
 pub(super) fn child(kind: Kind, node: &[u8], byte: u8) -> Handle {
-    match place(kind, node, byte) {
-        Some(at) => Handle::from_bits(u32_at(node, at)),
-        None => Handle::NULL,
-    }
+    place(kind, node, byte).map_or(Handle::NULL, |at| Handle::from_bits(u32_at(node, at)))
 }
 
 /// The first child for a byte of at least `from`, and its byte.
 pub(super) fn child_from(kind: Kind, node: &[u8], from: u8) -> Option<(u8, Handle)> {
     match kind {
-        Kind::Node4 | Kind::Node16 => {
+        Kind::NODE4 | Kind::NODE16 => {
             let (children, handles) = (children(kind, node), list_handles(kind));
             let index = node[BODY..BODY + children].iter().position(|byte| *byte >= from)?;
             Some((node[BODY + index], Handle::from_bits(u32_at(node, handles + 4 * index))))
         }
-        Kind::Map32 | Kind::Map64 | Kind::Map128 => {
+        Kind::MAP32 | Kind::MAP64 | Kind::MAP128 => {
             let first = usize::from(from >> 6);
             for word in first..4 {
                 let low = if word == first { from & 63 } else { 0 };
@@ -96,23 +93,22 @@ pub(super) fn each_child(kind: Kind, node: &[u8]) -> impl Iterator<Item = (u8, H
 #[inline(always)]
 fn place(kind: Kind, node: &[u8], byte: u8) -> Option<usize> {
     match kind {
-        Kind::Node4 => {
+        Kind::NODE4 => {
+            let node: &[u8; Kind::NODE4.bytes()] = node.first_chunk()?;
             // The zero byte of this word, if there is one, is where the bytes are equal; the lowest one found is never wrong.
             let differing = u32_at(node, BODY) ^ (u32::from(byte) * 0x0101_0101);
             let zeros = differing.wrapping_sub(0x0101_0101) & !differing & 0x8080_8080;
             let index = zeros.trailing_zeros() as usize / 8;
             (index < usize::from(node[CHILDREN])).then_some(BODY + 4 + 4 * index)
         }
-        Kind::Node16 => {
-            let bytes = &node[BODY..BODY + 16];
-            let mut equal = 0u32;
-            for (index, each) in bytes.iter().enumerate() {
-                equal |= u32::from(*each == byte) << index;
-            }
-            let index = equal.trailing_zeros() as usize;
+        Kind::NODE16 => {
+            let node: &[u8; Kind::NODE16.bytes()] = node.first_chunk()?;
+            let equal = bytes_at::<16>(node, BODY).map(|each| each == byte);
+            let mask = (0..16).fold(0, |mask, index| mask | u32::from(equal[index]) << index);
+            let index = mask.trailing_zeros() as usize;
             (index < usize::from(node[CHILDREN])).then_some(BODY + 16 + 4 * index)
         }
-        Kind::Map32 | Kind::Map64 | Kind::Map128 => {
+        Kind::MAP32 | Kind::MAP64 | Kind::MAP128 => {
             let word = map_word(node, usize::from(byte >> 6));
             (word >> (byte & 63) & 1 == 1).then(|| MAP_HANDLES + 4 * map_rank(node, byte))
         }
@@ -126,11 +122,11 @@ fn place(kind: Kind, node: &[u8], byte: u8) -> Option<usize> {
 /// How many children there are. Requires: they are not none.
 fn children(kind: Kind, node: &[u8]) -> usize {
     // 256 does not fit the byte and stands there as 0.
-    if kind == Kind::Node256 && node[CHILDREN] == 0 { 256 } else { usize::from(node[CHILDREN]) }
+    if kind == Kind::NODE256 && node[CHILDREN] == 0 { 256 } else { usize::from(node[CHILDREN]) }
 }
 
 fn list_handles(kind: Kind) -> usize {
-    if kind == Kind::Node4 { BODY + 4 } else { BODY + 16 }
+    if kind == Kind::NODE4 { BODY + 4 } else { BODY + 16 }
 }
 
 #[inline]
@@ -150,13 +146,13 @@ fn map_rank(node: &[u8], byte: u8) -> usize {
 fn add(kind: Kind, node: &mut [u8], byte: u8, child: Handle) {
     let count = usize::from(node[CHILDREN]);
     match kind {
-        Kind::Node4 | Kind::Node16 => {
+        Kind::NODE4 | Kind::NODE16 => {
             let index = node[BODY..BODY + count].iter().filter(|each| **each < byte).count();
             node.copy_within(BODY + index..BODY + count, BODY + index + 1);
             node[BODY + index] = byte;
             open(node, list_handles(kind), index, count, child);
         }
-        Kind::Map32 | Kind::Map64 | Kind::Map128 => {
+        Kind::MAP32 | Kind::MAP64 | Kind::MAP128 => {
             let (word, rank) = (usize::from(byte >> 6), map_rank(node, byte));
             put_u64(node, BODY + 8 * word, map_word(node, word) | 1 << (byte & 63));
             node[MAP_RANKS..MAP_RANKS + 4][word + 1..].iter_mut().for_each(|rank| *rank += 1);
@@ -178,13 +174,13 @@ fn take(kind: Kind, node: &mut [u8], byte: u8) {
     let at = place(kind, node, byte).expect("a child that is taken out was there");
     let count = usize::from(node[CHILDREN]);
     match kind {
-        Kind::Node4 | Kind::Node16 => {
+        Kind::NODE4 | Kind::NODE16 => {
             let handles = list_handles(kind);
             let index = (at - handles) / 4;
             node.copy_within(BODY + index + 1..BODY + count, BODY + index);
             node.copy_within(at + 4..handles + 4 * count, at);
         }
-        Kind::Map32 | Kind::Map64 | Kind::Map128 => {
+        Kind::MAP32 | Kind::MAP64 | Kind::MAP128 => {
             let word = usize::from(byte >> 6);
             put_u64(node, BODY + 8 * word, map_word(node, word) & !(1 << (byte & 63)));
             node[MAP_RANKS..MAP_RANKS + 4][word + 1..].iter_mut().for_each(|rank| *rank -= 1);
@@ -198,7 +194,7 @@ fn take(kind: Kind, node: &mut [u8], byte: u8) {
 impl Slabs {
     /// A new node of two entries, with neither yet.
     pub(super) fn node_new(&mut self, prefix: &[u8], summary: Summary) -> Handle {
-        let node = self.take(Kind::Node4);
+        let node = self.take(Kind::NODE4);
         self.text_put(node, prefix);
         self.node_summarize(node, summary);
         node
@@ -266,7 +262,7 @@ impl Slabs {
         if node.kind() == kind {
             return node;
         }
-        let mut old = [0; Kind::Node256.bytes()];
+        let mut old = [0; Kind::NODE256.bytes()];
         let old = &mut old[..node.kind().bytes()];
         old.copy_from_slice(self.get(node));
         self.give(node);

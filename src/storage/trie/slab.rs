@@ -72,10 +72,10 @@ impl Slabs {
 
     /// Takes a slot, all zeros.
     pub(super) fn take(&mut self, kind: Kind) -> Handle {
-        if self.pools[kind as usize].roomy == NONE {
+        if self.pools[kind.index()].roomy == NONE {
             self.make_room(kind);
         }
-        let chunk = self.pools[kind as usize].roomy as usize;
+        let chunk = self.pools[kind.index()].roomy as usize;
         let slots = self.chunks[chunk].len() / kind.bytes();
         let note = &mut self.notes[chunk];
         let slot = if note.freed != 0 { note.freed - 1 } else { note.fresh };
@@ -124,7 +124,7 @@ impl Slabs {
         let mut live = [0; KINDS];
         for (chunk, note) in self.chunks.iter().zip(&self.notes) {
             if !chunk.is_empty() {
-                live[note.kind as usize] += u64::from(note.live);
+                live[note.kind.index()] += u64::from(note.live);
             }
         }
         live
@@ -132,7 +132,7 @@ impl Slabs {
 
     /// Makes some chunk of the kind have room: doubles its young one, or adds one.
     fn make_room(&mut self, kind: Kind) {
-        let pool = self.pools[kind as usize];
+        let pool = self.pools[kind.index()];
         let full = kind.slots() * kind.bytes();
         if pool.young != NONE {
             let chunk = pool.young as usize;
@@ -142,7 +142,7 @@ impl Slabs {
             grown.resize(bytes, 0);
             self.chunks[chunk] = grown.into_boxed_slice();
             if bytes == full {
-                self.pools[kind as usize].young = NONE;
+                self.pools[kind.index()].young = NONE;
             }
             self.link(kind, chunk);
             return;
@@ -150,7 +150,7 @@ impl Slabs {
         let first = pool.chunks == 0;
         let slots = if first { (FIRST_CHUNK_BYTES / kind.bytes()).max(1) } else { kind.slots() };
         let chunk = self.place(vec![0; slots * kind.bytes()].into_boxed_slice(), kind);
-        let pool = &mut self.pools[kind as usize];
+        let pool = &mut self.pools[kind.index()];
         pool.chunks += 1;
         if slots < kind.slots() {
             pool.young = chunk as u32;
@@ -178,7 +178,7 @@ impl Slabs {
     /// Gives an empty chunk back to the allocator, and the whole table with the last one.
     fn release(&mut self, kind: Kind, chunk: usize) {
         self.unlink(kind, chunk);
-        let pool = &mut self.pools[kind as usize];
+        let pool = &mut self.pools[kind.index()];
         pool.chunks -= 1;
         if pool.young == chunk as u32 {
             pool.young = NONE;
@@ -194,7 +194,7 @@ impl Slabs {
 
     /// Puts a chunk at the head of its pool's list of chunks with room.
     fn link(&mut self, kind: Kind, chunk: usize) {
-        let head = std::mem::replace(&mut self.pools[kind as usize].roomy, chunk as u32);
+        let head = std::mem::replace(&mut self.pools[kind.index()].roomy, chunk as u32);
         self.notes[chunk].previous = NONE;
         self.notes[chunk].next = head;
         if head != NONE {
@@ -211,33 +211,37 @@ impl Slabs {
         if previous != NONE {
             self.notes[previous as usize].next = next;
         } else {
-            self.pools[kind as usize].roomy = next;
+            self.pools[kind.index()].roomy = next;
         }
     }
 }
 
+/// The bytes at a place of a slot: one check of bounds for all of them.
+#[inline(always)]
+pub(super) fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    *bytes[at..].first_chunk().expect("a field lies within its slot")
+}
+
 /// Reads a number at a place of a slot.
-#[inline]
+#[inline(always)]
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_le_bytes(bytes_at(bytes, at))
 }
 
 /// Writes a number at a place of a slot.
-#[inline]
+#[inline(always)]
 pub(super) fn put_u32(bytes: &mut [u8], at: usize, number: u32) {
     bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
 }
 
 /// Reads a number at a place of a slot.
-#[inline]
+#[inline(always)]
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let mut eight = [0; 8];
-    eight.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(eight)
+    u64::from_le_bytes(bytes_at(bytes, at))
 }
 
 /// Writes a number at a place of a slot.
-#[inline]
+#[inline(always)]
 pub(super) fn put_u64(bytes: &mut [u8], at: usize, number: u64) {
     bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
 }

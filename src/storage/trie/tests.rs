@@ -367,6 +367,6 @@ fn a_wrong_sum_is_noticed_by_the_check() {
     wrong.slabs.leaf_new(b"nothing leads here", draw.slot());
     assert!(wrong.check().is_err());
     let mut wrong = trie;
-    wrong.slabs.text_put(child, b"longer");
+    wrong.slabs.text_replace(child, b"longer");
     assert!(wrong.check().is_ok() && wrong.get(&[0, 7]).is_none(), "another text is another key, not a contradiction");
 }

@@ -4,7 +4,7 @@
 //! short: | length | bytes … |        long: | 255 | length u16 | handle u32 of the first piece |
 //! piece: | handle u32 of the next piece | 60 bytes |
 //! ```
-//! Short is what fits the node (6 bytes in inner nodes, as its kind says in leaves); long texts are rare enough that one size of
+//! Short is what fits the node (10 bytes in inner nodes, as its kind says in leaves); long texts are rare enough that one size of
 //! piece will do.
 
 use super::handle::{Handle, Kind};
@@ -80,7 +80,8 @@ impl Slabs {
         }
         if length != LONG {
             let text = &slot[at + 1..at + 1 + usize::from(length)];
-            return key.strip_prefix(text);
+            let (begin, rest) = key.split_at_checked(text.len())?;
+            return equal(begin, text).then_some(rest);
         }
         self.text_strip_long(slot, at, key)
     }
@@ -96,8 +97,13 @@ impl Slabs {
     }
 
     /// Gives the node another text. Requires: in a leaf, its kind is the one that `leaf::kind_for` says.
-    pub(super) fn text_put(&mut self, handle: Handle, text: &[u8]) {
+    pub(super) fn text_replace(&mut self, handle: Handle, text: &[u8]) {
         self.text_clear(handle);
+        self.text_put(handle, text);
+    }
+
+    /// Gives a new node its text. Requires: it has none; for the rest as for `text_replace`.
+    pub(super) fn text_put(&mut self, handle: Handle, text: &[u8]) {
         let (at, fits) = field(handle.kind());
         if text.len() <= fits {
             let slot = self.get_mut(handle);
@@ -108,7 +114,7 @@ impl Slabs {
         let length = u16::try_from(text.len()).expect("keys are shorter than 64 KiB");
         let mut next = Handle::NULL;
         for part in text.chunks(PIECE_TEXT_BYTES).rev() {
-            let piece = self.take(Kind::Piece);
+            let piece = self.take(Kind::PIECE);
             let slot = self.get_mut(piece);
             put_u32(slot, 0, next.bits());
             slot[4..4 + part.len()].copy_from_slice(part);
@@ -152,6 +158,19 @@ impl Slabs {
     fn long_parts(&self, slot: &[u8], at: usize) -> Parts<'_> {
         let left = usize::from(u16::from_le_bytes([slot[at + 1], slot[at + 2]]));
         Parts { slabs: self, short: None, left, piece: Handle::from_bits(u32_at(slot, at + 3)) }
+    }
+}
+
+/// Whether two texts of one length are equal. Those of 8 to 16 bytes, most, are compared as two overlapping numbers: no call.
+#[inline(always)]
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    match (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) if a.len() <= 16 => {
+            let first = u64::from_le_bytes(*a_first) ^ u64::from_le_bytes(*b_first);
+            let last = u64::from_le_bytes(*a_last) ^ u64::from_le_bytes(*b_last);
+            first | last == 0
+        }
+        _ => a == b,
     }
 }
 

@@ -38,8 +38,9 @@ fn leaf_and_number(version: &Version) -> (u8, u32) {
 }
 
 /// The path of a leaf; leaf 0 is the whole value.
-fn path_of(_leaf: u8) -> Path {
-    Path::ROOT
+fn path_of(leaf: u8) -> Path {
+    let encoded = if leaf == 0 { Bytes::new() } else { Bytes::from(vec![b'a' + leaf, 0]) };
+    Path::from_encoded(encoded).expect("a path of at most one segment")
 }
 
 fn few_dots() -> impl Strategy<Value = Vec<Dot>> {

@@ -1,0 +1,63 @@
+//! What is said about a write that was acknowledged.
+
+use super::request_flags::WriteFlags;
+use super::serve::show_sync;
+use super::{Exit, output};
+use crate::client::Client;
+use crate::message::{Ack, Receipt, SyncMode};
+use crate::ring::MemberId;
+use crate::vclock::Sealed;
+use serde_json::json;
+
+/// Prints a receipt: as JSON, at length, or as one short line for somebody at a terminal. `did` is the past tense of the command.
+pub(super) fn show(did: &str, key: &[u8], receipt: &Receipt, flags: &WriteFlags, client: &Client, json: bool) -> Result<(), Exit> {
+    if json {
+        return output::print_line(receipt_json(key, receipt, client));
+    }
+    let sync = weakest_sync(&receipt.acks).map_or(String::new(), |sync| format!(", sync {}", show_sync(sync)));
+    let line = format!("{did} {}: stored by {} replicas{sync}", output::key_text(key), receipt.acks.len());
+    if flags.verbose {
+        output::remark(line);
+        for ack in &receipt.acks {
+            output::remark(format!("  {} (sync {})", name_of(client, ack.member), show_sync(ack.sync)));
+        }
+        output::remark(format!("  coordinated by {}", name_of(client, receipt.coordinator.member)));
+        output::remark(format!("  {} leaves written, {} versions replaced", receipt.dots.len(), receipt.covered.len()));
+        output::remark(format!("  context {}", Sealed::to_text(&receipt.context)));
+    } else {
+        output::remark_at_terminal(line);
+    }
+    if flags.print_context {
+        output::print_line(Sealed::to_text(&receipt.context))?;
+    }
+    Ok(())
+}
+
+fn receipt_json(key: &[u8], receipt: &Receipt, client: &Client) -> serde_json::Value {
+    let ack =
+        |ack: &Ack| json!({ "name": name_of(client, ack.member), "member": ack.member.to_string(), "sync": show_sync(ack.sync) });
+    json!({
+        "key": output::key_text(key),
+        "acks": receipt.acks.iter().map(ack).collect::<Vec<_>>(),
+        "coordinator": name_of(client, receipt.coordinator.member),
+        "written": receipt.dots.len(),
+        "replaced": receipt.covered.len(),
+        "context": Sealed::to_text(&receipt.context),
+    })
+}
+
+/// What people call a member; the beginning of its id if the ring does not know it.
+fn name_of(client: &Client, member: MemberId) -> String {
+    let known = client.known_ring();
+    let founder = known.as_ref().and_then(|table| table.members.iter().find(|founder| founder.member == member));
+    founder.map_or_else(|| format!("{member:?}"), |founder| founder.name.clone())
+}
+
+/// The mode that promises least among the replicas that have stored it.
+fn weakest_sync(acks: &[Ack]) -> Option<SyncMode> {
+    acks.iter().map(|ack| ack.sync).max_by_key(|sync| match sync {
+        SyncMode::Always => 0,
+        SyncMode::Interval(ms) => u64::from(*ms),
+        SyncMode::Never => u64::MAX,
+    })
+}

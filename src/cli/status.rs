@@ -1,0 +1,157 @@
+//! `henge status`: asks every member how it is.
+
+use super::serve::show_sync;
+use super::{Exit, Global, output};
+use crate::client::Client;
+use crate::message::{Failure, MemberStatus, Status};
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use serde_json::json;
+
+/// The flags of `henge status`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {}
+
+/// A member, and what it answered.
+struct Asked {
+    name: String,
+    address: String,
+    answer: Result<Status, Failure>,
+}
+
+/// Connects and asks.
+pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
+    run_on(args, &global.connect().await?, global.json).await
+}
+
+/// Asks every member, on a connection that is there.
+pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), Exit> {
+    let asked = ask(client).await?;
+    if json {
+        return asked.iter().try_for_each(|asked| output::print_line(asked_json(asked)));
+    }
+    output::print_line(table(&asked))?;
+    let down = asked.iter().filter(|asked| asked.answer.is_err()).count();
+    for Asked { name, answer, .. } in &asked {
+        match answer {
+            Err(failure) => output::print_line(format!("{name} is down: {}", failure.message))?,
+            Ok(status) if status.member.cluster.is_none() => {
+                output::print_line(format!("{name} waits to be formed; see `henge form`"))?
+            }
+            Ok(_) => {}
+        }
+    }
+    if down > 0 {
+        output::print_line(format!("{} of {} peers are up", asked.len() - down, asked.len()))?;
+    }
+    Ok(())
+}
+
+/// All at once: one that is down must not make the others wait.
+async fn ask(client: &Client) -> Result<Vec<Asked>, Exit> {
+    let members: Vec<(String, String)> = match client.ring_table().await {
+        Ok(table) => table.members.iter().map(|founder| (founder.name.clone(), founder.address.clone())).collect(),
+        // Not formed yet: whoever answers is all there is.
+        Err(_) => {
+            let status = client.status().await?;
+            return Ok(vec![Asked {
+                name: status.member.name.clone(),
+                address: status.member.address.clone(),
+                answer: Ok(status),
+            }]);
+        }
+    };
+    let answers: Vec<_> = members
+        .into_iter()
+        .map(|(name, address)| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let answer = client.status_at(&address).await;
+                Asked { name, address, answer }
+            })
+        })
+        .collect();
+    let mut asked = Vec::new();
+    for answer in answers {
+        asked.push(answer.await.map_err(|error| Exit::new(Exit::UNAVAILABLE, error.to_string()))?);
+    }
+    Ok(asked)
+}
+
+fn table(asked: &[Asked]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_header([
+        "peer",
+        "address",
+        "state",
+        "up for",
+        "links",
+        "partitions",
+        "keys",
+        "log",
+        "trie",
+        "in flight",
+        "puts",
+        "gets",
+        "failed",
+        "repairs",
+        "sync",
+    ]);
+    for Asked { name, address, answer } in asked {
+        match answer {
+            Err(_) => table.add_row([name.as_str(), address, "down"]),
+            Ok(status) => table.add_row(row(name, address, status)),
+        };
+    }
+    table
+}
+
+fn row(name: &str, address: &str, Status { member, links }: &Status) -> Vec<String> {
+    let MemberStatus { requests, .. } = member;
+    let up = links.iter().filter(|link| link.up).count();
+    vec![
+        name.to_string(),
+        address.to_string(),
+        if member.cluster.is_some() { "up" } else { "standing by" }.to_string(),
+        output::duration_text(member.uptime_ms),
+        format!("{up}/{}", links.len()),
+        member.partitions.to_string(),
+        member.keys.to_string(),
+        output::bytes_text(member.log_bytes),
+        output::bytes_text(member.trie_bytes),
+        member.in_flight.to_string(),
+        (requests.puts + requests.updates + requests.removes).to_string(),
+        (requests.gets + requests.lists).to_string(),
+        requests.failed.to_string(),
+        member.repairs.to_string(),
+        show_sync(member.sync),
+    ]
+}
+
+fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
+    let Status { member, links } = match answer {
+        Err(failure) => return json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
+        Ok(status) => status,
+    };
+    let links: Vec<_> = links.iter().map(|link| json!({ "name": link.name, "address": link.address, "up": link.up })).collect();
+    json!({
+        "name": name,
+        "address": address,
+        "state": if member.cluster.is_some() { "up" } else { "standing by" },
+        "member": member.member.to_string(),
+        "cluster": member.cluster.map(|cluster| cluster.to_string()),
+        "start": member.start.0,
+        "version": member.version,
+        "sync": show_sync(member.sync),
+        "uptime_ms": member.uptime_ms,
+        "partitions": member.partitions,
+        "keys": member.keys,
+        "contexts": member.contexts,
+        "log_bytes": member.log_bytes,
+        "trie_bytes": member.trie_bytes,
+        "in_flight": member.in_flight,
+        "requests": member.requests,
+        "repairs": member.repairs,
+        "links": links,
+    })
+}

@@ -1,0 +1,93 @@
+//! What a server is told when it starts, and why it does not.
+
+use crate::message::SyncMode;
+use crate::wire::Secret;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What a server is told when it starts.
+#[derive(Clone)]
+pub struct Config {
+    /// The folder with the peer's data; made if it does not exist.
+    pub dir: PathBuf,
+    /// Where to listen, `HOST:PORT`. Port 0 takes any free one.
+    pub listen: String,
+    /// Where other peers and clients reach this one, `HOST:PORT`; where it listens, if none is given.
+    pub advertise: Option<String>,
+    /// What people call it.
+    pub name: String,
+    /// Its failure zone.
+    pub zone: String,
+    /// Its share of the data: 1 to `limits::WEIGHT_MAX`.
+    pub weight: u16,
+    /// The secret that all peers and clients of the cluster have to prove; needed unless it listens on loopback only.
+    pub secret: Option<Secret>,
+    /// Forms a cluster of this one peer, unless it belongs to one already.
+    pub found: bool,
+    /// When the log is synced.
+    pub sync: SyncMode,
+    /// Memory for records that are read again (bytes).
+    pub cache_bytes: usize,
+    /// Stops gracefully at the end of standard input: so a peer ends with the process that started it.
+    pub stop_at_eof: bool,
+}
+
+/// Why a server does not start, or has stopped otherwise than it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address to listen on is none.
+    #[error("cannot listen on {listen}: {reason}; give it as HOST:PORT, for example 127.0.0.1:7401")]
+    Address {
+        /// What was given.
+        listen: String,
+        /// Why it is none.
+        reason: String,
+    },
+    /// Somebody else listens there.
+    #[error("the port of {listen} is in use: another peer or program listens there; stop that one, or choose another --listen")]
+    PortInUse {
+        /// Where.
+        listen: SocketAddr,
+    },
+    /// The operating system does not let us listen there.
+    #[error("cannot listen on {listen}: {reason}; choose another --listen")]
+    Listen {
+        /// Where.
+        listen: SocketAddr,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// Reachable from other machines, and no secret.
+    #[error(
+        "{listen} can be reached from other machines, and then --secret-file is needed: a file with the same secret for every peer and \
+         client (make one with: head -c 32 /dev/urandom | base64 > henge.secret); or listen on 127.0.0.1"
+    )]
+    NoSecret {
+        /// Where.
+        listen: SocketAddr,
+    },
+    /// It listens on every address of the machine, so it cannot know by which of them others reach it.
+    #[error("{listen} is no address that others can dial; say with --advertise HOST:PORT where this peer is reached")]
+    NoAdvertise {
+        /// Where.
+        listen: SocketAddr,
+    },
+    /// The folder cannot be used, or what lies in it cannot be read.
+    #[error("{reason}")]
+    Store {
+        /// What is wrong with which folder, and what to do.
+        reason: String,
+    },
+    /// The operating system gives no thread.
+    #[error("the operating system gives no thread for the disk: {reason}")]
+    Threads {
+        /// What it says.
+        reason: String,
+    },
+    /// The peer has stopped itself: going on would risk data.
+    #[error("stopped: {reason}")]
+    Halted {
+        /// Why, and what to do.
+        reason: String,
+    },
+}

@@ -1,0 +1,347 @@
+//! The peer and everything that its outputs go to. One thread owns it; the tasks of the sockets borrow it in turns.
+
+use super::clock::Clock;
+use super::connection::{Connection, Total};
+use super::disk::DiskThreads;
+use super::handshake::OtherPeer;
+use super::held::Held;
+use super::seen_starts::{SeenStarts, Verdict};
+use crate::limits;
+use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
+use crate::peer::{Input, Introduction, Origin, Output, Peer};
+use crate::ring::MemberId;
+use crate::storage::DiskDone;
+use crate::wire;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// The core, as the tasks of one thread share it. It is borrowed for a turn and never across an await.
+pub(super) type SharedCore = Rc<RefCell<Core>>;
+
+/// The peer, and where its outputs go.
+pub(super) struct Core {
+    pub(super) peer: Peer,
+    pub(super) clock: Clock,
+    pub(super) signals: Rc<Signals>,
+    pub(super) seen_starts: SeenStarts,
+    outbox: Vec<Output>,
+    clients: HashMap<u64, ClientSide>,
+    next_client: u64,
+    links: BTreeMap<MemberId, LinkSide>,
+    next_link: u64,
+    held_replies: Held<(Origin, Reply)>,
+    held_messages: Held<(MemberId, Message)>,
+    /// How far the held ones have been looked through.
+    released: Position,
+    /// Connections with something for the flusher.
+    unflushed: Vec<Rc<Connection>>,
+    life: Life,
+    /// None once the server has stopped.
+    disk: Option<DiskThreads>,
+    /// Of all clients: bytes of answers not yet sent, and of frames not yet complete.
+    pub(super) unsent: Total,
+    pub(super) unfinished: Total,
+}
+
+/// What wakes the tasks beside the sockets.
+#[derive(Default)]
+pub(super) struct Signals {
+    flush: Notify,
+    flush_due: Cell<bool>,
+    /// The membership list has changed.
+    pub(super) members: Notify,
+    /// The process is to stop: gracefully, or at once with this message.
+    pub(super) stop: Notify,
+    halted: RefCell<Option<String>>,
+}
+
+/// How far the server is on its way to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Serving,
+    /// What is under way is finished; clients begin nothing new.
+    Finishing,
+    /// The log is written to its end; nothing else reaches the peer.
+    Stopping,
+}
+
+struct ClientSide {
+    connection: Rc<Connection>,
+    in_flight: usize,
+}
+
+struct LinkSide {
+    connection: Rc<Connection>,
+    number: u64,
+}
+
+impl Signals {
+    /// Wakes the flusher behind the tasks that are ready now.
+    pub(super) fn want_flush(&self) {
+        if !self.flush_due.replace(true) {
+            self.flush.notify_one();
+        }
+    }
+
+    pub(super) async fn flush_wanted(&self) {
+        self.flush.notified().await;
+    }
+
+    /// Stops the process at once, with a message for people.
+    pub(super) fn halt(&self, reason: String) {
+        self.halted.borrow_mut().get_or_insert(reason);
+        self.stop.notify_one();
+    }
+
+    pub(super) fn halted(&self) -> Option<String> {
+        self.halted.borrow().clone()
+    }
+}
+
+impl Core {
+    pub(super) fn new(peer: Peer, clock: Clock, disk: DiskThreads, signals: Rc<Signals>) -> Core {
+        Core {
+            peer,
+            clock,
+            signals,
+            seen_starts: SeenStarts::default(),
+            outbox: Vec::new(),
+            clients: HashMap::new(),
+            next_client: 0,
+            links: BTreeMap::new(),
+            next_link: 0,
+            held_replies: Held::new(),
+            held_messages: Held::new(),
+            released: Position::default(),
+            unflushed: Vec::new(),
+            life: Life::Serving,
+            disk: Some(disk),
+            unsent: Total::default(),
+            unfinished: Total::default(),
+        }
+    }
+
+    /// One step of the peer, and what comes out of it.
+    pub(super) fn step(&mut self, input: Input) {
+        if self.signals.halted.borrow().is_some() {
+            return;
+        }
+        // Behind the clean mark nothing may be appended: only the log's own writes go on.
+        if self.life == Life::Stopping && !matches!(input, Input::Disk(DiskDone::Written(_) | DiskDone::Prepared(_))) {
+            return;
+        }
+        let now = self.clock.now();
+        self.peer.step(now, input, &mut self.outbox);
+        self.carry_out();
+    }
+
+    /// Carries out what the peer has asked for, and lets go what has become durable.
+    pub(super) fn carry_out(&mut self) {
+        let released = self.peer.released();
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for output in outbox.drain(..) {
+            match output {
+                Output::Send { to, message, after } if after <= released => self.send(to, &message),
+                Output::Send { to, message, after } => self.held_messages.push(after, (to, message)),
+                Output::Reply { to, reply, after } if after <= released => self.reply(to, &reply),
+                Output::Reply { to, reply, after } => self.held_replies.push(after, (to, reply)),
+                Output::Disk(job) => {
+                    if !self.disk.as_ref().is_some_and(|disk| disk.run(job)) {
+                        self.signals.halt("a disk thread has ended; start the peer again".to_string());
+                    }
+                }
+                Output::Members => self.signals.members.notify_one(),
+                Output::Halt { reason } => self.signals.halt(reason),
+            }
+        }
+        self.outbox = outbox;
+        if released > self.released {
+            self.released = released;
+            while let Some((to, message)) = self.held_messages.take(released) {
+                self.send(to, &message);
+            }
+            while let Some((to, reply)) = self.held_replies.take(released) {
+                self.reply(to, &reply);
+            }
+        }
+        self.signals.want_flush();
+    }
+
+    /// The flusher's turn: the next batch goes to the log, what is queued goes to the sockets. Returns when the peer wants
+    /// to be woken (monotonic milliseconds).
+    pub(super) fn flush(&mut self) -> Option<u64> {
+        self.signals.flush_due.set(false);
+        if self.signals.halted.borrow().is_none() {
+            let now = self.clock.now();
+            if let Some(job) = self.peer.take_log_write(now)
+                && !self.disk.as_ref().is_some_and(|disk| disk.write_log(job))
+            {
+                self.signals.halt("the log's thread has ended; start the peer again".to_string());
+            }
+        }
+        for connection in self.unflushed.drain(..) {
+            connection.flush();
+        }
+        self.peer.next_wake()
+    }
+
+    /// Takes a client connection in. None if there are too many.
+    pub(super) fn add_client(&mut self, connection: Rc<Connection>) -> Option<u64> {
+        if self.clients.len() >= limits::CLIENT_CONNECTIONS_MAX {
+            return None;
+        }
+        let client = self.next_client;
+        self.next_client += 1;
+        self.clients.insert(client, ClientSide { connection, in_flight: 0 });
+        Some(client)
+    }
+
+    /// Forgets a client connection; what is answered to it from now on is dropped.
+    pub(super) fn remove_client(&mut self, client: u64) {
+        self.clients.remove(&client);
+    }
+
+    /// A request of a client begins.
+    pub(super) fn request(&mut self, client: u64, id: u64, request: Request) {
+        if self.life != Life::Serving {
+            let message = "this peer is stopping; nothing was done; ask another".to_string();
+            return self.answer(client, id, Failure { kind: FailureKind::Unavailable, message, retry_after_ms: 0 });
+        }
+        if let Some(side) = self.clients.get_mut(&client) {
+            side.in_flight += 1;
+            self.step(Input::Request { from: Origin { client, request: id }, request });
+        }
+    }
+
+    /// Answers a client out of turn: its frame was no request.
+    pub(super) fn answer(&mut self, client: u64, id: u64, failure: Failure) {
+        if let Some(side) = self.clients.get_mut(&client) {
+            side.in_flight += 1;
+            self.reply(Origin { client, request: id }, &Reply::Failed(failure));
+            self.signals.want_flush();
+        }
+    }
+
+    /// False while the client has to wait: too many of its requests are under way, or it does not take its answers.
+    pub(super) fn may_read(&self, client: u64) -> bool {
+        self.clients.get(&client).is_none_or(|side| {
+            let unsent = side.connection.queued_bytes();
+            let share = if self.unsent.bytes() < limits::UNSENT_BYTES_MAX { limits::CLIENT_PAUSE_BYTES } else { 1 };
+            side.in_flight < limits::CLIENT_IN_FLIGHT_MAX && unsent < share
+        })
+    }
+
+    /// Takes a link in, in the place of an earlier one with that member; returns the number by which it is removed.
+    /// None if it may not come in any more: another start of that member has come in since it was judged.
+    pub(super) fn add_link(&mut self, other: &OtherPeer, connection: Rc<Connection>) -> Option<u64> {
+        let OtherPeer { introduction: other, start_nonce } = other;
+        if self.judge(other, *start_nonce) != Verdict::Welcome {
+            return None;
+        }
+        if let Some(old) = self.links.remove(&other.member) {
+            old.connection.close();
+            self.step(Input::LinkDown { member: other.member });
+        }
+        self.seen_starts.note(other.member, other.start, *start_nonce);
+        self.next_link += 1;
+        self.links.insert(other.member, LinkSide { connection, number: self.next_link });
+        tracing::info!(member = %other.member, name = %other.name, "link up");
+        self.step(Input::LinkUp { member: other.member, start: other.start });
+        Some(self.next_link)
+    }
+
+    /// A link's connection has ended. Nothing happens if another has taken its place.
+    pub(super) fn remove_link(&mut self, member: MemberId, number: u64) {
+        if self.links.get(&member).is_some_and(|link| link.number == number) {
+            self.links.remove(&member);
+            tracing::info!(%member, "link down");
+            self.step(Input::LinkDown { member });
+        }
+    }
+
+    /// True while this link has not been replaced.
+    pub(super) fn is_link(&self, member: MemberId, number: u64) -> bool {
+        self.links.get(&member).is_some_and(|link| link.number == number)
+    }
+
+    /// What to say to a peer that introduces itself. Everything that is known speaks: the list of members, and the starts seen.
+    pub(super) fn judge(&self, other: &Introduction, nonce: u64) -> Verdict {
+        match (self.seen_starts.judge(other.member, other.start, nonce), self.peer.check_introduction(other)) {
+            (Verdict::Welcome, Err(reason)) => Verdict::Refused(reason),
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// From here on clients begin nothing new.
+    pub(super) fn finish(&mut self) {
+        self.life = Life::Finishing;
+    }
+
+    /// True if no client waits for an answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.clients.values().all(|side| side.in_flight == 0)
+    }
+
+    /// Ends the log: from here on only its last writes are done. The links are closed, so that the others count on us no more.
+    pub(super) fn stop(&mut self) {
+        self.links.values().for_each(|link| link.connection.close());
+        self.life = Life::Stopping;
+        self.peer.stop();
+        self.carry_out();
+    }
+
+    /// Closes all connections and ends the disk's threads, and with them the hold on the folder. The peer steps no more.
+    pub(super) fn let_go(&mut self) {
+        self.signals.halt("the server has stopped".to_string());
+        self.disk = None;
+        for (_, side) in self.clients.drain() {
+            side.connection.close();
+        }
+        while let Some((_, link)) = self.links.pop_first() {
+            link.connection.close();
+        }
+        self.unflushed.clear();
+    }
+
+    /// A message whose link is down is dropped: the peer has been told of it, and asks others.
+    fn send(&mut self, to: MemberId, message: &Message) {
+        let Some(link) = self.links.get(&to) else { return };
+        let connection = &link.connection;
+        let unlisted = connection.queue(|out| {
+            if let Err(error) = wire::encode_message(message, out) {
+                tracing::error!(%error, member = %to, "a message does not fit a frame and is dropped");
+            }
+        });
+        if unlisted {
+            self.unflushed.push(connection.clone());
+        }
+        if connection.queued_bytes() > limits::LINK_QUEUE_BYTES_MAX {
+            tracing::warn!(member = %to, "closed a link: the peer does not take its messages");
+            connection.close();
+        }
+    }
+
+    fn reply(&mut self, to: Origin, reply: &Reply) {
+        let Some(side) = self.clients.get_mut(&to.client) else { return };
+        let paused = side.in_flight >= limits::CLIENT_IN_FLIGHT_MAX;
+        side.in_flight = side.in_flight.saturating_sub(1);
+        let connection = &side.connection;
+        if connection.queue(|out| encode_reply(to.request, reply, out)) {
+            self.unflushed.push(connection.clone());
+        }
+        if paused {
+            connection.resume();
+        }
+    }
+}
+
+/// An answer that does not fit a frame becomes a failure that says so.
+fn encode_reply(id: u64, reply: &Reply, out: &mut bytes::BytesMut) {
+    if let Err(error) = wire::encode_reply(id, reply, out) {
+        let message = format!("the answer cannot be sent: {error}; read a path of the document, or a shorter page");
+        let failed = Reply::Failed(Failure { kind: FailureKind::TooLarge, message, retry_after_ms: 0 });
+        wire::encode_reply(id, &failed, out).expect("a short failure fits a frame");
+    }
+}
