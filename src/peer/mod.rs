@@ -152,6 +152,8 @@ pub struct Peer {
     counts: RequestCounts,
     repairs: u64,
     started_ms: u64,
+    /// The log takes nothing any more.
+    is_stopping: bool,
     stripped_ms: u64,
     rng: ChaCha8Rng,
 }
@@ -171,7 +173,7 @@ impl Peer {
         };
         let mut retries = RetryMemory::default();
         for note in store.take_retries() {
-            retries.insert(note.wall_ms, note.session, note.number, operation::remembered(&note));
+            retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
         Peer {
             config,
@@ -191,6 +193,7 @@ impl Peer {
             counts: RequestCounts::default(),
             repairs: 0,
             started_ms: now.monotonic_ms,
+            is_stopping: false,
             stripped_ms: now.monotonic_ms,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -234,6 +237,7 @@ impl Peer {
 
     /// Begins a clean stop: the log ends with a mark that names this start.
     pub fn stop(&mut self) {
+        self.is_stopping = true;
         self.replica.store_mut().stop();
     }
 

@@ -5,7 +5,7 @@ use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, SCAN_PAGE_KEYS_MAX};
 use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::{DiskJob, Held, Store, StoreError, Taken};
-use crate::vclock::{Dot, Entry, Kind, Path, Seen, pack, pack_bare};
+use crate::vclock::{Dot, Entry, Kind, Path, Seen, Timestamp, Version, pack, pack_bare};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -124,6 +124,10 @@ impl Peer {
         apply: &Apply,
         outbox: &mut Vec<Output>,
     ) -> Result<(), StoreError> {
+        if self.is_stopping {
+            // Tasks that waited for the disk, and what this peer has said to itself, come after the end of the log: nobody is promised anything.
+            return Ok(());
+        }
         let retry = match from == self.me {
             true => self.operations.get(&apply.operation).and_then(|operation| operation.retry.clone()),
             false => None,
@@ -228,11 +232,14 @@ fn name_uncovered(naming: &Naming, taken: &Taken) -> Vec<Dot> {
                 vec![*dot]
             }
         }
-        Held::Entry(entry) => name_in(naming, entry),
+        Held::Entry(entry) => name_in(naming, entry, taken.newest),
     }
 }
 
-fn name_in(naming: &Naming, entry: &Entry) -> Vec<Dot> {
+/// Of two writes without a context that meet, only the later one, by (time, dot), is told of the other: if each were told, each would
+/// cover the other, and both would be gone. `time` is that of the write.
+fn name_in(naming: &Naming, entry: &Entry, time: Timestamp) -> Vec<Dot> {
+    let is_earlier = |version: &Version| naming.dots.first().is_none_or(|first| (version.time, version.dot) < (time, *first));
     let live: Seen = entry.dots().collect();
     if !naming.dots.iter().all(|dot| live.contains(*dot)) {
         return Vec::new();
@@ -241,7 +248,8 @@ fn name_in(naming: &Naming, entry: &Entry) -> Vec<Dot> {
     let named = entry
         .versions()
         .iter()
-        .filter(|version| !written.contains(version.dot) && replaces(&naming.scope, &version.path, version.kind));
+        .filter(|version| !written.contains(version.dot) && replaces(&naming.scope, &version.path, version.kind))
+        .filter(|version| is_earlier(version));
     named.map(|version| version.dot).collect()
 }
 
