@@ -190,7 +190,7 @@ impl World {
                 covered: Values::new(),
             })
         });
-        let counts_as_healed = !self.is_chaotic;
+        let counts_as_healed = self.is_settled;
         match counts_as_healed {
             true => self.stats.asked_healed += 1,
             false => self.stats.asked += 1,
@@ -347,7 +347,8 @@ impl World {
             Reply::Listed(listed) => {
                 let keys: Vec<Option<KeyId>> = listed.keys.iter().map(|key| key_of(key)).collect();
                 if keys.iter().any(|key| key.is_none_or(|key| key.0 >= self.plan.clients.keys)) {
-                    self.violations.push(Violation::new("b: phantom", format!("a key that nobody wrote is listed: {:?}", listed.keys)));
+                    self.violations
+                        .push(Violation::new("b: phantom", format!("a key that nobody wrote is listed: {:?}", listed.keys)));
                 }
                 self.clients[c].listed.extend(keys.into_iter().flatten());
                 if listed.more

@@ -88,6 +88,7 @@ impl World {
         self.run_to(self.time + self.plan.chaos);
         self.stop_faults();
         self.expect("the peers are up and linked again", |world| world.is_whole());
+        self.is_settled = true;
         self.limit_clients(self.plan.clients.healed_requests);
         self.expect("every request is answered after healing", |world| world.clients_are_done());
         let finals = self.read_everything();
@@ -107,7 +108,9 @@ impl World {
         self.placement = Placement::from_changes(std::slice::from_ref(&change)).ok();
         assert!(self.placement.is_some(), "the plan is a cluster that can be");
         for round in 0..1_000 {
-            if self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| !peer.founders().is_empty())) || !self.violations.is_empty() {
+            if self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| !peer.founders().is_empty()))
+                || !self.violations.is_empty()
+            {
                 break;
             }
             for n in 0..self.nodes.len() {
@@ -152,19 +155,22 @@ impl World {
 
     fn judge(&mut self, finals: &[(KeyId, Values)]) -> u64 {
         let replicas = self.replicas();
+        let clocks_agree = !self.clocks_jumped;
         let mut siblings = 0;
         if finals.len() != usize::from(self.plan.clients.keys) {
             let what = format!("{} of {} keys could be read with R=all after healing", finals.len(), self.plan.clients.keys);
             self.violations.push(Violation::new("i", what));
         }
         if self.stats.answered_healed < self.stats.asked_healed {
-            let what = format!("{} of {} requests were answered after healing", self.stats.answered_healed, self.stats.asked_healed);
+            let what =
+                format!("{} of {} requests were answered after healing", self.stats.answered_healed, self.stats.asked_healed);
             self.violations.push(Violation::new("i", what));
         }
         for (key, live) in finals {
-            let healed = Healed { key: *key, live: live.clone(), replicas };
+            let healed = Healed { key: *key, live: live.clone(), replicas, clocks_agree };
             self.violations.extend(siblings::judge(&self.history, &healed));
-            let paths = live.iter().filter_map(|value| Some(self.history.author(*value)?.1)).collect::<std::collections::BTreeSet<_>>();
+            let paths =
+                live.iter().filter_map(|value| Some(self.history.author(*value)?.1)).collect::<std::collections::BTreeSet<_>>();
             siblings += u64::from(paths.len() < live.len());
             self.converged(*key, live);
         }

@@ -12,6 +12,8 @@ pub struct Healed {
     pub live: Values,
     /// How many replicas the key has (N).
     pub replicas: usize,
+    /// True if no wall clock ever jumped: then a write that began after another has the later timestamp.
+    pub clocks_agree: bool,
 }
 
 /// Judges the final state of a key.
@@ -28,7 +30,9 @@ pub fn judge(history: &History, healed: &Healed) -> Vec<Violation> {
 pub fn phantoms(history: &History, key: KeyId, live: &Values, when: &str) -> Vec<Violation> {
     let judge = |value| match history.author(value) {
         None => Some(format!("{value} of key {} was never written ({when})", key.0)),
-        Some((write, _)) if write.key != key => Some(format!("{value} was written to key {} and is in key {} ({when})", write.key.0, key.0)),
+        Some((write, _)) if write.key != key => {
+            Some(format!("{value} was written to key {} and is in key {} ({when})", write.key.0, key.0))
+        }
         Some((write, _)) if write.outcome == Outcome::Refused => {
             Some(format!("{value} of key {} is there, though its client was told that nothing was done ({when})", key.0))
         }
@@ -42,7 +46,8 @@ fn lost(history: &History, healed: &Healed) -> Vec<Violation> {
     let explained = explained(history, healed.key, &healed.live, u64::MAX);
     let acked = history.of_key(healed.key).filter(|write| write.is_acked());
     let missing = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value));
-    let what = |path: &str, value| format!("LOST {value}, acknowledged, of key {} path `{path}`; left {:?}", healed.key.0, healed.live);
+    let what =
+        |path: &str, value| format!("LOST {value}, acknowledged, of key {} path `{path}`; left {:?}", healed.key.0, healed.live);
     missing.map(|(path, value)| Violation::new("a", what(path, value))).collect()
 }
 
@@ -51,7 +56,8 @@ fn lost(history: &History, healed: &Healed) -> Vec<Violation> {
 /// A write took effect if it was acknowledged, if one of its values is live, or if a client was shown one. Each of them is
 /// judged at first hand, so whatever a chain of such writes has replaced is judged link by link.
 fn returned(history: &History, healed: &Healed) -> Vec<Violation> {
-    let shown: Values = history.reads().iter().filter(|read| read.key == healed.key).flat_map(|read| read.shown.iter().copied()).collect();
+    let shown: Values =
+        history.reads().iter().filter(|read| read.key == healed.key).flat_map(|read| read.shown.iter().copied()).collect();
     let has_effect = |write: &&Write| {
         let is_seen = write.values.iter().any(|(_, value)| healed.live.contains(value) || shown.contains(value));
         write.is_acked() || is_seen
@@ -61,7 +67,8 @@ fn returned(history: &History, healed: &Healed) -> Vec<Violation> {
         let back: Vec<_> = surely_replaces(history, write).intersection(&healed.live).copied().collect();
         if !back.is_empty() {
             let by = describe(write);
-            let what = format!("{back:?} of key {} is live, though {by} had seen and replaced it; live {:?}", healed.key.0, healed.live);
+            let what =
+                format!("{back:?} of key {} is live, though {by} had seen and replaced it; live {:?}", healed.key.0, healed.live);
             violations.push(Violation::new(if write.is_removal() { "b: resurrected" } else { "b: false sibling" }, what));
         }
     }
@@ -70,6 +77,7 @@ fn returned(history: &History, healed: &Healed) -> Vec<Violation> {
 
 /// A write without a context covers what its replicas hold: whatever a quorum that meets its own had acknowledged before. It can be
 /// asked only of a removal, and of a write whose every value is still live: a replica where it has been replaced meanwhile names nothing.
+/// Nor does a write cover a version with a later timestamp (else two of them could cover each other): so clocks must agree.
 fn left_over(history: &History, healed: &Healed) -> Vec<Violation> {
     let mut violations = Vec::new();
     for write in history.of_key(healed.key).filter(|write| write.context.is_none()) {
@@ -81,13 +89,17 @@ fn left_over(history: &History, healed: &Healed) -> Vec<Violation> {
         }
         for earlier in history.of_key(healed.key) {
             let Outcome::Acked { at, w: theirs } = earlier.outcome else { continue };
-            if at >= write.invoked || w + theirs <= healed.replicas {
+            let is_earlier = write.is_removal() || (healed.clocks_agree && at / 1_000 < write.invoked / 1_000);
+            if at >= write.invoked || !is_earlier || w + theirs <= healed.replicas {
                 continue;
             }
             let left = earlier.values.iter().filter(|(path, value)| healed.live.contains(value) && write.scope.replaces(path));
             violations.extend(left.map(|(_, value)| {
                 let by = describe(write);
-                let what = format!("{value} of key {} was acknowledged before {by}, without a context, began, and both stand", healed.key.0);
+                let what = format!(
+                    "{value} of key {} was acknowledged before {by}, without a context, began, and both stand",
+                    healed.key.0
+                );
                 Violation::new("b: blind write", what)
             }));
         }
@@ -120,9 +132,9 @@ mod tests {
         }
 
         fn write(&mut self, scope: Scope, values: &[(&str, u64)], context: Option<&[u64]>, outcome: Option<bool>, covered: &[u64]) {
-            self.time += 10;
+            self.time += 10_000;
             let outcome = match outcome {
-                Some(true) => Outcome::Acked { at: self.time + 5, w: 2 },
+                Some(true) => Outcome::Acked { at: self.time + 5_000, w: 2 },
                 Some(false) => Outcome::Refused,
                 None => Outcome::Unknown,
             };
@@ -133,7 +145,7 @@ mod tests {
                 values: values.iter().map(|(path, value)| (path.to_string(), ValueId(*value))).collect(),
                 context: context.map(ids),
                 invoked: self.time,
-                until: self.time + 8,
+                until: self.time + 8_000,
                 is_retried: false,
                 outcome,
                 covered: ids(covered),
@@ -145,7 +157,7 @@ mod tests {
         }
 
         fn judge(&self, live: &[u64]) -> Vec<&'static str> {
-            let healed = Healed { key: KEY, live: ids(live), replicas: 3 };
+            let healed = Healed { key: KEY, live: ids(live), replicas: 3, clocks_agree: true };
             judge(&self.history, &healed).into_iter().map(|violation| violation.oracle).collect()
         }
     }
@@ -250,8 +262,8 @@ mod tests {
             key: KEY,
             path: String::new(),
             r: 2,
-            invoked: 100,
-            ended: 110,
+            invoked: 100_000,
+            ended: 110_000,
             shown: ids(&[1]),
             session: Values::new(),
         };
