@@ -649,7 +649,7 @@ impl World {
             apply.entry = pack(&Entry::new(entry.into_parts().0, Seen::new()));
         }
         let names = (&self.nodes[from].name, &self.nodes[to].name);
-        self.trace.event(self.time, format_args!("deliver {from} {to} {message:?}"), || {
+        self.trace.event(self.time, format_args!("deliver {from} {to} {session:?}"), || {
             let late = if session.is_none() { " (long ago)" } else { "" };
             format!("{} ⇢ {}{late}: {}", names.0, names.1, trace::message(&message))
         });
