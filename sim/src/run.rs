@@ -88,6 +88,7 @@ impl World {
         self.run_to(self.time + self.plan.chaos);
         self.stop_faults();
         self.expect("the peers are up and linked again", |world| world.is_whole());
+        self.is_settled = true;
         self.limit_clients(self.plan.clients.healed_requests);
         self.expect("every request is answered after healing", |world| world.clients_are_done());
         let finals = self.read_everything();
@@ -154,6 +155,7 @@ impl World {
 
     fn judge(&mut self, finals: &[(KeyId, Values)]) -> u64 {
         let replicas = self.replicas();
+        let clocks_agree = !self.clocks_jumped;
         let mut siblings = 0;
         if finals.len() != usize::from(self.plan.clients.keys) {
             let what = format!("{} of {} keys could be read with R=all after healing", finals.len(), self.plan.clients.keys);
@@ -165,7 +167,7 @@ impl World {
             self.violations.push(Violation::new("i", what));
         }
         for (key, live) in finals {
-            let healed = Healed { key: *key, live: live.clone(), replicas };
+            let healed = Healed { key: *key, live: live.clone(), replicas, clocks_agree };
             self.violations.extend(siblings::judge(&self.history, &healed));
             let paths =
                 live.iter().filter_map(|value| Some(self.history.author(*value)?.1)).collect::<std::collections::BTreeSet<_>>();

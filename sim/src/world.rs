@@ -96,6 +96,10 @@ pub struct World {
     pub(crate) stats: Stats,
     /// Faults happen.
     pub(crate) is_chaotic: bool,
+    /// Everything has been mended: from now on every request must be answered.
+    pub(crate) is_settled: bool,
+    /// A wall clock has jumped.
+    pub(crate) clocks_jumped: bool,
     jobs: u64,
     outbox: Vec<Output>,
 }
@@ -132,6 +136,8 @@ impl World {
             clients: Vec::new(),
             stats: Stats::default(),
             is_chaotic: false,
+            is_settled: false,
+            clocks_jumped: false,
             jobs: 0,
             outbox: Vec::new(),
             plan,
@@ -643,7 +649,7 @@ impl World {
             apply.entry = pack(&Entry::new(entry.into_parts().0, Seen::new()));
         }
         let names = (&self.nodes[from].name, &self.nodes[to].name);
-        self.trace.event(self.time, format_args!("deliver {from} {to} {message:?}"), || {
+        self.trace.event(self.time, format_args!("deliver {from} {to} {session:?}"), || {
             let late = if session.is_none() { " (long ago)" } else { "" };
             format!("{} ⇢ {}{late}: {}", names.0, names.1, trace::message(&message))
         });
@@ -732,6 +738,7 @@ impl World {
                 let years = 365 * 24 * 3_600 * 1_000;
                 let by = *self.fault_dice.pick(&[0, 1_000, -1_000, 120_000, -120_000, years, -years]);
                 self.nodes[n].clock_off_ms = by;
+                self.clocks_jumped = true;
                 self.trace.event(self.time, format_args!("clock {n} {by}"), || {
                     format!("{}'s wall clock is off by {by} ms", self.nodes[n].name)
                 });

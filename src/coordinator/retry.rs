@@ -28,7 +28,7 @@ impl Remembered {
 #[derive(Debug, Default)]
 pub struct RetryMemory {
     sessions: BTreeMap<u64, VecDeque<(u64, Remembered)>>,
-    /// In the order in which they came: wall-clock time, session, number.
+    /// In the order in which they came: monotonic time, session, number.
     order: VecDeque<(u64, u64, u64)>,
 }
 
@@ -40,7 +40,7 @@ impl RetryMemory {
     }
 
     /// Remembers a write that begins now.
-    pub fn insert(&mut self, wall_ms: u64, session: u64, number: u64, write: Remembered) {
+    pub fn insert(&mut self, monotonic_ms: u64, session: u64, number: u64, write: Remembered) {
         let writes = self.sessions.entry(session).or_default();
         match writes.binary_search_by_key(&number, |write| write.0) {
             Ok(at) => writes[at].1 = write,
@@ -49,9 +49,9 @@ impl RetryMemory {
         if writes.len() > RETRY_NUMBERS_MAX {
             writes.pop_front();
         }
-        self.order.push_back((wall_ms, session, number));
+        self.order.push_back((monotonic_ms, session, number));
         while self.order.len() > RETRY_MEMORY_MAX
-            || self.order.front().is_some_and(|first| first.0.saturating_add(RETRY_MEMORY_MS) < wall_ms)
+            || self.order.front().is_some_and(|first| first.0.saturating_add(RETRY_MEMORY_MS) < monotonic_ms)
         {
             self.forget_oldest();
         }

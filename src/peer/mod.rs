@@ -172,7 +172,7 @@ impl Peer {
         };
         let mut retries = RetryMemory::default();
         for note in store.take_retries() {
-            retries.insert(note.wall_ms, note.session, note.number, operation::remembered(&note));
+            retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
         Peer {
             config,
@@ -201,7 +201,7 @@ impl Peer {
     /// Takes one input and appends to the outbox what it leads to.
     pub fn step(&mut self, now: Now, input: Input, outbox: &mut Vec<Output>) {
         if self.stopping {
-            return self.step_stopping(input, outbox);
+            return self.step_stopping(now, input, outbox);
         }
         match input {
             Input::LinkUp { member, start } => self.on_link_up(member, start),
@@ -256,11 +256,16 @@ impl Peer {
         self.replica.store()
     }
 
-    fn step_stopping(&mut self, input: Input, outbox: &mut Vec<Output>) {
+    /// After a stop the log takes nothing any more, so nothing can be promised any more. What is under way comes to its end.
+    fn step_stopping(&mut self, now: Now, input: Input, outbox: &mut Vec<Output>) {
         if let Input::Disk(done) = input
             && let DiskEvent::Failed { reason } = self.replica.store_mut().on_disk(done)
         {
             outbox.push(Output::Halt { reason });
+        }
+        // The end of the log may need a segment yet.
+        while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
+            outbox.push(Output::Disk(job));
         }
     }
 

@@ -97,7 +97,9 @@ impl Peer {
             Err(reason) => return self.fail(id, FailureKind::Storage, reason, 0, outbox),
         };
         let partition = self.partition_of(&drafting.key);
-        if let Some(again) = drafting.again.clone() {
+        // Another try of this write may have been drawn up while this one waited for the disk or for other owners.
+        let meanwhile = drafting.retry.as_ref().and_then(|retry| self.retries.get(retry.session, retry.number).filter(|first| first.digest == retry.digest));
+        if let Some(again) = drafting.again.clone().or_else(|| meanwhile.cloned()) {
             return self.spread_again(now, id, &entry, &again, outbox);
         }
         let view = View { entry: &entry, clock: self.replica.store().clock(partition) };
@@ -137,7 +139,8 @@ impl Peer {
             ..retry
         });
         if let Some(retry) = &retry {
-            self.retries.insert(now.wall_ms, retry.session, retry.number, remembered(retry));
+            // By the clock that never jumps: a jump must not make it forget a write that may be tried again.
+            self.retries.insert(now.monotonic_ms, retry.session, retry.number, remembered(retry));
         }
         let write = Write::new(draft.plan(key.clone(), first, time), self.owners_of(partition).to_vec(), w);
         self.send_write(id, key, write, retry, outbox);

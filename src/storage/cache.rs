@@ -30,7 +30,9 @@ impl Cache {
         if let Some(old) = self.entries.put(place(location), entry) {
             self.bytes -= old.len() + OVERHEAD_BYTES;
         }
+        // The newest stays, however large: a record that was read for somebody must be there when he comes for it, else he reads for ever.
         while self.bytes > self.bytes_max
+            && self.entries.len() > 1
             && let Some((_, oldest)) = self.entries.pop_lru()
         {
             self.bytes -= oldest.len() + OVERHEAD_BYTES;
@@ -81,5 +83,15 @@ mod tests {
         cache.insert(at(3), Bytes::from(vec![9; 50]));
         cache.remove(at(1));
         assert_eq!(cache.bytes, 100 + 50 + 2 * OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn an_entry_larger_than_the_cache_is_kept_until_the_next_one() {
+        let mut cache = Cache::new(100);
+        let at = |offset| Location { segment: 1, offset, class: 0 };
+        cache.insert(at(0), Bytes::from(vec![0; 500]));
+        assert!(cache.get(at(0)).is_some());
+        cache.insert(at(1), Bytes::from(vec![1; 500]));
+        assert!(cache.get(at(0)).is_none() && cache.get(at(1)).is_some());
     }
 }

@@ -65,6 +65,8 @@ impl Store {
         let tables = replay.tables.unwrap_or_default();
         let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
         store.retries = replay.retries;
+        // Not the author of whatever dot of the entry has this count: others count from 1 too.
+        store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
         store.strip_contexts();
         if let Some(stopped) = opened.previous.filter(|_| opened.stopped_cleanly) {
@@ -116,7 +118,7 @@ impl Replay {
             Record::Entry { partition, key, entry, gone, retry, .. } => {
                 self.on_entry(PartitionId(*partition), key, entry, gone, location)?;
                 if let Some(retry) = retry {
-                    self.on_retry(entry, retry)?;
+                    self.on_retry(retry)?;
                 }
                 Ok(())
             }
@@ -167,21 +169,16 @@ impl Replay {
         Ok(())
     }
 
-    fn on_retry(&mut self, entry: &[u8], retry: &RetryRecord<'_>) -> Result<(), String> {
+    fn on_retry(&mut self, retry: &RetryRecord<'_>) -> Result<(), String> {
         let covered = decoded(retry.covered).map_err(|error| error.to_string())?;
         // The actor is that of the versions that the record made; a removal makes none, and needs none.
-        let entry = if entry.is_empty() {
-            Default::default()
-        } else {
-            unpack(&Bytes::copy_from_slice(entry)).map_err(|e| e.to_string())?
-        };
-        let author = entry.dots().find(|dot| dot.counter == retry.first_counter).map(|dot| dot.actor);
         self.retries.push(RetryNote {
             session: retry.session,
             number: retry.number,
             digest: retry.digest,
             wall_ms: retry.wall_ms,
-            first: Dot { actor: author.unwrap_or(crate::vclock::Actor(0)), counter: retry.first_counter },
+            // Set once it is known who this store is.
+            first: Dot { actor: crate::vclock::Actor(0), counter: retry.first_counter },
             count: retry.count,
             covered,
         });

@@ -5,14 +5,16 @@
 
 use super::Violation;
 use crate::history::{History, KeyId, ValueId, Values, values_in};
-use henge::vclock::{Dot, Version};
-use std::collections::BTreeMap;
+use henge::vclock::{Dot, Kind, Version};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What every dot names.
 #[derive(Default, Debug)]
 pub struct Dots {
     named: BTreeMap<(u16, Dot), Named>,
     dot_of: BTreeMap<ValueId, (u16, Dot)>,
+    /// Dots of empty objects: what is left where the last leaf inside was removed. They hold no value.
+    empty: BTreeSet<(u16, Dot)>,
 }
 
 /// What a dot names.
@@ -29,6 +31,10 @@ pub struct Named {
 impl Dots {
     /// Takes note of a version with its value. The value must have been written to this key and path.
     pub fn note_version(&mut self, history: &History, partition: u16, key: KeyId, version: &Version) -> Result<(), Violation> {
+        if version.kind == Kind::EmptyMap {
+            self.empty.insert((partition, version.dot));
+            return Ok(());
+        }
         let path = version.path.to_text();
         let mut values = values_in(&version.value);
         let (Some(value), true) = (values.pop_first(), values.is_empty()) else {
@@ -61,9 +67,9 @@ impl Dots {
         dots.into_iter().filter_map(|dot| self.named.get(&(partition, *dot))).map(|named| named.value).collect()
     }
 
-    /// What a dot names.
-    pub fn get(&self, partition: u16, dot: Dot) -> Option<&Named> {
-        self.named.get(&(partition, dot))
+    /// True if it is known what a dot names, if only an empty object.
+    pub fn is_known(&self, partition: u16, dot: Dot) -> bool {
+        self.named.contains_key(&(partition, dot)) || self.empty.contains(&(partition, dot))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Oracles a and b after healing: nothing acknowledged is lost, nothing replaced is back, nothing is there that nobody wrote.
 
 use super::{Violation, explained, surely_replaces};
-use crate::history::{History, KeyId, Outcome, Values, Write};
+use crate::history::{History, KeyId, Outcome, Scope, Values, Write};
 
 /// What is judged of one key after healing.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Healed {
     pub live: Values,
     /// How many replicas the key has (N).
     pub replicas: usize,
+    /// True if no wall clock ever jumped: then a write that began after another has the later timestamp.
+    pub clocks_agree: bool,
 }
 
 /// Judges the final state of a key.
@@ -75,16 +77,20 @@ fn returned(history: &History, healed: &Healed) -> Vec<Violation> {
 
 /// A write without a context covers what its replicas hold: whatever a quorum that meets its own had acknowledged before. It can be
 /// asked only of a removal, and of a write whose every value is still live: a replica where it has been replaced meanwhile names nothing.
+/// Nor does a write cover a version with a later timestamp (else two of them could cover each other): so clocks must agree.
 fn left_over(history: &History, healed: &Healed) -> Vec<Violation> {
     let mut violations = Vec::new();
     for write in history.of_key(healed.key).filter(|write| write.context.is_none()) {
         let Outcome::Acked { w, .. } = write.outcome else { continue };
-        if !write.values.iter().all(|(_, value)| healed.live.contains(value)) {
+        // A removed path may leave an empty object, which may have been replaced.
+        let is_whole = write.scope == Scope::Whole || !write.is_removal();
+        if !is_whole || !write.values.iter().all(|(_, value)| healed.live.contains(value)) {
             continue;
         }
         for earlier in history.of_key(healed.key) {
             let Outcome::Acked { at, w: theirs } = earlier.outcome else { continue };
-            if at >= write.invoked || w + theirs <= healed.replicas {
+            let is_earlier = write.is_removal() || (healed.clocks_agree && at / 1_000 < write.invoked / 1_000);
+            if at >= write.invoked || !is_earlier || w + theirs <= healed.replicas {
                 continue;
             }
             let left = earlier.values.iter().filter(|(path, value)| healed.live.contains(value) && write.scope.replaces(path));
@@ -111,7 +117,7 @@ fn describe(write: &Write) -> String {
 mod tests {
     use super::super::reads;
     use super::*;
-    use crate::history::{Read, Scope, Target, ValueId};
+    use crate::history::{Read, Target, ValueId};
 
     const KEY: KeyId = KeyId(0);
 
@@ -126,9 +132,9 @@ mod tests {
         }
 
         fn write(&mut self, scope: Scope, values: &[(&str, u64)], context: Option<&[u64]>, outcome: Option<bool>, covered: &[u64]) {
-            self.time += 10;
+            self.time += 10_000;
             let outcome = match outcome {
-                Some(true) => Outcome::Acked { at: self.time + 5, w: 2 },
+                Some(true) => Outcome::Acked { at: self.time + 5_000, w: 2 },
                 Some(false) => Outcome::Refused,
                 None => Outcome::Unknown,
             };
@@ -139,7 +145,7 @@ mod tests {
                 values: values.iter().map(|(path, value)| (path.to_string(), ValueId(*value))).collect(),
                 context: context.map(ids),
                 invoked: self.time,
-                until: self.time + 8,
+                until: self.time + 8_000,
                 is_retried: false,
                 outcome,
                 covered: ids(covered),
@@ -151,7 +157,7 @@ mod tests {
         }
 
         fn judge(&self, live: &[u64]) -> Vec<&'static str> {
-            let healed = Healed { key: KEY, live: ids(live), replicas: 3 };
+            let healed = Healed { key: KEY, live: ids(live), replicas: 3, clocks_agree: true };
             judge(&self.history, &healed).into_iter().map(|violation| violation.oracle).collect()
         }
     }
@@ -256,8 +262,8 @@ mod tests {
             key: KEY,
             path: String::new(),
             r: 2,
-            invoked: 100,
-            ended: 110,
+            invoked: 100_000,
+            ended: 110_000,
             shown: ids(&[1]),
             session: Values::new(),
         };
