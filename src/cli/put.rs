@@ -42,8 +42,11 @@ pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
     write(put, &args.flags, &global.connect().await?, global.json).await
 }
 
-/// Writes, on a connection that is there.
+/// Writes, on a connection that is there. Standard input belongs to whoever calls this, and is not read.
 pub(super) async fn run_on(args: Args, client: &Client, json: bool) -> Result<(), Exit> {
+    if args.value.as_deref() == Some("-") {
+        return Err(Exit::new(Exit::USAGE, "standard input holds the commands here; write '\"-\"' if you mean a dash"));
+    }
     write(request(&args)?, &args.flags, client, json).await
 }
 

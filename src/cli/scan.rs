@@ -4,7 +4,7 @@ use super::request_flags::ReadFlags;
 use super::{Exit, Global, output};
 use crate::client::{Client, Read};
 use crate::limits::SCAN_PAGE_KEYS_MAX;
-use crate::message::{Get, List};
+use crate::message::{Get, List, Value};
 use crate::vclock::Sealed;
 use bytes::Bytes;
 use serde_json::json;
@@ -24,7 +24,7 @@ pub struct Args {
     /// Only keys after this one
     #[arg(long, value_name = "KEY", default_value = "")]
     after: String,
-    /// Print the values too: the key, a tab, the value on one line
+    /// Print the values too: the key, a tab, the value on one line (text with line ends as a JSON string)
     #[arg(long)]
     values: bool,
     #[command(flatten)]
@@ -116,13 +116,41 @@ fn show_value(key: &[u8], answer: Read, out: &mut Vec<u8>, json: bool) {
         out.extend(key);
         out.push(b'\t');
         match (&found.value, found.conflicts.len()) {
-            (Some(value), 0) => out.extend(output::value_bytes(value, false)),
+            (Some(value), 0) => out.extend(one_line(value)),
             (Some(value), paths) => {
-                out.extend(output::value_bytes(value, false));
+                out.extend(one_line(value));
                 out.extend(format!(" ({paths} more paths are in conflict; see `get`)").bytes());
             }
             (None, _) => out.extend(b"(versions in conflict; see `get`)"),
         }
     }
     out.push(b'\n');
+}
+
+/// A value that takes one line whatever is in it: text with line ends or tabs as a JSON string, other bytes as their number.
+fn one_line(value: &Value) -> Vec<u8> {
+    let bytes = output::value_bytes(value, false);
+    match (value, std::str::from_utf8(&bytes)) {
+        (_, Ok(text)) if !text.contains(char::is_control) => bytes,
+        (Value::Json(json), _) => json.to_vec(),
+        (Value::Bytes(_), Ok(text)) => serde_json::Value::from(text).to_string().into_bytes(),
+        (Value::Bytes(_), Err(_)) => format!("({} bytes)", bytes.len()).into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_takes_one_line_whatever_is_in_it() {
+        let bytes = |bytes: &'static [u8]| Value::Bytes(Bytes::from_static(bytes));
+        let json = |text: &'static str| Value::Json(Bytes::from_static(text.as_bytes()));
+        assert_eq!(one_line(&bytes(b"plain")), b"plain");
+        assert_eq!(one_line(&bytes(b"a\nb")), br#""a\nb""#);
+        assert_eq!(one_line(&bytes(b"\xff\n")), b"(2 bytes)");
+        assert_eq!(one_line(&json(r#""two words""#)), b"two words");
+        assert_eq!(one_line(&json(r#""a\nb""#)), br#""a\nb""#);
+        assert_eq!(one_line(&json("{}")), b"{}");
+    }
 }

@@ -159,6 +159,9 @@ impl Window {
     }
 }
 
+/// A batch of keys of which none can be written is tried this often.
+const FILL_TRIES: u32 = 50;
+
 /// Writes every key of a share once, so that reads find something.
 pub(super) async fn fill(
     wire: &mut Wire,
@@ -173,6 +176,7 @@ pub(super) async fn fill(
     let mut done = Vec::new();
     for batch in mine.chunks(BATCH) {
         let mut left: Vec<u32> = batch.to_vec();
+        let mut failures = 0;
         while !left.is_empty() {
             let mut ids = Vec::with_capacity(left.len());
             for number in &left {
@@ -190,6 +194,10 @@ pub(super) async fn fill(
                 }
             }
             if again.len() == left.len() {
+                failures += 1;
+                if failures == FILL_TRIES {
+                    return Err("writes fail; see `henge status`".into());
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             left = again;

@@ -88,7 +88,7 @@ impl Dice {
 
     /// From 0 to `bound` - 1. Requires: `bound` is not 0.
     pub(super) fn below(&mut self, bound: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(bound) >> 32) as u32
+        (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
 
