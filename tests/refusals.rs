@@ -4,7 +4,7 @@ mod harness;
 
 use bytes::{Bytes, BytesMut};
 use harness::values::{found, key, read_all, value, write};
-use harness::{Cluster, Folder, Peer, bytes, connect, failed, free_ports, get, henge, json, put, read, says, until};
+use harness::{Cluster, Folder, Peer, Process, bytes, connect, failed, free_ports, get, henge, json, put, read, says, until};
 use henge::client::{Client, Read};
 use henge::limits;
 use henge::message::{Body, Failure, FailureKind, Get, List, PatchBody, Put, Quorum, Request, Update};
@@ -14,6 +14,7 @@ use henge::wire::{
     Frame, Hello, Identity, RefusalCode, Refused, Role, Versions, decode_hello, decode_refused, decode_reply, encode_hello,
     encode_request, take_frame,
 };
+use rustix::process::Signal;
 use serde_json::json;
 use std::net::TcpListener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -139,6 +140,42 @@ async fn a_cluster_is_formed_of_peers_that_answer_and_belong_to_no_other() {
     assert_eq!(unformed.kind, FailureKind::NotFormed);
     says(&unformed.message, &["belongs to no cluster yet", "henge form"]);
     one.linked().await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_started_again_only_as_it_was_formed_and_by_one_at_a_time() {
+    let folder = Folder::new("refused-up");
+    let (base_port, other_port) = (free_ports(4).to_string(), free_ports(4).to_string());
+    let dir = folder.path().join("data").display().to_string();
+    let arguments = ["up", "--peers", "3", "--base-port", &base_port, "--dir", &dir];
+    let mut up = Process::start(folder.path(), "up", &arguments.map(String::from));
+    until("the cluster", async || up.said().contains("The cluster is formed: 3 peers").then_some(())).await;
+
+    let again = henge(&arguments).await;
+    assert_eq!(again.code, Some(3), "{again:?}");
+    says(&again.complained, &["peer-1 cannot listen on", "another `henge up`?", "nothing was started"]);
+    let beside = henge(&["up", "--peers", "3", "--base-port", &other_port, "--dir", &dir]).await;
+    assert_eq!(beside.code, Some(3), "{beside:?}");
+    says(&beside.complained, &["did not start", "another henge process (pid ", "is using the folder"]);
+    up.signal(Signal::TERM);
+    assert_eq!(up.end().await.code(), Some(0), "{}", up.complained());
+
+    let elsewhere = henge(&["up", "--peers", "3", "--base-port", &other_port, "--dir", &dir]).await;
+    let fewer = henge(&["up", "--peers", "2", "--base-port", &base_port, "--dir", &dir]).await;
+    for refused in [elsewhere, fewer] {
+        assert_eq!(refused.code, Some(4), "{refused:?}");
+        says(&refused.complained, &["was formed with 3 peers from 127.0.0.1:", "--peers and the --base-port"]);
+    }
+    let more = henge(&["up", "--peers", "4", "--base-port", &base_port, "--dir", &dir]).await;
+    assert_eq!(more.code, Some(4), "{more:?}");
+    says(&more.complained, &["is no founder of cluster", "name its founders only"]);
+
+    let mut up = Process::start(folder.path(), "up", &arguments.map(String::from));
+    until("the cluster again", async || {
+        assert!(up.ended().is_none(), "it has ended: {}", up.complained());
+        up.said().contains("The cluster is back: 3 peers").then_some(())
+    })
+    .await;
 }
 
 // ---- strangers on the socket ----

@@ -6,6 +6,7 @@ use super::{Exit, Global};
 use crate::client::{Client, Options};
 use crate::limits;
 use crate::message::{Status, SyncMode};
+use crate::ring::Change;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use std::fs::{File, OpenOptions};
@@ -65,7 +66,8 @@ pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
         started = start(&args, &mut peers, options, global.json) => started,
         () = asked_to_stop() => Ok(()),
     };
-    stop_all(&mut peers).await;
+    // After a failed start the peers that could not start either would only repeat what is said already.
+    stop_all(&mut peers, end.is_ok()).await;
     end
 }
 
@@ -136,6 +138,7 @@ async fn start(args: &Args, peers: &mut [Running], options: Options, json: bool)
     }
     let deadline = Instant::now() + READY_DEADLINE;
     let formed = form(&addresses, args.replicas, args.partitions, options.clone()).await?;
+    check_as_formed(&formed.change, &addresses)?;
     let client = Client::connect(&addresses, options).await?;
     let statuses = all_linked(&client, peers, &addresses, deadline).await?;
     if json {
@@ -158,6 +161,19 @@ async fn answer(peer: &mut Running, options: &Options) -> Result<(), Exit> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Peers find each other at the addresses at which they were formed. Those that are missing, or stand elsewhere now, would never be found.
+fn check_as_formed(change: &Change, addresses: &[String]) -> Result<(), Exit> {
+    let Change::Formed { founders, .. } = change;
+    let Some(away) = founders.iter().find(|founder| !addresses.contains(&founder.address)) else { return Ok(()) };
+    let (count, first) = (founders.len(), founders.first().map_or("", |founder| founder.address.as_str()));
+    let message = format!(
+        "the cluster in this folder was formed with {count} peers from {first} on, and {} at {} would be missing; \
+         start it with the --peers and the --base-port that it was formed with",
+        away.name, away.address
+    );
+    Err(Exit::new(Exit::REFUSED, message))
 }
 
 /// Waits until every peer has a link to every other.
@@ -240,17 +256,17 @@ async fn asked_to_stop() {
 }
 
 /// Stops the children gracefully, all at once: each stops when its standard input ends. Whoever does not is killed.
-async fn stop_all(peers: &mut [Running]) {
+async fn stop_all(peers: &mut [Running], tell: bool) {
     peers.iter_mut().for_each(|peer| drop(peer.pipe.take()));
     let running: Vec<_> = peers.iter_mut().filter_map(|peer| Some((&peer.plan, peer.child.as_mut()?))).collect();
     if running.is_empty() {
         return;
     }
-    eprintln!("stopping {} peers", running.len());
+    eprintln!("stopping {}", count_of_peers(running.len()));
     let deadline = Instant::now() + STOP_DEADLINE;
     for (plan, child) in running {
         match timeout(deadline.saturating_duration_since(Instant::now()), child.wait()).await {
-            Ok(Ok(status)) if status.success() => {}
+            Ok(Ok(status)) if status.success() || !tell => {}
             Ok(Ok(status)) => eprintln!("{} did not stop cleanly ({}); see {}", plan.name, describe(status), plan.log.display()),
             Ok(Err(error)) => eprintln!("{} cannot be waited for: {error}", plan.name),
             Err(_) => {
@@ -297,7 +313,13 @@ const EVENT_LOG_BYTES_MAX: u64 = 16 << 20;
 fn last_line(path: &Path) -> Option<String> {
     let text = std::fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&text);
-    text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_string)
+    let last = text.lines().rfind(|line| !line.trim().is_empty())?;
+    // It is shown behind a name of its own.
+    Some(last.strip_prefix("henge: ").unwrap_or(last).to_string())
+}
+
+fn count_of_peers(count: usize) -> String {
+    if count == 1 { "1 peer".to_string() } else { format!("{count} peers") }
 }
 
 /// A word as a shell reads it back.
@@ -333,7 +355,7 @@ fn show(args: &Args, statuses: &[Status], new: bool) {
     }
     println!("{table}");
     let what = if new { "formed" } else { "back" };
-    println!("The cluster is {what}: {} peers, data in {}.", statuses.len(), args.dir.display());
+    println!("The cluster is {what}: {}, data in {}.", count_of_peers(statuses.len()), args.dir.display());
     let peer = match args.base_port {
         7400 => String::new(),
         base => format!(" --peer 127.0.0.1:{}", base + 1),

@@ -15,6 +15,8 @@ pub struct Peer {
     pub dir: PathBuf,
     /// Further arguments of `serve`.
     pub arguments: Vec<String>,
+    /// A program, with its arguments, that runs the peer instead of us; empty for none.
+    pub within: Vec<String>,
     folder: PathBuf,
     process: Option<Process>,
 }
@@ -24,7 +26,7 @@ impl Peer {
     pub fn new(folder: &Path, name: &str) -> Peer {
         let address = format!("127.0.0.1:{}", free_ports(1));
         let (name, dir) = (name.to_string(), folder.join(name));
-        Peer { name, address, dir, arguments: Vec::new(), folder: folder.to_path_buf(), process: None }
+        Peer { name, address, dir, arguments: Vec::new(), within: Vec::new(), folder: folder.to_path_buf(), process: None }
     }
 
     /// Starts it, and does not wait for anything.
@@ -33,7 +35,7 @@ impl Peer {
         let mut arguments: Vec<String> =
             ["serve", "--dir", &dir, "--listen", &self.address, "--stop-at-eof"].map(Into::into).into();
         arguments.extend(self.arguments.iter().cloned());
-        self.process.insert(Process::start(&self.folder, &self.name, &arguments))
+        self.process.insert(Process::start_within(&self.within, &self.folder, &self.name, &arguments))
     }
 
     /// Starts it, and waits until it answers.
@@ -105,13 +107,18 @@ impl Cluster {
     pub async fn formed(name: &str, count: usize) -> Cluster {
         let folder = Folder::new(name);
         let peers = (1..=count).map(|number| Peer::new(folder.path(), &format!("peer-{number}"))).collect();
+        Cluster::of(peers, folder).await
+    }
+
+    /// Starts these peers, forms them, and waits until they are linked.
+    pub async fn of(peers: Vec<Peer>, folder: Folder) -> Cluster {
         let mut cluster = Cluster { peers, folder };
         cluster.form().await;
         cluster
     }
 
     /// Starts the peers, forms them, waits until they have found each other.
-    pub async fn form(&mut self) {
+    async fn form(&mut self) {
         for peer in &mut self.peers {
             peer.start().await;
         }

@@ -21,8 +21,21 @@ pub struct Process {
 impl Process {
     /// Starts the program. What it writes is appended to `NAME.out` and `NAME.err` in the folder.
     pub fn start(folder: &Path, name: &str, arguments: &[String]) -> Process {
+        Process::start_within(&[], folder, name, arguments)
+    }
+
+    /// The same, as the last arguments of another program, if that is not empty.
+    pub fn start_within(within: &[String], folder: &Path, name: &str, arguments: &[String]) -> Process {
+        let mut command = match within {
+            [] => command(PROGRAM),
+            [program, rest @ ..] => {
+                let mut command = command(program);
+                command.args(rest).arg(PROGRAM);
+                command
+            }
+        };
         let (said, complained) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
-        let mut child = command()
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(append(&said))
@@ -82,7 +95,7 @@ pub struct Ended {
 
 /// Runs the program to its end.
 pub async fn henge(arguments: &[&str]) -> Ended {
-    run(command().args(arguments)).await
+    run(command(PROGRAM).args(arguments)).await
 }
 
 /// Runs a program to its end.
@@ -106,8 +119,8 @@ pub fn kill_grandchild(id: u32, parent: u32) {
     kill_process(pid(id), Signal::KILL).expect("it can be killed");
 }
 
-fn command() -> Command {
-    let mut command = Command::new(PROGRAM);
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
     // What a developer has set for the shell is none of the test's business.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HENGE_")) {
         command.env_remove(name);
