@@ -215,6 +215,46 @@ fn a_record_larger_than_a_segment_gets_one_that_holds_it() {
     assert_eq!(open_at(&disk, 0).1.len(), 3);
 }
 
+/// A life that appends two records in one batch of some sectors; the disk before and after its sync.
+fn two_records_in_one_batch() -> (SimDisk, SimDisk) {
+    let disk = SimDisk::new();
+    let mut log = open_at(&disk, 0).0.log;
+    log.append(&entry(b"first", &[1; 500])).expect("it is small");
+    log.append(&entry(b"second", &[2; 700])).expect("it is small");
+    let write = log.take_write(false).expect("there is something to write");
+    execute(&disk, &mut OpenFiles::default(), DiskJob::Write(write));
+    (disk.copy(), disk.after_power_cut(|_| Fate::Kept))
+}
+
+#[test]
+fn what_a_torn_batch_has_left_behind_its_lost_sector_never_joins_a_later_batch() {
+    let (unsynced, _) = two_records_in_one_batch();
+    // The sector with the mark and most of the first record is lost; the second record is whole.
+    let disk = unsynced.after_power_cut(|piece| if piece == 0 { Fate::Lost } else { Fate::Kept });
+    let (mut opened, found) = open_at(&disk, 0);
+    assert!(found.is_empty() && opened.recovered.cut_bytes > 700);
+    // The same first record again: it ends where the lost batch's second one begins, and that would have the next position.
+    opened.log.append(&entry(b"first", &[1; 500])).expect("it is small");
+    run(&disk, &mut opened.log, true);
+    let keys: Vec<_> = open_at(&disk, 0).1.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [b"first".to_vec()]);
+}
+
+#[test]
+fn a_lost_sector_that_comes_back_after_the_log_has_gone_on_brings_nothing_back() {
+    let (unsynced, whole) = two_records_in_one_batch();
+    let disk = unsynced.after_power_cut(|piece| if piece == 2 { Fate::Lost } else { Fate::Kept });
+    let (mut opened, found) = open_at(&disk, 0);
+    assert_eq!(found.len(), 1);
+    opened.log.append(&entry(b"third", &[3; 50])).expect("it is small");
+    run(&disk, &mut opened.log, true);
+    let path = segment_path(1);
+    let bytes = whole.durable_files().into_iter().find(|(name, _)| *name == path).expect("it is there").1;
+    disk.damage(&path, |to| to.copy_from_slice(&bytes));
+    let keys: Vec<_> = open_at(&disk, 0).1.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [b"first".to_vec(), b"third".to_vec()]);
+}
+
 #[test]
 fn a_damaged_record_is_not_read() {
     let disk = SimDisk::new();

@@ -9,6 +9,7 @@ mod get;
 mod global;
 mod indent;
 mod key_path;
+mod load;
 mod load_lines;
 mod output;
 mod patch;
@@ -19,6 +20,7 @@ mod request_flags;
 mod ring;
 mod scan;
 mod serve;
+mod shell;
 mod status;
 mod typed_value;
 mod up;
@@ -63,6 +65,10 @@ pub enum Command {
     Status(status::Args),
     /// Show the members, their shares, and who owns what
     Ring(ring::Args),
+    /// Write the records of a file, many at a time
+    Load(load::Args),
+    /// Type commands one after the other
+    Shell(shell::Args),
     /// Measure throughput and latency
     Bench(bench::Args),
     /// Write random nested records, one line each, for `load`
@@ -111,6 +117,8 @@ async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Scan(args) => scan::run(args, global).await,
         Command::Status(args) => status::run(args, global).await,
         Command::Ring(args) => ring::run(args, global).await,
+        Command::Load(args) => load::run(args, global).await,
+        Command::Shell(args) => shell::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,
         Command::Gen(args) => r#gen::run(&args).map_err(Exit::from),
     }

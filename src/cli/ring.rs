@@ -57,9 +57,11 @@ fn show_owners(table: &RingTable, partition: u16, json: bool) -> Result<(), Exit
 }
 
 fn show_ring(table: &RingTable, json: bool) -> Result<(), Exit> {
-    let shares = shares(table);
+    let mut shares: Vec<_> = table.members.iter().zip(shares(table)).collect();
+    // As people count: peer-2 before peer-10.
+    shares.sort_by(|(a, _), (b, _)| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
     if json {
-        for (founder, (owned, first)) in table.members.iter().zip(shares) {
+        for (founder, (owned, first)) in shares {
             let mut line = founder_json(founder);
             line["partitions"] = owned.into();
             line["first_owner_of"] = first.into();
@@ -85,8 +87,8 @@ fn show_ring(table: &RingTable, json: bool) -> Result<(), Exit> {
         "share",
         "first owner of",
     ]);
-    let all: usize = shares.iter().map(|(owned, _)| owned).sum();
-    for (founder, (owned, first)) in table.members.iter().zip(shares) {
+    let all: usize = shares.iter().map(|(_, (owned, _))| owned).sum();
+    for (founder, (owned, first)) in shares {
         shown.add_row([
             founder.name.clone(),
             founder.address.clone(),

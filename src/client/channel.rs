@@ -4,10 +4,11 @@
 //! last turn, with one system call.
 
 use super::connection::{Connection, Reader};
+use super::request::encode;
 use super::{ClientError, Options};
 use crate::limits;
 use crate::message::{Attempt, Reply, Request};
-use crate::wire::{WireError, encode_request};
+use crate::wire::WireError;
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -91,7 +92,7 @@ impl Channel {
             }
             let id = state.next;
             state.next += 1;
-            encode_request(id, request, &mut state.out).map_err(CallError::TooLarge)?;
+            encode(id, request, &mut state.out).map_err(CallError::TooLarge)?;
             state.waiting.insert(id, sender);
             (id, state.received)
         };

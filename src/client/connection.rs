@@ -1,10 +1,11 @@
 //! One TCP connection after its hello, without any task behind it.
 
 use super::dial::{Dialed, dial, refusal};
+use super::request::encode;
 use super::{ClientError, Options};
 use crate::limits;
 use crate::message::{Attempt, Reply, Request};
-use crate::wire::{WireError, decode_reply, encode_request, take_frame};
+use crate::wire::{WireError, decode_reply, take_frame};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -52,9 +53,9 @@ impl Connection {
 
     /// Queues a request and returns its id: 0, 1, 2, …. Nothing is sent before `flush` or `recv`.
     ///
-    /// Errors: the request does not fit a frame. Nothing was queued, and the id is not used.
+    /// Errors: the request is larger than a peer takes. Nothing was queued, and the id is not used.
     pub fn send(&mut self, request: &Request) -> Result<u64, WireError> {
-        encode_request(self.next, request, &mut self.out)?;
+        encode(self.next, request, &mut self.out)?;
         self.next += 1;
         Ok(self.next - 1)
     }

@@ -2,6 +2,8 @@
 
 use crate::limits;
 use crate::message::{Attempt, Failure, FailureKind, Reply, Request, Retry};
+use crate::wire::{WireError, encode_request};
+use bytes::BytesMut;
 use std::time::Duration;
 
 /// The key that decides who owns the request, if it has one.
@@ -56,4 +58,17 @@ pub(super) fn settle_deadline(request: &mut Request, default: Duration) -> Durat
 /// A failure that the client itself found.
 pub(super) fn failed(kind: FailureKind, message: String) -> Reply {
     Reply::Failed(Failure { kind, message, retry_after_ms: 0 })
+}
+
+/// Appends a request to a send buffer, unless it is larger than a peer takes from a client: the peer would close the connection over
+/// it, on which other requests wait.
+pub(super) fn encode(id: u64, request: &Request, out: &mut BytesMut) -> Result<(), WireError> {
+    let before = out.len();
+    encode_request(id, request, out)?;
+    let bytes = out.len() - before;
+    if bytes > limits::REQUEST_FRAME_BYTES_MAX {
+        out.truncate(before);
+        return Err(WireError::FrameTooLarge { bytes: bytes as u64, max: limits::REQUEST_FRAME_BYTES_MAX });
+    }
+    Ok(())
 }

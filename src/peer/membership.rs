@@ -41,7 +41,8 @@ impl Peer {
         let who = |peer: &Introduction| format!("{} at {} (member {:?})", peer.name, peer.address, peer.member);
         match (me.cluster, other.cluster) {
             (Some(mine), Some(theirs)) if mine != theirs => {
-                return Err(format!("{} belongs to cluster {theirs:?}, {} to cluster {mine:?}", who(other), who(&me)));
+                let message = "check the addresses, or start one of them with another folder";
+                return Err(format!("{} belongs to cluster {theirs:?}, {} to cluster {mine:?}: {message}", who(other), who(&me)));
             }
             (None, _) => return Err(format!("{} belongs to no cluster yet", who(&me))),
             _ => {}

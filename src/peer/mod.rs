@@ -153,6 +153,7 @@ pub struct Peer {
     repairs: u64,
     started_ms: u64,
     stripped_ms: u64,
+    stopping: bool,
     rng: ChaCha8Rng,
 }
 
@@ -192,12 +193,16 @@ impl Peer {
             repairs: 0,
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
+            stopping: false,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
     /// Takes one input and appends to the outbox what it leads to.
     pub fn step(&mut self, now: Now, input: Input, outbox: &mut Vec<Output>) {
+        if self.stopping {
+            return self.step_stopping(input, outbox);
+        }
         match input {
             Input::LinkUp { member, start } => self.on_link_up(member, start),
             Input::LinkDown { member } => self.on_link_down(member, outbox),
@@ -232,8 +237,9 @@ impl Peer {
             || self.replica.store().pending_bytes() >= crate::limits::LOG_PENDING_BYTES_MAX
     }
 
-    /// Begins a clean stop: the log ends with a mark that names this start.
+    /// Begins a clean stop: the log ends with a mark that names this start. From here on nothing is taken in but ends of disk jobs.
     pub fn stop(&mut self) {
+        self.stopping = true;
         self.replica.store_mut().stop();
     }
 
@@ -245,6 +251,14 @@ impl Peer {
     /// The store below, for oracles that look inside.
     pub fn store(&self) -> &Store {
         self.replica.store()
+    }
+
+    fn step_stopping(&mut self, input: Input, outbox: &mut Vec<Output>) {
+        if let Input::Disk(done) = input
+            && let DiskEvent::Failed { reason } = self.replica.store_mut().on_disk(done)
+        {
+            outbox.push(Output::Halt { reason });
+        }
     }
 
     fn on_wake(&mut self, now: Now, outbox: &mut Vec<Output>) {

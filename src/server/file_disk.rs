@@ -31,13 +31,21 @@ pub enum FileDiskError {
         holder: String,
     },
     /// It cannot be made, read or written.
-    #[error("the folder {root:?} cannot be used: {error}; give a folder that this user may write to")]
+    #[error("the folder {root:?} cannot be used: {}; give a folder that this user may write to", why(error))]
     Io {
         /// The folder.
         root: PathBuf,
         /// What the operating system says.
         error: io::Error,
     },
+}
+
+/// The system's words for a file in place of a folder (`File exists`) lead astray.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "it, or what should be a folder above it, is a file".to_string(),
+        _ => error.to_string(),
+    }
 }
 
 impl FileDisk {

@@ -124,10 +124,16 @@ pub(super) fn recover<D: Disk>(disk: &D, newest_known: u32, visitor: &mut Visito
         let named_by = "the log had it when this peer was started the last time".into();
         return Err(RecoveryError::Missing { file: segment_path(newest_known), named_by });
     }
+    let silent = segments.iter().take_while(|segment| segment.first.is_none()).count();
+    if segments.get(silent).is_some_and(|segment| segment.first > Some(replay.expected())) {
+        replay.refuse_proofs(&segments[..silent])?;
+    }
     for (index, segment) in segments.iter().enumerate() {
         let Some(first) = segment.first else { continue };
-        let next = segments[index + 1..].iter().find_map(|later| later.first.map(|first| (later.info.id, first)));
-        replay.segment(segment.info, first, next)?;
+        let later = &segments[index + 1..];
+        let silent = later.iter().take_while(|later| later.first.is_none()).count();
+        let next = later.get(silent).map(|next| (next.info.id, next.first.expect("it is not silent")));
+        replay.segment(segment.info, first, next, &later[..silent])?;
     }
     let torn = replay.settle(&segments)?;
     replay.rewrite_tail()?;
@@ -203,8 +209,15 @@ impl<D: Disk> Replay<'_, '_, D> {
         Position(self.found.last.0 + 1)
     }
 
-    /// Replays a segment that begins with `first`. `next`: the next segment that was begun, and its first position.
-    fn segment(&mut self, info: SegmentInfo, first: Position, next: Option<(u32, Position)>) -> Result<(), RecoveryError> {
+    /// Replays a segment that begins with `first`. `next`: the next segment that was begun, and its first position; `silent`: those
+    /// in between, whose first record is bad.
+    fn segment(
+        &mut self,
+        info: SegmentInfo,
+        first: Position,
+        next: Option<(u32, Position)>,
+        silent: &[Found],
+    ) -> Result<(), RecoveryError> {
         if first != self.expected() {
             let found = format!("record {}", first.0);
             let proof = "a segment is begun only when all before it is durable".into();
@@ -231,7 +244,14 @@ impl<D: Disk> Replay<'_, '_, D> {
         if let Some((id, first)) = next
             && first > self.expected()
         {
+            let written = self.refuse_proofs(silent)?;
             let proof = format!("{} begins with record {}", segment_path(id), first.0);
+            // If nothing at all stands here, the log went on in the segment that has been written to.
+            if bad == Bad::Length(0)
+                && let Some((info, _)) = written.iter().find(|(_, written)| *written > 0)
+            {
+                return Err(self.rot(info.id, HEADER_BYTES, "no mark".into(), proof));
+            }
             return Err(self.rot(info.id, at, bad.to_string(), proof));
         }
         self.tail = Some(Tail { info, end: at, bad, unproven: marks.unproven() });
@@ -281,18 +301,28 @@ impl<D: Disk> Replay<'_, '_, D> {
             torn += evidence.end - end;
         }
         let last = self.tail.as_ref().map_or(0, |tail| tail.info.id);
-        for &Found { info, .. } in segments.iter().filter(|segment| segment.info.id > last) {
-            let evidence = self.search(info, HEADER_BYTES, position)?;
+        let behind = segments.partition_point(|segment| segment.info.id <= last);
+        for (info, written) in self.refuse_proofs(&segments[behind..])? {
+            if written == 0 {
+                self.found.unused.push(info);
+            }
+            torn += written;
+        }
+        Ok(torn)
+    }
+
+    /// Refuses if one of these segments, whose first records are bad, proves that the log went on in it. Else says how many bytes
+    /// have been written to each.
+    fn refuse_proofs(&self, silent: &[Found]) -> Result<Vec<(SegmentInfo, u64)>, RecoveryError> {
+        let look = |&Found { info, .. }: &Found| {
+            let evidence = self.search(info, HEADER_BYTES, self.expected())?;
             if let Some(at) = evidence.proof {
                 let proof = format!("the mark at byte {at} says that it was durable");
                 return Err(self.rot(info.id, HEADER_BYTES, "no mark".into(), proof));
             }
-            if evidence.end == HEADER_BYTES {
-                self.found.unused.push(info);
-            }
-            torn += evidence.end - HEADER_BYTES;
-        }
-        Ok(torn)
+            Ok((info, evidence.end - HEADER_BYTES))
+        };
+        silent.iter().map(look).collect()
     }
 
     fn search(&self, info: SegmentInfo, from: u64, position: Position) -> Result<Evidence, DiskError> {

@@ -5,6 +5,7 @@ use super::life::{Halt, History, Life, Refusal, Step, Violation, judge, script};
 use super::{Counts, Extent, each};
 use crate::disk::{Fate, SECTOR_BYTES, SimDisk};
 use henge::message::Position;
+use henge::storage::{OpenError, RecoveryError};
 use std::ops::Range;
 
 const SECTOR: usize = SECTOR_BYTES as usize;
@@ -119,6 +120,12 @@ impl Store {
         }
     }
 
+    /// Where the record begins that this byte belongs to.
+    fn begins(&self, file: usize, byte: usize) -> Option<u64> {
+        let span = self.spans.iter().find(|span| span.file == file && span.bytes.contains(&byte));
+        span.map(|span| span.bytes.start as u64)
+    }
+
     fn hurt(&self, damage: impl FnOnce(&SimDisk)) -> SimDisk {
         let disk = self.disk.copy();
         damage(&disk);
@@ -158,10 +165,16 @@ pub(super) fn flips(seed: u64, extent: Extent) -> Result<Counts, Violation> {
         for bit in (0..8).filter(|bit| (index * 8 + bit).is_multiple_of(extent.every_bit)) {
             let place = || format!("history {seed}, bit {bit} of byte {byte} of {path} flipped");
             let disk = store.hurt(|disk| disk.damage(path, |bytes| bytes[*byte] ^= 1 << bit));
+            // What is refused has to be named: the file, and the record that is bad.
+            let mut named = true;
             let got = match judge(&disk, &History { acknowledged: 0, ..store.history.clone() }, "") {
                 Ok((_, found)) if found == store.history.records.len() => Expected::All,
                 Ok((_, found)) => Expected::Kept(found),
-                Err(Refusal::Open(_)) => Expected::Refusal,
+                Err(Refusal::Open(error)) => {
+                    named = matches!(&error, OpenError::Recovery(RecoveryError::Rot(rot))
+                        if rot.file == *path && store.begins(*file, *byte) == Some(rot.offset));
+                    Expected::Refusal
+                }
                 Err(Refusal::Violation(violation)) => return Err(Violation { place: place(), ..violation }),
             };
             match expected {
@@ -169,8 +182,8 @@ pub(super) fn flips(seed: u64, extent: Extent) -> Result<Counts, Violation> {
                 Expected::Kept(_) => counts.flips_in_last_batch += 1,
                 Expected::All => counts.flips_harmless += 1,
             }
-            if got != expected {
-                return Err(Violation::new(format!("expected {expected:?}, got {got:?}"), place()));
+            if got != expected || !named {
+                return Err(Violation::new(format!("expected {expected:?}, got {got:?}, named: {named}"), place()));
             }
         }
         Ok(counts)

@@ -9,6 +9,7 @@ use henge::storage::{
 use henge::vclock::Start;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
+use std::collections::VecDeque;
 use std::fmt;
 
 /// The segments of the tries are small, so that many of them are crossed (bytes).
@@ -89,6 +90,9 @@ impl fmt::Display for Halt {
 pub enum Step {
     /// Appends a record with a value of so many bytes.
     Append(usize),
+    /// Appends the record once more that the crash before this life has lost first, with the same length and number: what the lost
+    /// one has left on the disk begins and ends at the same bytes.
+    Again,
     /// Writes what is pending, and syncs it or not.
     Commit(bool),
     /// Syncs an idle mark.
@@ -126,8 +130,10 @@ pub fn script(seed: u64, batches: usize) -> Vec<Step> {
 pub fn second_script(seed: u64) -> Vec<Step> {
     let lengths = [30, 200, 500];
     let length = lengths[seed as usize % lengths.len()];
+    let first = if seed.is_multiple_of(3) { Step::Append(length) } else { Step::Again };
     let last = if seed.is_multiple_of(5) { Step::Stop } else { Step::Commit(true) };
-    vec![Step::Append(length), Step::Commit(true), Step::Append(20), Step::Commit(seed.is_multiple_of(2)), Step::Append(300), last]
+    let sync = Step::Commit(seed.is_multiple_of(2));
+    vec![first, Step::Commit(true), Step::Again, sync, Step::Append(300), last]
 }
 
 /// How far a life had come when the disk had been called so often.
@@ -151,6 +157,8 @@ pub struct Life<'d> {
     files: OpenFiles<SimDisk>,
     /// What has been appended.
     pub history: History,
+    /// The lengths of the records that the crash before this life has lost.
+    lost: VecDeque<usize>,
     /// How it went.
     pub notes: Vec<Note>,
 }
@@ -158,7 +166,7 @@ pub struct Life<'d> {
 impl<'d> Life<'d> {
     /// A life that goes on from this history.
     pub fn new(disk: &'d SimDisk, history: History) -> Life<'d> {
-        let mut life = Life { disk, files: OpenFiles::default(), history, notes: Vec::new() };
+        let mut life = Life { disk, files: OpenFiles::default(), history, lost: VecDeque::new(), notes: Vec::new() };
         life.note();
         life
     }
@@ -184,7 +192,7 @@ impl<'d> Life<'d> {
             Refusal::Violation(violation) => Halt::Violation(violation),
         })?;
         // Opening has made durable what it found, and decided that there is no more.
-        self.history.records.truncate(found);
+        self.lost = self.history.records.drain(found..).map(|lost| lost.length).collect();
         self.history.acknowledged = found;
         self.history.start = opened.identity.start.0;
         self.history.stopping = false;
@@ -196,6 +204,10 @@ impl<'d> Life<'d> {
     fn step(&mut self, log: &mut Log, step: Step) -> Result<(), DiskError> {
         match step {
             Step::Append(length) => self.append(log, length),
+            Step::Again => {
+                let length = self.lost.pop_front().unwrap_or(30);
+                self.append(log, length);
+            }
             Step::Commit(sync) => {
                 while let Some(write) = self.next_write(log, sync)? {
                     self.write(log, write)?;

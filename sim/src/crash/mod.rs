@@ -41,7 +41,7 @@ impl Extent {
 
     /// A slice that takes some seconds without optimisation.
     pub fn slice() -> Extent {
-        Extent { histories: 1, every_second: 97, every_bit: 37, every_byte: 7, every_call: 1, subsets_max: 64, threads: 1 }
+        Extent { histories: 1, every_second: 131, every_bit: 37, every_byte: 11, every_call: 1, subsets_max: 64, threads: 1 }
     }
 }
 

@@ -135,6 +135,10 @@ impl Lane {
 
 impl Window {
     fn add(&mut self, id: u64, sent: Sent) {
+        if self.sent.is_empty() {
+            // The numbers of a connection that was used before do not begin at 0.
+            self.first = id;
+        }
         assert_eq!(id, self.first + self.sent.len() as u64, "operations are numbered in order");
         self.sent.push_back(sent);
         self.open += 1;
@@ -201,10 +205,10 @@ mod tests {
     #[test]
     fn answers_may_come_in_any_order_and_only_once() {
         let (mut window, at) = (Window::default(), Instant::now());
-        (0..3).for_each(|id| window.add(id, Sent { is_put: id == 1, at, answered: false }));
-        assert_eq!(window.take(1), Some((true, at)));
-        assert_eq!((window.take(1), window.take(3), window.open), (None, None, 2));
-        assert_eq!((window.take(0), window.first), (Some((false, at)), 2));
-        assert_eq!((window.take(0), window.take(2), window.open), (None, Some((false, at)), 0));
+        (7..10).for_each(|id| window.add(id, Sent { is_put: id == 8, at, answered: false }));
+        assert_eq!(window.take(8), Some((true, at)));
+        assert_eq!((window.take(8), window.take(10), window.take(0), window.open), (None, None, None, 2));
+        assert_eq!((window.take(7), window.first), (Some((false, at)), 9));
+        assert_eq!((window.take(7), window.take(9), window.open), (None, Some((false, at)), 0));
     }
 }

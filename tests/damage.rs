@@ -1,0 +1,98 @@
+//! A log that was cut or damaged: what a crash can do is mended, what it cannot do is refused, and nothing is changed by a refusal.
+
+mod harness;
+
+use harness::values::{read_all, write};
+use harness::{Cluster, Peer, says};
+use std::path::PathBuf;
+
+const DOCUMENTS: usize = 300;
+/// Before the first record of a segment (docs/storage-format.md).
+const HEADER_BYTES: usize = 4_096;
+
+/// The segments of a peer's log, in order, and their bytes.
+fn log_of(peer: &Peer) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(peer.dir.join("log")).expect("a log");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("listed").path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("read"))).collect()
+}
+
+/// The segment that was written last, and where what was written in it ends.
+fn end_of_log(peer: &Peer) -> (PathBuf, Vec<u8>, usize) {
+    let written = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let segments = log_of(peer).into_iter().map(|(path, bytes)| (written(&bytes), path, bytes));
+    // One that was only prepared has a header and nothing behind.
+    let (end, path, bytes) = segments.rev().find(|(end, ..)| *end > HEADER_BYTES).expect("a segment with records");
+    (path, bytes, end)
+}
+
+/// A cluster with documents, and its first peer stopped.
+async fn with_one_stopped(name: &str) -> Cluster {
+    let mut cluster = Cluster::formed(name, 3).await;
+    let written = write(&cluster.client().await, 0..DOCUMENTS, |_| {}).await;
+    assert_eq!(written.acknowledged, DOCUMENTS);
+    assert!(cluster.peers[0].stop().await.success());
+    cluster
+}
+
+#[tokio::test]
+async fn a_log_whose_last_batches_never_reached_the_disk_is_cut_and_the_others_have_the_rest() {
+    let mut cluster = with_one_stopped("damage-torn").await;
+    let (path, mut bytes, end) = end_of_log(&cluster.peers[0]);
+    // What a power cut leaves in a file that has its size already: the beginning of a record, and zeros.
+    let torn = (end - (end - HEADER_BYTES) / 3) | 1;
+    bytes[torn..].fill(0);
+    std::fs::write(&path, &bytes).expect("written");
+
+    cluster.peers[0].start().await;
+    says(&cluster.peers[0].complained(), &["the log has been read", "cut_bytes="]);
+    cluster.linked().await;
+    read_all(&cluster.client().await, 0..DOCUMENTS).await;
+    // Also when one of those that have everything is away: read repair has brought the first up to date, for what was read.
+    let written = write(&cluster.client().await, DOCUMENTS..2 * DOCUMENTS, |_| {}).await;
+    assert_eq!(written.acknowledged, DOCUMENTS);
+    read_all(&cluster.client().await, 0..2 * DOCUMENTS).await;
+    cluster.check_events();
+}
+
+#[tokio::test]
+async fn a_log_file_that_was_cut_off_or_has_a_flipped_bit_is_refused_and_not_touched() {
+    let mut cluster = with_one_stopped("damage-rot").await;
+    let peer = &mut cluster.peers[0];
+    let (path, sound, end) = end_of_log(peer);
+    let name = format!("log/{}", path.file_name().expect("a name").to_string_lossy());
+
+    // A file that is shorter than its header says was cut by no crash.
+    std::fs::write(&path, &sound[..end - 101]).expect("written");
+    let before = log_of(peer);
+    let (code, said) = peer.refuse().await;
+    assert_eq!(code, Some(4), "{said}");
+    says(&said, &[&name, "is damaged", &format!("it has {} bytes", end - 101), "its header says", "Nothing was changed"]);
+    assert!(log_of(peer) == before, "the refusal has changed the log");
+
+    // One bit, in the middle of what was durable long ago.
+    for at in [HEADER_BYTES + (end - HEADER_BYTES) / 2, HEADER_BYTES + (end - HEADER_BYTES) / 5] {
+        let mut flipped = sound.clone();
+        flipped[at] ^= 0x10;
+        std::fs::write(&path, &flipped).expect("written");
+        let before = log_of(peer);
+        let (code, said) = peer.refuse().await;
+        assert_eq!(code, Some(4), "{said}");
+        let advice = ["Nothing was changed", "put a copy of the file back", "move the folder aside"];
+        says(&said, &[&name, "is damaged at byte", "expected record", "found", "so this is no torn write"]);
+        says(&said, &advice);
+        let offset: usize = said.split("at byte ").nth(1).and_then(|rest| rest.split(':').next()?.parse().ok()).expect("an offset");
+        assert!(offset <= at && at - offset < 4_096, "the damage is at byte {at}, and the message says {offset}: {said}");
+        assert!(log_of(peer) == before, "the refusal has changed the log");
+    }
+
+    // The others go on meanwhile; and with the sound file back, so does this one.
+    let client = harness::connect(&cluster.addresses()[1..]).await;
+    read_all(&client, 0..DOCUMENTS).await;
+    std::fs::write(&path, &sound).expect("written");
+    cluster.peers[0].start().await;
+    cluster.linked().await;
+    read_all(&cluster.client().await, 0..DOCUMENTS).await;
+    cluster.check_events();
+}
