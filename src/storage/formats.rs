@@ -3,8 +3,8 @@
 //! An example is a block of the page that begins with ```` ```hex NAME ````; in each line the bytes stand before two spaces, and behind
 //! them what they mean. Every example of the page is one of those below, and the other way round.
 
-use super::identity::{decode, encode};
 use super::frame::{place, put_unplaced, size, verify};
+use super::identity::{decode, encode};
 use super::segment::{HEADER_BYTES, decode_header, encode_header};
 use super::{Batch, Identity, Record, RetryRecord, SegmentInfo};
 use crate::message::Position;
@@ -73,13 +73,8 @@ fn coded(seen: &Seen) -> Vec<u8> {
 }
 
 fn change() -> Change {
-    let founder = Founder {
-        member: MEMBER,
-        name: "peer-1".into(),
-        address: "127.0.0.1:7401".into(),
-        zone: "default".into(),
-        weight: 1,
-    };
+    let founder =
+        Founder { member: MEMBER, name: "peer-1".into(), address: "127.0.0.1:7401".into(), zone: "default".into(), weight: 1 };
     let secret = *b"sixteen byte key";
     Change::Formed { cluster: CLUSTER, secret, partitions: 256, replicas: 3, placement_rule: 1, founders: vec![founder] }
 }
@@ -114,7 +109,10 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
     let change = rmp_serde::to_vec(&change()).expect("a change is plain data");
     for (name, record) in [
         ("record-entry", plain),
-        ("record-entry-retry", Record::Entry { partition: PARTITION, epoch: 0, key: b"user7", entry: &entry, gone: &[], retry: Some(retry) }),
+        (
+            "record-entry-retry",
+            Record::Entry { partition: PARTITION, epoch: 0, key: b"user7", entry: &entry, gone: &[], retry: Some(retry) },
+        ),
         ("record-entry-gone", removed),
         ("record-batch", Record::Batch(Batch::new(&batch).expect("a batch"))),
         ("record-clock", Record::Clock { partition: PARTITION, epoch: 0, clock: &gone }),
