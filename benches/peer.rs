@@ -14,6 +14,9 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Machine {
     peer: Peer,
     disk: FileDisk,

@@ -110,6 +110,8 @@ pub const DRAIN_DEADLINE_MS: u64 = 10_000;
 pub const LOG_PENDING_BYTES_MAX: usize = 64 << 20;
 /// Longest sync interval (milliseconds): a power cut must not cost more than a minute of writes.
 pub const SYNC_INTERVAL_MS_MAX: u32 = 60_000;
+/// Bytes that may wait for a log whose disk is full before it refuses what other peers send: what does not fit is of no use to them.
+pub const LOG_PENDING_BYTES_FULL: usize = 4 << 20;
 /// Bytes of records kept in memory for reads.
 pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
 

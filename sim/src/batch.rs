@@ -129,7 +129,8 @@ impl Summary {
             objections.push(format!("{} of {} seeds broke a promise", self.failures.len(), self.seeds));
         }
         if self.discarded as f64 > DISCARDED_MAX * self.seeds as f64 {
-            let what = format!("{} of {} seeds had less than {ANSWERED_MIN} of their requests answered", self.discarded, self.seeds);
+            let what =
+                format!("{} of {} seeds had less than {ANSWERED_MIN} of their requests answered", self.discarded, self.seeds);
             objections.push(what);
         }
         let healed = self.stats.answered_healed as f64 / self.stats.asked_healed.max(1) as f64;
@@ -158,7 +159,10 @@ impl Summary {
         row("events", format!("{} ({:.0} a second)", self.events, self.events as f64 / seconds));
         row("simulated time", format!("{:.0} s in {seconds:.1} s", self.time as f64 / 1e6));
         row("requests during chaos", format!("{}, answered {:.1} %", stats.asked, share(stats.answered, stats.asked)));
-        row("requests after healing", format!("{}, answered {:.2} %", stats.asked_healed, share(stats.answered_healed, stats.asked_healed)));
+        row(
+            "requests after healing",
+            format!("{}, answered {:.2} %", stats.asked_healed, share(stats.answered_healed, stats.asked_healed)),
+        );
         row("writes", format!("{} acknowledged, {} unknown", stats.acked, stats.unknown));
         row("tries again", format!("{}; {} writes acknowledged by one", stats.retries, stats.retried));
         row("reads judged", format!("{}; {} with conflicts, at most {} versions", self.reads, stats.conflicts, stats.versions_max));

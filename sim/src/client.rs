@@ -347,7 +347,8 @@ impl World {
             Reply::Listed(listed) => {
                 let keys: Vec<Option<KeyId>> = listed.keys.iter().map(|key| key_of(key)).collect();
                 if keys.iter().any(|key| key.is_none_or(|key| key.0 >= self.plan.clients.keys)) {
-                    self.violations.push(Violation::new("b: phantom", format!("a key that nobody wrote is listed: {:?}", listed.keys)));
+                    self.violations
+                        .push(Violation::new("b: phantom", format!("a key that nobody wrote is listed: {:?}", listed.keys)));
                 }
                 self.clients[c].listed.extend(keys.into_iter().flatten());
                 if listed.more

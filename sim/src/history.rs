@@ -166,9 +166,9 @@ impl Scope {
     pub fn replaces(&self, path: &str) -> bool {
         match self {
             Scope::Whole => true,
-            Scope::Paths(targets) => targets
-                .iter()
-                .any(|target| contains(&target.path, path) || (!target.is_removal && contains(path, &target.path))),
+            Scope::Paths(targets) => {
+                targets.iter().any(|target| contains(&target.path, path) || (!target.is_removal && contains(path, &target.path)))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! One peer and what lies under it: its disk, its disk jobs, its clock. The driver's half of "a peer is a function".
 
-use crate::disk::{Fate, SimDisk};
 use crate::dice::Dice;
+use crate::disk::{Fate, SimDisk};
 use crate::oracle::durability::Shadow;
 use bytes::Bytes;
 use henge::message::{Message, OperationId, Position, SyncMode};
@@ -133,7 +133,11 @@ impl Node {
         if let Some(call) = crash_at {
             self.disk.set_faults(crate::disk::Faults { crash: Some(call), ..Default::default() });
         }
-        let log = OpenOptions { segment_bytes_min: SEGMENT_BYTES_MIN, segment_bytes_max: SEGMENT_BYTES_MAX, ..OpenOptions::new(now.wall_ms, seed) };
+        let log = OpenOptions {
+            segment_bytes_min: SEGMENT_BYTES_MIN,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            ..OpenOptions::new(now.wall_ms, seed)
+        };
         let opened = Store::open(&self.disk, &StoreOptions { sync, cache_bytes: CACHE_BYTES, log });
         let has_crashed = crash_at.is_some_and(|call| self.disk.calls() > call);
         if crash_at.is_some() {

@@ -152,7 +152,11 @@ impl Plan {
         let mut process = ProcessPlan::draw(dice);
         let network = NetworkPlan::draw(dice);
         if sync != SyncMode::Always {
-            process = ProcessPlan { pause_interval: process.pause_interval, clock_interval: process.clock_interval, ..ProcessPlan::calm() };
+            process = ProcessPlan {
+                pause_interval: process.pause_interval,
+                clock_interval: process.clock_interval,
+                ..ProcessPlan::calm()
+            };
         } else if plant != Plant::None {
             // A planted bug shows where peers lose power.
             process.crash_interval = Some(3 * SECOND);
@@ -204,7 +208,15 @@ impl NetworkPlan {
 
     /// A network without faults, only with its delays.
     pub fn calm(&self) -> NetworkPlan {
-        NetworkPlan { tail: 0.0, loss: 0.0, duplicates: 0.0, late_duplicates: 0.0, cut_interval: None, one_way: 0.0, ..self.clone() }
+        NetworkPlan {
+            tail: 0.0,
+            loss: 0.0,
+            duplicates: 0.0,
+            late_duplicates: 0.0,
+            cut_interval: None,
+            one_way: 0.0,
+            ..self.clone()
+        }
     }
 
     /// How long one message is under way.

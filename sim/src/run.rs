@@ -107,7 +107,9 @@ impl World {
         self.placement = Placement::from_changes(std::slice::from_ref(&change)).ok();
         assert!(self.placement.is_some(), "the plan is a cluster that can be");
         for round in 0..1_000 {
-            if self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| !peer.founders().is_empty())) || !self.violations.is_empty() {
+            if self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| !peer.founders().is_empty()))
+                || !self.violations.is_empty()
+            {
                 break;
             }
             for n in 0..self.nodes.len() {
@@ -158,13 +160,15 @@ impl World {
             self.violations.push(Violation::new("i", what));
         }
         if self.stats.answered_healed < self.stats.asked_healed {
-            let what = format!("{} of {} requests were answered after healing", self.stats.answered_healed, self.stats.asked_healed);
+            let what =
+                format!("{} of {} requests were answered after healing", self.stats.answered_healed, self.stats.asked_healed);
             self.violations.push(Violation::new("i", what));
         }
         for (key, live) in finals {
             let healed = Healed { key: *key, live: live.clone(), replicas };
             self.violations.extend(siblings::judge(&self.history, &healed));
-            let paths = live.iter().filter_map(|value| Some(self.history.author(*value)?.1)).collect::<std::collections::BTreeSet<_>>();
+            let paths =
+                live.iter().filter_map(|value| Some(self.history.author(*value)?.1)).collect::<std::collections::BTreeSet<_>>();
             siblings += u64::from(paths.len() < live.len());
             self.converged(*key, live);
         }

@@ -63,7 +63,9 @@ pub fn message(message: &Message) -> String {
             None => format!("taken, leaving {:?} #{}", applied.uncovered, short(applied.operation.0)),
         },
         Message::Fetch(fetch) => format!("what of {}? ({:?}) #{}", text(&fetch.key), fetch.mode, short(fetch.operation.0)),
-        Message::Fetched(fetched) => format!("this: {} ({:?}) #{}", packed(&fetched.entry), fetched.mode, short(fetched.operation.0)),
+        Message::Fetched(fetched) => {
+            format!("this: {} ({:?}) #{}", packed(&fetched.entry), fetched.mode, short(fetched.operation.0))
+        }
         Message::ScanAsk(ask) => format!("which keys from {}? #{}", text(&ask.after), short(ask.operation.0)),
         Message::ScanPage(page) => {
             let keys: Vec<String> = page.items.iter().map(|item| text(&item.key)).collect();
@@ -78,12 +80,28 @@ pub fn message(message: &Message) -> String {
 pub fn request(request: &Request) -> String {
     let context = |context: &[u8]| if context.is_empty() { " without a context" } else { " with a context" };
     match request {
-        Request::Put(put) => format!("put {} {}{} w={:?} {:?}", text(&put.key), body(&put.body), context(&put.context), put.w, put.retry),
+        Request::Put(put) => {
+            format!("put {} {}{} w={:?} {:?}", text(&put.key), body(&put.body), context(&put.context), put.w, put.retry)
+        }
         Request::Remove(remove) => {
-            format!("remove {} `{}`{} w={:?} {:?}", text(&remove.key), remove.path, context(&remove.context), remove.w, remove.retry)
+            format!(
+                "remove {} `{}`{} w={:?} {:?}",
+                text(&remove.key),
+                remove.path,
+                context(&remove.context),
+                remove.w,
+                remove.retry
+            )
         }
         Request::Update(update) => {
-            format!("patch {} {:?}{} w={:?} {:?}", text(&update.key), update.patch, context(&update.context), update.w, update.retry)
+            format!(
+                "patch {} {:?}{} w={:?} {:?}",
+                text(&update.key),
+                update.patch,
+                context(&update.context),
+                update.w,
+                update.retry
+            )
         }
         Request::Get(get) => format!("get {} `{}` r={:?}", text(&get.key), get.path, get.r),
         other => format!("{other:?}").chars().take(120).collect(),
@@ -135,7 +153,11 @@ pub fn entry(entry: &Entry) -> String {
         .flat_map(|(actor, intervals)| {
             intervals.iter().map(move |run| {
                 let (start, first, last) = (run.first >> 32, run.first & 0xffff_ffff, run.last & 0xffff_ffff);
-                if run.last >> 32 == start { format!("{actor}:{start}.{first}-{last}") } else { format!("{actor}:{start}.{first}-…") }
+                if run.last >> 32 == start {
+                    format!("{actor}:{start}.{first}-{last}")
+                } else {
+                    format!("{actor}:{start}.{first}-…")
+                }
             })
         })
         .collect();

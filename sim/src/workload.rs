@@ -48,7 +48,8 @@ impl Workload {
         let key = KeyId(self.dice.below(u64::from(self.keys)) as u16);
         // A third of the keys hold plain values alone, a third documents alone, a third both.
         let (plain, documents) = (key.0 % 3 != 1, key.0 % 3 != 0);
-        let quorum = *self.dice.pick(&[Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Exactly(1), Quorum::All]);
+        let quorum =
+            *self.dice.pick(&[Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Exactly(1), Quorum::All]);
         let document = u32::from(documents);
         match self.dice.weighted(&[30, 6, 20 * u32::from(plain), 12 * document, 14 * document, 6 * document, 6, 4 * document, 1]) {
             0 => self.get(key, "", quorum),
@@ -85,7 +86,8 @@ impl Workload {
     /// Lists all keys.
     pub fn list(&mut self, quorum: Quorum) -> Wish {
         let limit = if self.dice.chance(0.5) { 1_000 } else { 2 };
-        let request = Request::List(List { prefix: Bytes::from_static(b"key"), after: Bytes::new(), limit, r: quorum, deadline_ms: 0 });
+        let request =
+            Request::List(List { prefix: Bytes::from_static(b"key"), after: Bytes::new(), limit, r: quorum, deadline_ms: 0 });
         Wish { key: KeyId(0), request, scope: None, values: Vec::new(), quorum }
     }
 
@@ -164,7 +166,8 @@ impl Workload {
 /// A JSON object of these leaves, and of nulls. Requires: those of `c.` stand together.
 fn object(values: &[(String, ValueId)], nulls: &[&str]) -> String {
     let member = |name: &str, value: &ValueId| format!("\"{name}\":\"{value}\"");
-    let mut members: Vec<String> = values.iter().filter(|(path, _)| !path.contains('.')).map(|(path, value)| member(path, value)).collect();
+    let mut members: Vec<String> =
+        values.iter().filter(|(path, _)| !path.contains('.')).map(|(path, value)| member(path, value)).collect();
     let inner: Vec<String> = values.iter().filter_map(|(path, value)| Some(member(path.strip_prefix("c.")?, value))).collect();
     if !inner.is_empty() {
         members.push(format!("\"c\":{{{}}}", inner.join(",")));
@@ -179,7 +182,8 @@ fn put(key: KeyId, body: Body, values: Vec<(String, ValueId)>, quorum: Quorum) -
 }
 
 fn update(key: KeyId, patch: PatchBody, targets: Vec<Target>, values: Vec<(String, ValueId)>, quorum: Quorum) -> Wish {
-    let request = Request::Update(Update { key: key_name(key), patch, context: Bytes::new(), w: quorum, deadline_ms: 0, retry: None });
+    let request =
+        Request::Update(Update { key: key_name(key), patch, context: Bytes::new(), w: quorum, deadline_ms: 0, retry: None });
     Wish { key, request, scope: Some(Scope::Paths(targets)), values, quorum }
 }
 
@@ -188,8 +192,14 @@ fn remove(key: KeyId, path: &str, quorum: Quorum) -> Wish {
         "" => Scope::Whole,
         path => Scope::Paths(vec![Target { path: path.to_string(), is_removal: true }]),
     };
-    let request =
-        Request::Remove(Remove { key: key_name(key), path: path.to_string(), context: Bytes::new(), w: quorum, deadline_ms: 0, retry: None });
+    let request = Request::Remove(Remove {
+        key: key_name(key),
+        path: path.to_string(),
+        context: Bytes::new(),
+        w: quorum,
+        deadline_ms: 0,
+        retry: None,
+    });
     Wish { key, request, scope: Some(scope), values: Vec::new(), quorum }
 }
 

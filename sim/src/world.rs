@@ -313,10 +313,14 @@ impl World {
             }
             Message::Fetched(fetched) => {
                 let node = &mut self.nodes[n];
-                if let (Some(Asked::Fetch(name)), Ok(entry)) = (node.asked.remove(&(to, fetched.operation)), unpack(&fetched.entry)) {
+                if let (Some(Asked::Fetch(name)), Ok(entry)) = (node.asked.remove(&(to, fetched.operation)), unpack(&fetched.entry))
+                {
                     let known = key_of(&name).and_then(|key| self.dots_of_key.get(&key));
                     node.shadow.on_told(&name, entry.dots());
-                    node.shadow.on_gone(&name, known.into_iter().flat_map(dots_in).filter(|dot| entry.has_seen(*dot) && !entry.is_live(*dot)));
+                    node.shadow.on_gone(
+                        &name,
+                        known.into_iter().flat_map(dots_in).filter(|dot| entry.has_seen(*dot) && !entry.is_live(*dot)),
+                    );
                     if let (FetchMode::Full, Some(key)) = (fetched.mode, key_of(&name)) {
                         self.note_versions(key, &entry);
                     }
@@ -453,7 +457,11 @@ impl World {
         if self.nodes[n].peer.is_some() {
             return;
         }
-        let cuts = if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_in_recovery) { self.fault_dice.between(1, 2) } else { 0 };
+        let cuts = if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_in_recovery) {
+            self.fault_dice.between(1, 2)
+        } else {
+            0
+        };
         for _ in 0..cuts {
             let call = self.fault_dice.below(40);
             match self.nodes[n].start(self.time, self.plan.sync, Some(call), &mut self.fault_dice) {
@@ -469,7 +477,9 @@ impl World {
             }
         }
         let node = &self.nodes[n];
-        self.trace.event(self.time, format_args!("start {n} {:?}", node.start), || format!("{} comes up, start {}", node.name, node.start.0));
+        self.trace.event(self.time, format_args!("start {n} {:?}", node.start), || {
+            format!("{} comes up, start {}", node.name, node.start.0)
+        });
         if self.plan.plant == Plant::LyingSync {
             node.make_disk_lie();
         }
@@ -528,7 +538,8 @@ impl World {
             self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
             return;
         }
-        self.trace.event(self.time, format_args!("link {a} {b}"), || format!("{} ↔ {} linked", self.nodes[a].name, self.nodes[b].name));
+        self.trace
+            .event(self.time, format_args!("link {a} {b}"), || format!("{} ↔ {} linked", self.nodes[a].name, self.nodes[b].name));
         for (side, other) in [(a, b), (b, a)] {
             if self.network.believes(side, other) {
                 self.network.set_belief(side, other, false);
@@ -567,7 +578,9 @@ impl World {
         }
         self.network.set_belief(n, other, false);
         let names = (&self.nodes[n].name, &self.nodes[other].name);
-        self.trace.event(self.time, format_args!("hangup {n} {other}"), || format!("{} notices that its link to {} is gone", names.0, names.1));
+        self.trace.event(self.time, format_args!("hangup {n} {other}"), || {
+            format!("{} notices that its link to {} is gone", names.0, names.1)
+        });
         let member = self.nodes[other].member;
         self.step(n, Input::LinkDown { member });
     }
@@ -585,7 +598,8 @@ impl World {
         let is_lost = dice.chance(network.loss);
         let duplicate = (dice.chance(network.duplicates) && may_repeat).then(|| network.delay(dice));
         let late = (dice.chance(network.late_duplicates) && may_repeat).then(|| dice.spread(100_000, 20_000_000));
-        let goes = self.network.believes(from, to) && self.network.link(from, to).is_up && !self.network.is_cut(from, to) && !is_lost;
+        let goes =
+            self.network.believes(from, to) && self.network.link(from, to).is_up && !self.network.is_cut(from, to) && !is_lost;
         let fate = if goes { "" } else { " (lost)" };
         self.trace.event(self.time, format_args!("send {from} {to} {goes} {message:?}"), || {
             format!("{} → {}: {}{fate}", self.nodes[from].name, self.nodes[to].name, trace::message(&message))
@@ -710,13 +724,17 @@ impl World {
             Fault::Pause => {
                 let length = self.fault_dice.spread(10_000, 3_000_000);
                 self.nodes[n].paused_until = self.time + length;
-                self.trace.event(self.time, format_args!("pause {n} {length}"), || format!("{} stands still for {} ms", self.nodes[n].name, length / 1_000));
+                self.trace.event(self.time, format_args!("pause {n} {length}"), || {
+                    format!("{} stands still for {} ms", self.nodes[n].name, length / 1_000)
+                });
             }
             Fault::Clock => {
                 let years = 365 * 24 * 3_600 * 1_000;
                 let by = *self.fault_dice.pick(&[0, 1_000, -1_000, 120_000, -120_000, years, -years]);
                 self.nodes[n].clock_off_ms = by;
-                self.trace.event(self.time, format_args!("clock {n} {by}"), || format!("{}'s wall clock is off by {by} ms", self.nodes[n].name));
+                self.trace.event(self.time, format_args!("clock {n} {by}"), || {
+                    format!("{}'s wall clock is off by {by} ms", self.nodes[n].name)
+                });
             }
             Fault::Cut => self.cut(),
         }
@@ -743,7 +761,9 @@ impl World {
     fn cut(&mut self) {
         let directions = self.network.draw_cut(self.plan.network.one_way, &mut self.fault_dice);
         let length = self.fault_dice.spread(20_000, 3_000_000);
-        self.trace.event(self.time, format_args!("cut {directions:?} {length}"), || format!("cut for {} ms: {directions:?}", length / 1_000));
+        self.trace.event(self.time, format_args!("cut {directions:?} {length}"), || {
+            format!("cut for {} ms: {directions:?}", length / 1_000)
+        });
         let is_noticed = self.fault_dice.chance(0.7);
         for (from, to) in &directions {
             self.network.set_cut(*from, *to, true);
@@ -764,7 +784,10 @@ impl World {
 
     /// True if no message from the past is under way any more.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.heap.values().any(|event| matches!(event, Event::Deliver { .. } | Event::Job { .. } | Event::Ask { .. } | Event::Answer { .. }))
+        !self
+            .heap
+            .values()
+            .any(|event| matches!(event, Event::Deliver { .. } | Event::Job { .. } | Event::Ask { .. } | Event::Answer { .. }))
     }
 
     /// Change 0, from the peers' own descriptions.
@@ -799,7 +822,9 @@ impl Event {
     fn node(&self) -> Option<usize> {
         match self {
             Event::Deliver { to, .. } => Some(*to),
-            Event::Hangup { node, .. } | Event::Job { node, .. } | Event::Wake { node, .. } | Event::Ask { node, .. } => Some(*node),
+            Event::Hangup { node, .. } | Event::Job { node, .. } | Event::Wake { node, .. } | Event::Ask { node, .. } => {
+                Some(*node)
+            }
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use crate::vclock::{
     merge_patch, pack, remove, set,
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// What a client wants a key to become.
 #[derive(Clone, Debug)]
@@ -198,7 +199,7 @@ impl Draft {
             expiry_ms: 0,
         });
         let entry = pack(&Entry::new(versions.collect(), self.context));
-        let naming = self.naming.map(|scope| Naming { scope, dots: dots.clone() });
+        let naming = self.naming.map(|scope| Arc::new(Naming { scope, dots: dots.clone() }));
         Plan { key, entry, naming, dots, covered: self.covered, context: self.receipt }
     }
 }

@@ -11,6 +11,7 @@ use crate::message::{Ack, Applied, Apply, Message, Naming, OperationId};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Entry, Seen, pack};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// What a write does, drawn up by its coordinator.
 #[derive(Clone, Debug)]
@@ -20,7 +21,7 @@ pub struct Plan {
     /// The packed entry that every owner takes in.
     pub entry: Bytes,
     /// What the owners are to name, for a write without a context.
-    pub naming: Option<Naming>,
+    pub naming: Option<Arc<Naming>>,
     /// The dots that the write made.
     pub dots: Vec<Dot>,
     /// The dots that it replaced, as far as its coordinator saw.

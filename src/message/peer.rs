@@ -4,6 +4,7 @@ use super::{Reply, Request, SyncMode};
 use crate::vclock::{Dot, Path};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How far a log has come: the number of its last record. 0 is before the first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ pub struct Apply {
     /// The packed entry (`vclock::packed`): versions and context.
     pub entry: Bytes,
     /// For a write without a context: which versions the replica should name that the write does not cover.
-    pub naming: Option<Naming>,
+    pub naming: Option<Arc<Naming>>,
 }
 
 /// Asks a replica to name its live dots that a write without a context has not covered.

@@ -228,7 +228,10 @@ impl Peer {
     /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
     pub fn next_wake(&self) -> Option<u64> {
         let check = self.checks.front().map(|check| check.0);
-        [check, self.replica.store().next_wake()].into_iter().flatten().min()
+        let store = self.replica.store();
+        // A full disk is tried again now and then.
+        let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
+        [check, store.next_wake(), full].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.

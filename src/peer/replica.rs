@@ -1,7 +1,7 @@
 //! A peer as a replica: takes entries in, tells what it holds, in order for each key also when one of them waits for the disk.
 
 use super::{Now, Output, Peer};
-use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, SCAN_PAGE_KEYS_MAX};
+use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
 use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::{DiskJob, Held, Store, StoreError, Taken};
@@ -44,7 +44,10 @@ impl Replica {
 impl Peer {
     pub(super) fn on_apply(&mut self, now: Now, from: MemberId, apply: Apply, outbox: &mut Vec<Output>) {
         let key = apply.key.clone();
-        match self.serves(&key) {
+        let store = self.replica.store();
+        let no_room = from != self.me && store.is_full() && store.pending_bytes() >= LOG_PENDING_BYTES_FULL;
+        let serves = if no_room { Err(format!("the disk of {} is full", self.config.name)) } else { self.serves(&key) };
+        match serves {
             Ok(partition) => self.run_in_order(now, partition, key, Task::Apply(from, apply), outbox),
             Err(reason) => {
                 let refusal = self.applied(apply.operation, Vec::new(), Some(reason));

@@ -82,7 +82,8 @@ impl Peer {
             return Err(Refusal(if key.is_empty() { FailureKind::BadRequest } else { FailureKind::TooLarge }, message, 0));
         }
         let partition = self.partition_of(key);
-        if let Some(target) = self.forward_to(to, partition, retry_of(&request))? {
+        let is_write = !matches!(request, Request::Get(_));
+        if let Some(target) = self.forward_to(to, partition, retry_of(&request), is_write)? {
             return self.forward(now, to, target, request, outbox);
         }
         match request {
@@ -143,7 +144,13 @@ impl Peer {
     }
 
     /// Where a request is to be handed on: nowhere if this peer can coordinate it. A retry goes to whoever took the first try.
-    fn forward_to(&self, to: ReplyTo, partition: PartitionId, retry: Option<Retry>) -> Result<Option<MemberId>, Refusal> {
+    fn forward_to(
+        &self,
+        to: ReplyTo,
+        partition: PartitionId,
+        retry: Option<Retry>,
+        is_write: bool,
+    ) -> Result<Option<MemberId>, Refusal> {
         let owners = self.owners_of(partition);
         let was_forwarded = matches!(to, ReplyTo::Peer(..));
         if let Some(first) = retry.and_then(|retry| retry.first)
@@ -160,7 +167,11 @@ impl Peer {
             return Err(Refusal(FailureKind::Unknown, message, 0));
         }
         if owners.contains(&self.me) {
-            return Ok(None);
+            return if is_write && self.replica.store().is_full() {
+                self.other_coordinator(owners, was_forwarded)
+            } else {
+                Ok(None)
+            };
         }
         if was_forwarded {
             let message =
@@ -170,6 +181,19 @@ impl Peer {
         match owners.iter().find(|owner| self.is_live(**owner)) {
             Some(owner) => Ok(Some(*owner)),
             None => Err(self.too_few(0, 1, "owner", partition)),
+        }
+    }
+
+    /// Who coordinates a write in the place of a peer whose disk is full.
+    fn other_coordinator(&self, owners: &[MemberId], was_forwarded: bool) -> Result<Option<MemberId>, Refusal> {
+        let other = owners.iter().find(|owner| **owner != self.me && self.is_live(**owner));
+        match other.filter(|_| !was_forwarded) {
+            Some(other) => Ok(Some(*other)),
+            None => {
+                let name = &self.config.name;
+                let message = format!("the disk of {name} is full: it takes no writes until there is room; reads go on");
+                Err(Refusal(FailureKind::Storage, message, RETRY_HINT_MS))
+            }
         }
     }
 

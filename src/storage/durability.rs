@@ -132,6 +132,11 @@ impl Store {
         if self.sync == SyncMode::Always { position } else { Position(0) }
     }
 
+    /// True while the disk has no room for the next segment of the log. What still fits is written; the disk is tried again every second.
+    pub fn is_full(&self) -> bool {
+        self.log.is_full()
+    }
+
     /// Bytes that wait for the disk.
     pub fn pending_bytes(&self) -> usize {
         self.log.pending_bytes()

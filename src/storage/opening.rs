@@ -2,7 +2,7 @@
 
 use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
-use super::{Batch, Disk, DiskError, IdentityError, Location, OpenOptions, Record, RetryRecord, load_identity, open};
+use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, PartitionId, Placement};
@@ -37,12 +37,6 @@ pub enum StoreOpenError {
     /// The log could not be opened.
     #[error(transparent)]
     Log(#[from] super::OpenError),
-    /// It could not be read who the store is.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The disk refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
     /// A record has a right checksum and makes no sense.
     #[error(
         "{0}; it may have been written by a newer version of henge: start that one, or move the folder aside and start the peer empty"
@@ -59,7 +53,6 @@ pub enum StoreOpenError {
 impl Store {
     /// Opens a store: takes a new start, replays the log, closes the gap of a clean stop. Blocks.
     pub fn open<D: Disk>(disk: &D, options: &StoreOptions) -> Result<(Store, Found), StoreOpenError> {
-        let previous = load_identity(disk)?.map(|identity| identity.start);
         let mut replay = Replay::default();
         let opened = open(disk, &options.log, &mut |location, position, record| replay.on_record(location, position, record))?;
         if let Some(reason) = replay.senseless {
@@ -68,22 +61,17 @@ impl Store {
         if opened.identity.cluster.is_some() && replay.tables.is_none() {
             return Err(StoreOpenError::ForeignLog);
         }
-        let (identity, clean) = (opened.identity, opened.recovered.clean);
+        let identity = opened.identity;
         let tables = replay.tables.unwrap_or_default();
         let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
         store.retries = replay.retries;
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
         store.strip_contexts();
-        if let Some(stopped) = clean
-            && previous == Some(stopped)
-        {
+        if let Some(stopped) = opened.previous.filter(|_| opened.stopped_cleanly) {
             store.close_gaps(stopped);
         }
-        let recovered = opened.recovered;
-        Ok((
-            store,
-            Found { records: recovered.records, cut_bytes: recovered.cut_bytes, was_clean: clean.is_some() && clean == previous },
-        ))
+        let (records, cut_bytes) = (opened.recovered.records, opened.recovered.cut_bytes);
+        Ok((store, Found { records, cut_bytes, was_clean: opened.stopped_cleanly }))
     }
 
     fn close_gaps(&mut self, stopped: crate::vclock::Start) {

@@ -2,6 +2,7 @@
 
 use super::dot::{Actor, Dot};
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 /// A set of dots: for each actor, sorted and disjoint intervals of counters; neighbours have grown together.
 ///
@@ -14,13 +15,17 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "Unchecked")]
 pub struct Seen {
     /// In the order of the actors; none without an interval.
-    runs: Vec<(Actor, Vec<Interval>)>,
+    runs: SmallVec<[Run; 3]>,
 }
+
+/// The intervals of one actor. In a quiet cluster it is one, and the actors are the few owners of a partition: then a set takes no memory of
+/// its own, and copying one, as every read and write does, is copying some bytes.
+type Run = (Actor, SmallVec<[Interval; 1]>);
 
 /// A set as it arrived, before its form was checked.
 #[derive(Deserialize)]
 struct Unchecked {
-    runs: Vec<(Actor, Vec<Interval>)>,
+    runs: SmallVec<[Run; 3]>,
 }
 
 /// Counters `first..=last`, both included.
@@ -35,7 +40,7 @@ pub struct Interval {
 impl Seen {
     /// The empty set.
     pub const fn new() -> Seen {
-        Seen { runs: Vec::new() }
+        Seen { runs: SmallVec::new_const() }
     }
 
     /// True if there is no dot in the set.
@@ -86,7 +91,7 @@ impl Seen {
         let at = match self.runs.binary_search_by_key(&actor, |run| run.0) {
             Ok(at) => at,
             Err(at) => {
-                self.runs.insert(at, (actor, vec![new]));
+                self.runs.insert(at, (actor, smallvec![new]));
                 return;
             }
         };
@@ -168,8 +173,8 @@ impl TryFrom<Unchecked> for Seen {
 }
 
 /// All runs of both, in the order of the actors: one pass over each, however many there are.
-fn union(mine: Vec<(Actor, Vec<Interval>)>, theirs: &[(Actor, Vec<Interval>)]) -> Vec<(Actor, Vec<Interval>)> {
-    let mut united: Vec<(Actor, Vec<Interval>)> = Vec::with_capacity(mine.len().max(theirs.len()));
+fn union(mine: SmallVec<[Run; 3]>, theirs: &[Run]) -> SmallVec<[Run; 3]> {
+    let mut united: SmallVec<[Run; 3]> = SmallVec::with_capacity(mine.len().max(theirs.len()));
     let mut theirs = theirs.iter().peekable();
     for (actor, mut intervals) in mine {
         while let Some(run) = theirs.next_if(|run| run.0 < actor) {
@@ -186,7 +191,7 @@ fn union(mine: Vec<(Actor, Vec<Interval>)>, theirs: &[(Actor, Vec<Interval>)]) -
 }
 
 /// Sorts intervals and lets those that overlap or touch grow together.
-fn melt(intervals: &mut Vec<Interval>) {
+fn melt(intervals: &mut SmallVec<[Interval; 1]>) {
     // Stable: two rows in order, one behind the other, are merged in one pass.
     intervals.sort();
     intervals.dedup_by(|next, last| {
@@ -199,8 +204,8 @@ fn melt(intervals: &mut Vec<Interval>) {
 }
 
 /// The counters of `from` that are not in `minus`; both sorted and disjoint.
-fn difference(from: &[Interval], minus: &[Interval]) -> Vec<Interval> {
-    let mut left = Vec::with_capacity(from.len());
+fn difference(from: &[Interval], minus: &[Interval]) -> SmallVec<[Interval; 1]> {
+    let mut left = SmallVec::with_capacity(from.len());
     for interval in from {
         let mut first = interval.first;
         let mut used_up = false;

@@ -11,6 +11,7 @@ use crate::message::{
 use crate::vclock::Path;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Room for all that is small and of bounded size in the body of a frequent message.
 const SMALL_FIELDS_BYTES: usize = 64;
@@ -168,7 +169,7 @@ fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
 
 #[inline]
 fn read_apply(operation: OperationId, body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Apply, WireError> {
-    Ok(Apply { operation, key: body.bytes("key")?, entry: contents.payload(), naming: body.option(read_naming)? })
+    Ok(Apply { operation, key: body.bytes("key")?, entry: contents.payload(), naming: body.option(read_naming)?.map(Arc::new) })
 }
 
 fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {

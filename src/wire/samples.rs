@@ -5,6 +5,7 @@ use crate::message::*;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{Actor, Dot, Path, Start};
 use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
 
 /// Anything that a frame may be.
 #[derive(Clone, PartialEq, Debug)]
@@ -230,10 +231,10 @@ pub(super) fn one_of_each() -> Vec<Said> {
             operation,
             key: key.clone(),
             entry: Bytes::from_static(b"packed"),
-            naming: Some(Naming {
+            naming: Some(Arc::new(Naming {
                 scope: Scope { set: vec![Path::ROOT, path(b"a\0b\x01\x01\0")], removed: vec![path(b"c\0")], objects: vec![] },
                 dots: vec![dot(4)],
-            }),
+            })),
         })),
         Said::Message(Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![dot(1)], refused: None })),
         Said::Message(Message::Fetch(Fetch { operation, key, mode: FetchMode::Dots })),

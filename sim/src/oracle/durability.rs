@@ -63,7 +63,8 @@ impl Shadow {
         for (key, promised) in &self.keys {
             let entry = look(key);
             let key = String::from_utf8_lossy(key);
-            let mut accuse = |dot: Dot, what: &str| violations.push(Violation::new("a′", format!("dot {dot} of {key}, promised: {what}")));
+            let mut accuse =
+                |dot: Dot, what: &str| violations.push(Violation::new("a′", format!("dot {dot} of {key}, promised: {what}")));
             promised.seen.iter().filter(|dot| !entry.has_seen(**dot)).for_each(|dot| accuse(*dot, "not recovered"));
             let lost = promised.live_at_crash.iter().filter(|dot| entry.has_seen(**dot) && !entry.is_live(**dot));
             lost.for_each(|dot| accuse(*dot, "its value is gone, and was live"));

@@ -27,7 +27,11 @@ fn judge_one(history: &History, read: &Read, replicas: usize) -> Vec<Violation> 
         }
         for (path, value) in write.values.iter().filter(|(_, value)| !explained.contains(value)) {
             let key = read.key.0;
-            let what = format!("{value} of key {key} path `{path}`, acknowledged at {} ms, was not seen ({when}): {:?}", at / 1_000, read.shown);
+            let what = format!(
+                "{value} of key {key} path `{path}`, acknowledged at {} ms, was not seen ({when}): {:?}",
+                at / 1_000,
+                read.shown
+            );
             violations.push(Violation::new("e", what));
         }
     }

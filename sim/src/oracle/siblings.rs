@@ -28,7 +28,9 @@ pub fn judge(history: &History, healed: &Healed) -> Vec<Violation> {
 pub fn phantoms(history: &History, key: KeyId, live: &Values, when: &str) -> Vec<Violation> {
     let judge = |value| match history.author(value) {
         None => Some(format!("{value} of key {} was never written ({when})", key.0)),
-        Some((write, _)) if write.key != key => Some(format!("{value} was written to key {} and is in key {} ({when})", write.key.0, key.0)),
+        Some((write, _)) if write.key != key => {
+            Some(format!("{value} was written to key {} and is in key {} ({when})", write.key.0, key.0))
+        }
         Some((write, _)) if write.outcome == Outcome::Refused => {
             Some(format!("{value} of key {} is there, though its client was told that nothing was done ({when})", key.0))
         }
@@ -42,7 +44,8 @@ fn lost(history: &History, healed: &Healed) -> Vec<Violation> {
     let explained = explained(history, healed.key, &healed.live, u64::MAX);
     let acked = history.of_key(healed.key).filter(|write| write.is_acked());
     let missing = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value));
-    let what = |path: &str, value| format!("LOST {value}, acknowledged, of key {} path `{path}`; left {:?}", healed.key.0, healed.live);
+    let what =
+        |path: &str, value| format!("LOST {value}, acknowledged, of key {} path `{path}`; left {:?}", healed.key.0, healed.live);
     missing.map(|(path, value)| Violation::new("a", what(path, value))).collect()
 }
 
@@ -51,7 +54,8 @@ fn lost(history: &History, healed: &Healed) -> Vec<Violation> {
 /// A write took effect if it was acknowledged, if one of its values is live, or if a client was shown one. Each of them is
 /// judged at first hand, so whatever a chain of such writes has replaced is judged link by link.
 fn returned(history: &History, healed: &Healed) -> Vec<Violation> {
-    let shown: Values = history.reads().iter().filter(|read| read.key == healed.key).flat_map(|read| read.shown.iter().copied()).collect();
+    let shown: Values =
+        history.reads().iter().filter(|read| read.key == healed.key).flat_map(|read| read.shown.iter().copied()).collect();
     let has_effect = |write: &&Write| {
         let is_seen = write.values.iter().any(|(_, value)| healed.live.contains(value) || shown.contains(value));
         write.is_acked() || is_seen
@@ -61,7 +65,8 @@ fn returned(history: &History, healed: &Healed) -> Vec<Violation> {
         let back: Vec<_> = surely_replaces(history, write).intersection(&healed.live).copied().collect();
         if !back.is_empty() {
             let by = describe(write);
-            let what = format!("{back:?} of key {} is live, though {by} had seen and replaced it; live {:?}", healed.key.0, healed.live);
+            let what =
+                format!("{back:?} of key {} is live, though {by} had seen and replaced it; live {:?}", healed.key.0, healed.live);
             violations.push(Violation::new(if write.is_removal() { "b: resurrected" } else { "b: false sibling" }, what));
         }
     }
@@ -85,7 +90,10 @@ fn left_over(history: &History, healed: &Healed) -> Vec<Violation> {
             let left = earlier.values.iter().filter(|(path, value)| healed.live.contains(value) && write.scope.replaces(path));
             violations.extend(left.map(|(_, value)| {
                 let by = describe(write);
-                let what = format!("{value} of key {} was acknowledged before {by}, without a context, began, and both stand", healed.key.0);
+                let what = format!(
+                    "{value} of key {} was acknowledged before {by}, without a context, began, and both stand",
+                    healed.key.0
+                );
                 Violation::new("b: blind write", what)
             }));
         }
