@@ -45,6 +45,24 @@ fn the_table_holds_every_module_in_order() {
 }
 
 #[test]
+fn the_architecture_page_has_the_same_table() {
+    let page = fs::read_to_string("ARCHITECTURE.md").expect("the page is there");
+    let table = page.lines().skip_while(|line| !line.starts_with("| module |")).take_while(|line| line.starts_with('|'));
+    let rows: Vec<&str> = table.filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), LAYERS.len(), "one row for each module");
+    for ((module, allowed), row) in LAYERS.iter().zip(rows) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" |").map(str::trim).collect();
+        assert_eq!(cells[0], format!("`{module}`"));
+        let last = cells.last().copied().unwrap_or_default();
+        let expected = match *module {
+            "cli" if allowed.len() + 2 == LAYERS.len() => "all above".to_string(),
+            _ => allowed.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" "),
+        };
+        assert_eq!(last, expected, "{module}");
+    }
+}
+
+#[test]
 fn the_core_is_forbidden_what_clippy_toml_names() {
     for module in CORE {
         let face = fs::read_to_string(format!("src/{module}/mod.rs")).expect("a core module is a folder");

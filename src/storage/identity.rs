@@ -116,7 +116,7 @@ pub(super) fn next_start(last: Start, wall_ms: u64) -> Option<Start> {
     Some(Start(last.0.checked_add(1)?.max(wall)))
 }
 
-fn encode(identity: &Identity) -> Vec<u8> {
+pub(super) fn encode(identity: &Identity) -> Vec<u8> {
     let mut slot = Vec::with_capacity(SLOT_BYTES);
     slot.extend_from_slice(&MAGIC);
     slot.extend_from_slice(&VERSION.to_le_bytes());
@@ -134,7 +134,7 @@ fn encode(identity: &Identity) -> Vec<u8> {
 }
 
 /// `None`: not a whole slot. `Err`: a whole one of another version.
-fn decode(bytes: &[u8]) -> Option<Result<Identity, u32>> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Result<Identity, u32>> {
     let (coded, crc) = bytes.split_at_checked(CODED_BYTES - 4)?;
     if coded[..8] != MAGIC || *crc != crc32c::crc32c(coded).to_le_bytes() {
         return None;

@@ -7,6 +7,8 @@ mod cache;
 mod disk;
 mod durability;
 mod evidence;
+#[cfg(test)]
+mod formats;
 mod frame;
 mod identity;
 mod job;
