@@ -98,7 +98,10 @@ impl Peer {
         };
         let partition = self.partition_of(&drafting.key);
         // Another try of this write may have been drawn up while this one waited for the disk or for other owners.
-        let meanwhile = drafting.retry.as_ref().and_then(|retry| self.retries.get(retry.session, retry.number).filter(|first| first.digest == retry.digest));
+        let meanwhile = drafting
+            .retry
+            .as_ref()
+            .and_then(|retry| self.retries.get(retry.session, retry.number).filter(|first| first.digest == retry.digest));
         if let Some(again) = drafting.again.clone().or_else(|| meanwhile.cloned()) {
             return self.spread_again(now, id, &entry, &again, outbox);
         }
