@@ -47,7 +47,7 @@ impl Workload {
     pub fn wish(&mut self) -> Wish {
         let key = KeyId(self.dice.below(u64::from(self.keys)) as u16);
         // A third of the keys hold plain values alone, a third documents alone, a third both.
-        let (plain, documents) = (key.0 % 3 != 1, key.0 % 3 != 0);
+        let (plain, documents) = (key.0 % 3 != 1, !key.0.is_multiple_of(3));
         let quorum =
             *self.dice.pick(&[Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Default, Quorum::Exactly(1), Quorum::All]);
         let document = u32::from(documents);
