@@ -115,10 +115,9 @@ impl Cluster {
     fn flush(&mut self) {
         for at in 0..3 {
             let machine = &mut self.machines[at];
-            while let Some(job) = machine.peer.take_log_write(self.now) {
+            if let Some(job) = machine.peer.take_log_write(self.now) {
                 let done = execute(&machine.disk, &mut machine.files, job);
                 self.step(at, Input::Disk(done));
-                break;
             }
         }
         self.run();

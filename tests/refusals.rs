@@ -330,6 +330,7 @@ async fn a_peer_of_another_cluster_and_a_second_copy_of_a_member_are_turned_away
         member: MemberId(0x1234_5678 << 96),
         actor: Actor(1),
         start: Start(1),
+        previous: Start(0),
         address: "127.0.0.1:1".into(),
         name: "stranger".into(),
     };

@@ -158,6 +158,11 @@ impl Draft {
         self.leaves.len() as u32
     }
 
+    /// What the replicas are to be asked about, for a write without a context.
+    pub fn scope(self) -> Option<Scope> {
+        self.naming
+    }
+
     /// What the write replaces, as far as its coordinator sees.
     pub fn covered(&self) -> &[Dot] {
         &self.covered

@@ -14,6 +14,8 @@ pub struct Introduction {
     pub actor: Actor,
     /// Its start.
     pub start: Start,
+    /// The start before, as its folder has it; 0 for a new one.
+    pub previous: Start,
     /// Its cluster, if it has been formed.
     pub cluster: Option<ClusterId>,
     /// Where it is reached.
@@ -29,6 +31,7 @@ impl Peer {
             member: self.me,
             actor: self.replica.store().actor(),
             start: self.replica.store().start(),
+            previous: self.replica.store().previous_start(),
             cluster: self.placement.as_ref().map(Placement::cluster),
             address: self.config.address.clone(),
             name: self.config.name.clone(),
@@ -63,6 +66,20 @@ impl Peer {
             return Err(format!("{} is an old or second copy of its folder: {message}", who(other)));
         }
         Ok(())
+    }
+
+    /// Why another peer runs from an old copy of its folder, if it does. A disk cannot notice that it is one, and its new start number
+    /// is above all others. But this store has seen what the member wrote in starts of which the copy knows nothing: going on from it would
+    /// take back what was acknowledged.
+    pub fn old_copy(&self, other: &Introduction) -> Option<String> {
+        let seen = self.replica.store().newest_start_of(other.actor)?;
+        (seen > other.previous && seen != other.start).then(|| {
+            format!(
+                "{} at {} comes from a folder that was last started as {}, and writes of its start {} have been seen: this is an old copy of \
+                 this folder; stop it, and start the peer from its newest folder",
+                other.name, other.address, other.previous.0, seen.0
+            )
+        })
     }
 
     /// The members, this one included; nobody before the cluster was formed.

@@ -7,13 +7,15 @@ use crate::coordinator::{
 };
 use crate::limits::RETRY_HINT_MS;
 use crate::message::{
-    Applied, Apply, Attempt, Failure, FailureKind, Fetched, Forwarded, Listed, Message, OperationId, Position, Reply, ScanPage,
+    Applied, Apply, Attempt, Failure, FailureKind, Fetched, Forwarded, Listed, Message, Naming, OperationId, Position, Reply,
+    ScanPage,
 };
 use crate::ring::MemberId;
 use crate::storage::RetryNote;
 use crate::vclock::{Path, Sealed};
 use bytes::Bytes;
 use rand::Rng;
+use std::sync::Arc;
 
 /// Where an operation's end is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +42,6 @@ pub(super) struct Operation {
 
 /// What an operation is waiting for.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "reads and writes are what there is by the thousand, and they are the large ones")]
 pub(super) enum Machine {
     /// A write that waits for this peer's own view of the key.
     Drafting(Box<Drafting>),
@@ -171,12 +172,18 @@ impl Peer {
         let Machine::Drafting(drafting) = &operation.machine else { return };
         let (key, w) = (drafting.key.clone(), drafting.w);
         let partition = self.partition_of(&key);
+        let clock = self.replica.store().clock(partition);
+        // A removal names nothing: it has no dots by which a replica could tell what came after it.
+        let scope = match drafting.sealed.is_none() && again.count > 0 {
+            true => drafting.intent.draw_up(View { entry, clock }, None).ok().and_then(Draft::scope),
+            false => None,
+        };
         let mut entry = entry.clone();
-        entry.fill(self.replica.store().clock(partition));
+        entry.fill(clock);
         let plan = crate::coordinator::Plan {
             key: key.clone(),
             entry: crate::vclock::pack(&entry),
-            naming: None,
+            naming: scope.map(|scope| Arc::new(Naming { scope, dots: again.dots() })),
             dots: again.dots(),
             covered: again.covered.dots().collect(),
             context: again.covered.clone(),

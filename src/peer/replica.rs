@@ -5,7 +5,7 @@ use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, S
 use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::{DiskJob, Held, Store, StoreError, Taken};
-use crate::vclock::{Dot, Entry, Kind, Path, Seen, Timestamp, Version, pack, pack_bare};
+use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -231,14 +231,15 @@ fn name_uncovered(naming: &Naming, taken: &Taken) -> Vec<Dot> {
                 vec![*dot]
             }
         }
-        Held::Entry(entry) => name_in(naming, entry, taken.newest),
+        Held::Entry(entry) => name_in(naming, entry),
     }
 }
 
 /// Of two writes without a context that meet, only the later one, by (time, dot), is told of the other: if each were told, each would
-/// cover the other, and both would be gone. `time` is that of the write.
-fn name_in(naming: &Naming, entry: &Entry, time: Timestamp) -> Vec<Dot> {
-    let is_earlier = |version: &Version| naming.dots.first().is_none_or(|first| (version.time, version.dot) < (time, *first));
+/// cover the other, and both would be gone. A removal has no dots, and is told everything.
+fn name_in(naming: &Naming, entry: &Entry) -> Vec<Dot> {
+    let write = entry.versions().iter().find(|version| Some(&version.dot) == naming.dots.first());
+    let is_earlier = |version: &Version| write.is_none_or(|write| (version.time, version.dot) < (write.time, write.dot));
     let live: Seen = entry.dots().collect();
     if !naming.dots.iter().all(|dot| live.contains(*dot)) {
         return Vec::new();

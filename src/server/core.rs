@@ -268,8 +268,9 @@ impl Core {
 
     /// What to say to a peer that introduces itself. Everything that is known speaks: the list of members, and the starts seen.
     pub(super) fn judge(&self, other: &Introduction, nonce: u64) -> Verdict {
-        match (self.seen_starts.judge(other.member, other.start, nonce), self.peer.check_introduction(other)) {
+        match (self.seen_starts.judge(other, nonce), self.peer.check_introduction(other)) {
             (Verdict::Welcome, Err(reason)) => Verdict::Refused(reason),
+            (Verdict::Welcome, Ok(())) => self.peer.old_copy(other).map_or(Verdict::Welcome, Verdict::Copy),
             (verdict, _) => verdict,
         }
     }

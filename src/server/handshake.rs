@@ -248,10 +248,10 @@ fn write_refused(refused: &Refused, out: &mut BytesMut) {
 /// Our hello. Of its 16 random bytes the first eight are drawn at each start and tell twins apart, and the last eight at each hello,
 /// so that no proof can be used twice.
 fn hello(core: &SharedCore, own: &Credentials) -> Hello {
-    let Introduction { member, actor, start, cluster, address, name } = core.borrow().peer.introduction();
+    let Introduction { member, actor, start, previous, cluster, address, name } = core.borrow().peer.introduction();
     let mut nonce: [u8; 16] = rand::random();
     nonce[..8].copy_from_slice(&own.start_nonce.to_be_bytes());
-    let role = Role::Peer(Identity { cluster, member, actor, start, address, name });
+    let role = Role::Peer(Identity { cluster, member, actor, start, previous, address, name });
     Hello { versions: Versions::OURS, has_secret: own.secret.is_some(), nonce, role }
 }
 
@@ -259,9 +259,9 @@ fn caller(hello: &Hello) -> Caller {
     match &hello.role {
         Role::Client => Caller::Client,
         Role::Peer(identity) => {
-            let Identity { cluster, member, actor, start, address, name } = identity.clone();
+            let Identity { cluster, member, actor, start, previous, address, name } = identity.clone();
             let [start_nonce @ .., _, _, _, _, _, _, _, _] = hello.nonce;
-            let introduction = Introduction { member, actor, start, cluster, address, name };
+            let introduction = Introduction { member, actor, start, previous, cluster, address, name };
             Caller::Peer(OtherPeer { introduction, start_nonce: u64::from_be_bytes(start_nonce) })
         }
     }

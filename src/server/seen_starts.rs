@@ -1,5 +1,6 @@
 //! The newest start of every member that this peer has met: an older one, or a second one of the same number, is a copy.
 
+use crate::peer::Introduction;
 use crate::ring::MemberId;
 use crate::vclock::Start;
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ pub(super) enum Verdict {
 
 impl SeenStarts {
     /// Whether this start of a member may come in.
-    pub(super) fn judge(&self, member: MemberId, start: Start, nonce: u64) -> Verdict {
+    pub(super) fn judge(&self, other: &Introduction, nonce: u64) -> Verdict {
+        let Introduction { member, start, previous, .. } = *other;
         match self.newest.get(&member) {
             Some((newest, _)) if start < *newest => Verdict::Copy(format!(
                 "member {member} has start {}, but start {} of it has been met already: this is an old or second copy of this folder; \
@@ -34,6 +36,11 @@ impl SeenStarts {
                 "start {} of member {member} has been met already with another nonce: this is an old or second copy of this folder; \
                  only one copy may run, and only the newest",
                 start.0
+            )),
+            Some((newest, _)) if start > *newest && previous < *newest => Verdict::Copy(format!(
+                "member {member} comes from a folder that was last started as {}, and start {} of it has been met: this is an old copy of \
+                 this folder; stop it, and start the peer from its newest folder",
+                previous.0, newest.0
             )),
             _ => Verdict::Welcome,
         }
@@ -48,17 +55,27 @@ impl SeenStarts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vclock::Actor;
 
     #[test]
-    fn an_older_start_and_a_twin_are_copies_and_a_newer_start_is_welcome() {
-        let member = MemberId(7);
+    fn an_older_start_a_twin_and_an_old_copy_are_told_from_a_newer_start() {
+        let from = |previous, start| Introduction {
+            member: MemberId(7),
+            actor: Actor(1),
+            start: Start(start),
+            previous: Start(previous),
+            cluster: None,
+            address: String::new(),
+            name: String::new(),
+        };
         let mut seen = SeenStarts::default();
-        assert_eq!(seen.judge(member, Start(5), 1), Verdict::Welcome);
-        seen.note(member, Start(5), 1);
-        assert_eq!(seen.judge(member, Start(5), 1), Verdict::Welcome, "the same start dials again");
-        assert!(matches!(seen.judge(member, Start(5), 2), Verdict::Copy(_)));
-        assert!(matches!(seen.judge(member, Start(4), 1), Verdict::Copy(_)));
-        assert_eq!(seen.judge(member, Start(6), 9), Verdict::Welcome);
-        assert_eq!(seen.judge(MemberId(8), Start(1), 2), Verdict::Welcome, "of others nothing is known");
+        assert_eq!(seen.judge(&from(4, 5), 1), Verdict::Welcome);
+        seen.note(MemberId(7), Start(5), 1);
+        assert_eq!(seen.judge(&from(4, 5), 1), Verdict::Welcome, "the same start dials again");
+        assert!(matches!(seen.judge(&from(4, 5), 2), Verdict::Copy(_)));
+        assert!(matches!(seen.judge(&from(3, 4), 1), Verdict::Copy(_)));
+        assert_eq!(seen.judge(&from(5, 6), 2), Verdict::Welcome);
+        assert_eq!(seen.judge(&from(7, 9), 2), Verdict::Welcome, "a start that nobody met lies between");
+        assert!(matches!(seen.judge(&from(4, 9), 2), Verdict::Copy(_)), "the folder knows nothing of start 5");
     }
 }

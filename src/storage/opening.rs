@@ -6,7 +6,7 @@ use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, PartitionId, Placement};
-use crate::vclock::{Dot, encode_seen, plain, unpack};
+use crate::vclock::{Dot, Start, plain, unpack};
 use bytes::Bytes;
 
 /// How a store is to be opened.
@@ -51,7 +51,7 @@ pub enum StoreOpenError {
 }
 
 impl Store {
-    /// Opens a store: takes a new start, replays the log, closes the gap of a clean stop. Blocks.
+    /// Opens a store: takes a new start and replays the log. Blocks.
     pub fn open<D: Disk>(disk: &D, options: &StoreOptions) -> Result<(Store, Found), StoreOpenError> {
         let mut replay = Replay::default();
         let opened = open(disk, &options.log, &mut |location, position, record| replay.on_record(location, position, record))?;
@@ -64,27 +64,14 @@ impl Store {
         let identity = opened.identity;
         let tables = replay.tables.unwrap_or_default();
         let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
+        store.previous = opened.previous.unwrap_or(Start(0));
         store.retries = replay.retries;
         // Not the author of whatever dot of the entry has this count: others count from 1 too.
         store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
         store.strip_contexts();
-        if let Some(stopped) = opened.previous.filter(|_| opened.stopped_cleanly) {
-            store.close_gaps(stopped);
-        }
         let (records, cut_bytes) = (opened.recovered.records, opened.recovered.cut_bytes);
         Ok((store, Found { records, cut_bytes, was_clean: opened.stopped_cleanly }))
-    }
-
-    fn close_gaps(&mut self, stopped: crate::vclock::Start) {
-        let (actor, present) = (self.identity.actor, self.identity.start);
-        for at in 0..self.tables.partitions.len() {
-            if self.tables.partitions[at].close_gap(actor, stopped, present) {
-                let mut clock = Vec::new();
-                encode_seen(&self.tables.partitions[at].clock, &mut clock);
-                self.append(&Record::Clock { partition: at as u16, epoch: 0, clock: &clock });
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a peer holds of one partition: its trie, its clock, and the few contexts that the clock has not swallowed yet.
 
 use super::trie::Trie;
-use crate::vclock::{Actor, Dot, Interval, Seen, Start};
+use crate::vclock::{Actor, Dot, Seen, Start};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -45,18 +45,6 @@ impl Partition {
             !context.is_empty()
         });
     }
-
-    /// After a clean stop, the store knows what it issued: what lies between its last dot and its present start is nobody's.
-    /// Returns whether the clock has changed. (After an unclean stop others may hold dots that this store has forgotten: rule `skip_seen`.)
-    pub fn close_gap(&mut self, actor: Actor, stopped: Start, present: Start) -> bool {
-        let Some(last) = self.clock.intervals(actor).last() else { return false };
-        let first = last.last.max(stopped.base()) + 1;
-        if first > present.base() {
-            return false;
-        }
-        self.clock.insert_interval(actor, Interval { first, last: present.base() });
-        true
-    }
 }
 
 #[cfg(test)]
@@ -64,23 +52,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dots_run_on_and_a_clean_stop_leaves_one_interval() {
+    fn dots_run_on_within_a_start() {
         let (mut partition, actor) = (Partition::default(), Actor(7));
         let first = partition.mint(actor, Start(5), 3);
         assert_eq!(first.counter, Start(5).base() + 1);
         assert_eq!(partition.mint(actor, Start(5), 1).counter, Start(5).base() + 4);
-        (1..=4).for_each(|n| partition.clock.insert(Dot { actor, counter: Start(5).base() + n }));
-        assert!(partition.close_gap(actor, Start(5), Start(9)));
-        partition.clock.insert(Dot { actor, counter: Start(9).base() + 1 });
-        assert_eq!(partition.clock.interval_count(), 1);
-    }
-
-    #[test]
-    fn what_an_older_start_left_open_stays_open() {
-        let (mut partition, actor) = (Partition::default(), Actor(7));
-        partition.clock.insert(Dot { actor, counter: Start(3).base() + 1 });
-        assert!(partition.close_gap(actor, Start(5), Start(6)));
-        assert!(!partition.clock.contains(Dot { actor, counter: Start(3).base() + 2 }));
-        assert!(partition.clock.contains(Dot { actor, counter: Start(5).base() + 1 }));
     }
 }

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug)]
 pub struct Store {
     pub(super) identity: Identity,
+    pub(super) previous: Start,
     pub(super) sync: SyncMode,
     pub(super) log: Log,
     pub(super) tables: Tables,
@@ -88,6 +89,7 @@ impl Store {
     pub(super) fn new(identity: Identity, sync: SyncMode, log: Log, cache_bytes: usize, tables: Tables) -> Store {
         Store {
             identity,
+            previous: Start(0),
             sync,
             log,
             tables,
@@ -115,6 +117,17 @@ impl Store {
     /// Its present start.
     pub fn start(&self) -> Start {
         self.identity.start
+    }
+
+    /// The start before, as the folder has it; 0 for a new one.
+    pub fn previous_start(&self) -> Start {
+        self.previous
+    }
+
+    /// The newest start of an actor of which a dot has been seen here.
+    pub fn newest_start_of(&self, actor: Actor) -> Option<Start> {
+        let last = |clock: &Seen| clock.intervals(actor).last().map(|interval| Dot { actor, counter: interval.last }.start());
+        self.tables.partitions.iter().filter_map(|partition| last(&partition.clock)).max()
     }
 
     /// How its log is synced.

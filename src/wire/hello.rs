@@ -74,6 +74,8 @@ pub struct Identity {
     pub actor: Actor,
     /// The number of its present start.
     pub start: Start,
+    /// The number of the start before, as its folder has it; 0 for a new one.
+    pub previous: Start,
     /// Where others reach it: `host:port`.
     pub address: String,
     /// What people call it.
@@ -98,6 +100,7 @@ struct HelloBody {
     start: Option<Start>,
     address: String,
     name: String,
+    previous: Option<Start>,
 }
 
 impl Hello {
@@ -171,6 +174,7 @@ impl From<Hello> for HelloBody {
             member: identity.as_ref().map(|identity| identity.member),
             actor: identity.as_ref().map(|identity| identity.actor),
             start: identity.as_ref().map(|identity| identity.start),
+            previous: identity.as_ref().map(|identity| identity.previous),
             address: identity.as_ref().map(|identity| identity.address.clone()).unwrap_or_default(),
             name: identity.map(|identity| identity.name).unwrap_or_default(),
         }
@@ -184,7 +188,8 @@ impl TryFrom<HelloBody> for Hello {
         let role = match (body.role, body.member, body.actor, body.start) {
             (CLIENT, ..) => Role::Client,
             (PEER, Some(member), Some(actor), Some(start)) => {
-                Role::Peer(Identity { cluster: body.cluster, member, actor, start, address: body.address, name: body.name })
+                let (cluster, previous) = (body.cluster, body.previous.unwrap_or(Start(0)));
+                Role::Peer(Identity { cluster, member, actor, start, previous, address: body.address, name: body.name })
             }
             (PEER, ..) => return Err(malformed("a peer says its member, actor and start")),
             (role, ..) => return Err(malformed(&format!("no role has the number {role}"))),

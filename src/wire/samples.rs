@@ -132,6 +132,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         member: member(1),
         actor: Actor(0xa1a2_a3a4_a5a6_a7a8),
         start: Start(0x6553_f100),
+        previous: Start(0x6553_f0ff),
         address: "10.0.0.1:7400".into(),
         name: "stone-1".into(),
     };
@@ -283,6 +284,7 @@ pub(super) fn all() -> Vec<Said> {
         member: MemberId(u128::MAX),
         actor: Actor(u64::MAX),
         start: Start(u32::MAX),
+        previous: Start(u32::MAX),
         address: String::new(),
         name: String::new(),
     };
