@@ -40,6 +40,7 @@ fn a_write_without_context_covers_what_only_another_replica_holds() {
     });
     cluster.put(owners[1], "k", "1", &NONE);
     cluster.filter = Box::new(|_, _| true);
+    cluster.now.wall_ms += 1;
     let receipt = cluster.put(owners[0], "k", "2", &NONE);
     assert_eq!(receipt.covered.len(), 1, "the replicas have named what the coordinator did not see");
     for at in 0..3 {
@@ -231,4 +232,21 @@ fn what_is_sent_again_is_written_down_once() {
     let before = log(&cluster);
     cluster.wait(2_000);
     assert_eq!(log(&cluster), before);
+}
+
+#[test]
+fn two_writes_without_context_that_cross_do_not_wipe_each_other_out() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    // Each write reaches its own coordinator alone at first, and the other replicas when it is sent again.
+    cluster.filter = Box::new(|_, message| !matches!(message, Message::Apply(_)));
+    let first = cluster.begin(owners[0], put("k", "1", &NONE));
+    let second = cluster.begin(owners[1], put("k", "2", &NONE));
+    cluster.filter = Box::new(|_, _| true);
+    cluster.wait(1_000);
+    let receipts = [first, second].map(|id| written(cluster.replies.remove(&id).expect("it was sent again")));
+    assert!(receipts.iter().filter(|receipt| !receipt.covered.is_empty()).count() <= 1, "{receipts:?}");
+    let found = cluster.found(owners[2], "k");
+    let left = found.value.map_or_else(|| found.conflicts[0].values.len(), |_| 1);
+    assert!(left >= 1, "one of the two acknowledged values is there");
 }
