@@ -5,7 +5,7 @@
 //! write itself. If all tries end like that, the write is unknown.
 
 use crate::dice::Dice;
-use crate::history::{KeyId, Outcome, Read, ValueId, Values, Write, WriteId, values_in};
+use crate::history::{KeyId, Outcome, Read, Scope, ValueId, Values, Write, WriteId, values_in};
 use crate::oracle::Violation;
 use crate::oracle::dots::Named;
 use crate::workload::{Wish, Workload};
@@ -29,6 +29,8 @@ struct Token {
     covers: Values,
     /// Those of them that were live in the answer.
     live: Values,
+    /// It comes from a path, not from the whole key: it covers what that answer showed, and not what came before it elsewhere.
+    of_path: bool,
 }
 
 /// A client.
@@ -169,10 +171,12 @@ impl World {
         let client = &mut self.clients[c];
         let deadline_ms = client.dice.spread(300, 3_000) as u32;
         let is_blind = client.dice.chance(plan.clients.blind);
+        let is_whole = matches!(wish.scope, Some(Scope::Whole));
         let token = client.tokens.get(&wish.key).filter(|_| !is_blind).map(|tokens| {
             let at = if client.dice.chance(0.7) { tokens.len() - 1 } else { client.dice.below(tokens.len() as u64) as usize };
             tokens[at].clone()
         });
+        let token = token.filter(|token| !(is_whole && token.of_path));
         let context = token.as_ref().map(|token| token.context.clone()).unwrap_or_default();
         set_context(&mut wish.request, context, deadline_ms);
         let write = wish.scope.clone().map(|scope| {
@@ -414,7 +418,11 @@ impl World {
         let live: Values = write.values.iter().map(|(_, value)| *value).collect();
         let mut covers: Values = live.union(&write.covered).copied().collect();
         covers.extend(write.context.iter().flatten());
-        self.keep_token(c, key, Token { context: receipt.context.clone(), covers, live });
+        self.keep_token(
+            c,
+            key,
+            Token { context: receipt.context.clone(), covers, live, of_path: !matches!(write.scope, Scope::Whole) },
+        );
         self.finish(c, true);
     }
 
@@ -475,6 +483,7 @@ impl World {
         let Request::Get(get) = &pending.wish.request else {
             return self.violations.push(Violation::new("i", "a write is answered as a read"));
         };
+        let of_path = !get.path.is_empty();
         self.history.note_read(Read {
             client: client.id,
             key,
@@ -486,7 +495,7 @@ impl World {
             session: pending.session.clone(),
         });
         client.found.insert(key, shown.clone());
-        self.keep_token(c, key, Token { context, covers: shown.clone(), live: shown });
+        self.keep_token(c, key, Token { context, covers: shown.clone(), live: shown, of_path });
         self.finish(c, true);
     }
 

@@ -204,7 +204,8 @@ impl Draft {
             expiry_ms: 0,
         });
         let entry = pack(&Entry::new(versions.collect(), self.context));
-        let naming = self.naming.map(|scope| Arc::new(Naming { scope, dots: dots.clone() }));
+        let before = if dots.is_empty() { Timestamp(u64::MAX) } else { time };
+        let naming = self.naming.map(|scope| Arc::new(Naming { scope, dots: dots.clone(), before }));
         Plan { key, entry, naming, dots, covered: self.covered, context: self.receipt }
     }
 }

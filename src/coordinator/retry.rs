@@ -15,6 +15,8 @@ pub struct Remembered {
     pub count: u32,
     /// What it replaced, as far as its coordinator saw when it began.
     pub covered: Seen,
+    /// When it began, in milliseconds since 1970.
+    pub wall_ms: u64,
 }
 
 impl Remembered {
@@ -85,7 +87,7 @@ mod tests {
     use crate::vclock::Actor;
 
     fn write(n: u64) -> Remembered {
-        Remembered { digest: n, first: Dot { actor: Actor(1), counter: n }, count: 2, covered: Seen::new() }
+        Remembered { digest: n, first: Dot { actor: Actor(1), counter: n }, count: 2, covered: Seen::new(), wall_ms: 0 }
     }
 
     #[test]

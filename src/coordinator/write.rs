@@ -2,14 +2,14 @@
 //!
 //! 1. *Spreading*: the entry goes to every owner that is live. Each acknowledges it once it is stored as safely as its
 //!    sync mode says. For a write without a context each also names the live dots that the write does not cover.
-//! 2. *Covering*, only if something was named: an entry without versions, whose context is the named dots, goes the same way.
+//! 2. *Covering*, only if something was named: the same entry, its context grown by the named dots, goes the same way.
 //!    So a write without a context replaces what its replicas hold, and not only what its coordinator happens to see.
 
 use super::tally::Tally;
 use super::{Effects, Outcome};
 use crate::message::{Ack, Applied, Apply, Message, Naming, OperationId};
 use crate::ring::MemberId;
-use crate::vclock::{Dot, Entry, Seen, pack};
+use crate::vclock::{Dot, Entry, Seen, pack, unpack};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -107,7 +107,11 @@ impl Write {
 
     fn cover(&mut self) {
         let named: Seen = self.named.iter().copied().collect();
-        self.plan.entry = pack(&Entry::new(Vec::new(), named.clone()));
+        // With the versions of the write: a replica that the first round has not reached must not lose what is covered and have
+        // nothing in its place.
+        let (versions, mut context) = unpack(&self.plan.entry).expect("what was packed here").into_parts();
+        context.union_with(&named);
+        self.plan.entry = pack(&Entry::new(versions, context));
         self.plan.naming = None;
         self.plan.context.union_with(&named);
         self.covering = true;

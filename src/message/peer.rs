@@ -1,7 +1,7 @@
 //! What peers say to each other.
 
 use super::{Reply, Request, SyncMode};
-use crate::vclock::{Dot, Path};
+use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -57,6 +57,10 @@ pub struct Naming {
     /// The dots of the write. The replica names nothing unless all of them are live there after the merge: else the write has
     /// itself been replaced, and must not cover what came after it.
     pub dots: Vec<Dot>,
+    /// Only versions before this time are named, and of this time those whose dot is below the write's first. Of two writes without a context
+    /// that meet, only the later is told of the other: if each were told, each would cover the other, and both would be gone. The
+    /// first try of a removal has no dots of its own that could be covered, and names whatever there is: `Timestamp(u64::MAX)`.
+    pub before: Timestamp,
 }
 
 /// What a write replaces in a document. Each list is sorted.

@@ -12,7 +12,7 @@ use crate::message::{
 };
 use crate::ring::MemberId;
 use crate::storage::RetryNote;
-use crate::vclock::{Path, Sealed};
+use crate::vclock::{Path, Sealed, Timestamp};
 use bytes::Bytes;
 use rand::Rng;
 use std::sync::Arc;
@@ -173,17 +173,20 @@ impl Peer {
         let (key, w) = (drafting.key.clone(), drafting.w);
         let partition = self.partition_of(&key);
         let clock = self.replica.store().clock(partition);
-        // A removal names nothing: it has no dots by which a replica could tell what came after it.
-        let scope = match drafting.sealed.is_none() && again.count > 0 {
+        // What came after the first try is not named: it may have been acknowledged since.
+        let written = entry.versions().iter().find(|version| version.dot == again.first).map(|version| version.time);
+        let before = if again.count == 0 { Some(Timestamp::from_wall_ms(again.wall_ms)) } else { written };
+        let scope = match drafting.sealed.is_none() {
             true => drafting.intent.draw_up(View { entry, clock }, None).ok().and_then(Draft::scope),
             false => None,
         };
+        let naming = scope.zip(before).map(|(scope, before)| Arc::new(Naming { scope, dots: again.dots(), before }));
         let mut entry = entry.clone();
         entry.fill(clock);
         let plan = crate::coordinator::Plan {
             key: key.clone(),
             entry: crate::vclock::pack(&entry),
-            naming: scope.map(|scope| Arc::new(Naming { scope, dots: again.dots() })),
+            naming,
             dots: again.dots(),
             covered: again.covered.dots().collect(),
             context: again.covered.clone(),
@@ -470,5 +473,11 @@ fn read_failure(failure: &ReadFailure) -> String {
 
 /// What the coordinator keeps of what its replica writes down.
 pub(super) fn remembered(note: &RetryNote) -> crate::coordinator::Remembered {
-    crate::coordinator::Remembered { digest: note.digest, first: note.first, count: note.count, covered: note.covered.clone() }
+    crate::coordinator::Remembered {
+        digest: note.digest,
+        first: note.first,
+        count: note.count,
+        covered: note.covered.clone(),
+        wall_ms: note.wall_ms,
+    }
 }

@@ -222,34 +222,27 @@ impl Peer {
 /// The live dots that a write without a context has not covered here.
 fn name_uncovered(naming: &Naming, taken: &Taken) -> Vec<Dot> {
     match &taken.held {
-        Held::Absent => Vec::new(),
-        Held::Plain(dot) => {
-            let is_the_write = naming.dots.contains(dot);
-            if is_the_write || !naming.dots.is_empty() || !replaces(&naming.scope, &Path::ROOT, Kind::Bytes) {
-                Vec::new()
-            } else {
-                vec![*dot]
-            }
-        }
+        // Nothing, or the write itself.
+        Held::Absent | Held::Plain(_) => Vec::new(),
         Held::Entry(entry) => name_in(naming, entry),
     }
 }
 
-/// Of two writes without a context that meet, only the later one, by (time, dot), is told of the other: if each were told, each would
-/// cover the other, and both would be gone. A removal has no dots, and is told everything.
 fn name_in(naming: &Naming, entry: &Entry) -> Vec<Dot> {
-    let write = entry.versions().iter().find(|version| Some(&version.dot) == naming.dots.first());
-    let is_earlier = |version: &Version| write.is_none_or(|write| (version.time, version.dot) < (write.time, write.dot));
     let live: Seen = entry.dots().collect();
     if !naming.dots.iter().all(|dot| live.contains(*dot)) {
         return Vec::new();
     }
     let written: Seen = naming.dots.iter().copied().collect();
+    let is_before = |version: &Version| match naming.dots.first() {
+        Some(first) => (version.time, version.dot) < (naming.before, *first),
+        None => version.time < naming.before,
+    };
     let named = entry
         .versions()
         .iter()
         .filter(|version| !written.contains(version.dot) && replaces(&naming.scope, &version.path, version.kind))
-        .filter(|version| is_earlier(version));
+        .filter(|version| is_before(version));
     named.map(|version| version.dot).collect()
 }
 

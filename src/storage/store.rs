@@ -59,9 +59,9 @@ pub struct RetryNote {
 pub enum Held {
     /// No live version.
     Absent,
-    /// One version at the root path.
+    /// The version that arrived, alone, at the root path.
     Plain(Dot),
-    /// Anything else.
+    /// Whatever it holds now.
     Entry(Entry),
 }
 
@@ -395,7 +395,6 @@ impl Store {
 fn held(entry: Entry) -> Held {
     match entry.versions() {
         [] => Held::Absent,
-        [only] if only.path.is_root() => Held::Plain(only.dot),
         _ => Held::Entry(entry),
     }
 }

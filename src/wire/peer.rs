@@ -8,7 +8,7 @@ use super::{Frame, Kind, WireError, positional, reply, request};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
 };
-use crate::vclock::Path;
+use crate::vclock::{Path, Timestamp};
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -159,11 +159,12 @@ fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
     out.array(2);
     out.bytes(&apply.key);
     out.option(apply.naming.as_ref(), |out, naming| {
-        out.array(4);
+        out.array(5);
         for paths in [&naming.scope.set, &naming.scope.removed, &naming.scope.objects] {
             out.list(paths, |out, path| out.bytes(path.as_bytes()));
         }
         out.dots(&naming.dots);
+        out.number(naming.before.0);
     });
 }
 
@@ -173,7 +174,7 @@ fn read_apply(operation: OperationId, body: &mut BodyReader<'_>, contents: &Cont
 }
 
 fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
-    let extra = body.fields("naming", 4)?;
+    let extra = body.fields("naming", 5)?;
     let paths = |body: &mut BodyReader<'_>| {
         body.list("naming's paths", 1, |body| {
             let encoded = body.bytes("naming's path")?;
@@ -181,7 +182,8 @@ fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
         })
     };
     let scope = Scope { set: paths(body)?, removed: paths(body)?, objects: paths(body)? };
-    let naming = Naming { scope, dots: body.dots("naming's dots")? };
+    let dots = body.dots("naming's dots")?;
+    let naming = Naming { scope, dots, before: Timestamp(body.number("naming's time")?) };
     body.skip(extra)?;
     Ok(naming)
 }

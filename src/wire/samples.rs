@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::*;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
-use crate::vclock::{Actor, Dot, Path, Start};
+use crate::vclock::{Actor, Dot, Path, Start, Timestamp};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -235,6 +235,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
             naming: Some(Arc::new(Naming {
                 scope: Scope { set: vec![Path::ROOT, path(b"a\0b\x01\x01\0")], removed: vec![path(b"c\0")], objects: vec![] },
                 dots: vec![dot(4)],
+                before: Timestamp(1_700_000_000_000 << 16),
             })),
         })),
         Said::Message(Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![dot(1)], refused: None })),

@@ -43,8 +43,8 @@ pub struct Rendered {
 ///
 /// * Objects have their members in the order of the names' bytes.
 /// * **Siblings**: several versions of one path that differ in kind or value are a conflict; equal ones are shown once.
-/// * A scalar, array or bytes at a path where another writer has an object: a conflict at that path; the object stands in it as JSON,
-///   with what is in conflict inside it decided by last-writer-wins, and counted as hidden. An empty object beside members is none.
+/// * A scalar, array or bytes at a path where another writer has an object: a conflict at that path; the object stands in it as JSON
+///   without what is in conflict inside it, which is a conflict of its own. An empty object beside members is none.
 /// * **Amounts** at one path are one number, their sum, exact, however large; amounts that are not eight bytes count 0.
 /// * **Elements** of a set stand one below the set's path; they are shown as an array of strings there, each element once.
 /// * Bytes are `Value::Bytes` at the root. Clients make no others; elsewhere they are a string, in hex if they are not UTF-8.
@@ -168,9 +168,11 @@ impl Painter {
             self.hidden = self.hidden.saturating_add(u32::try_from(hidden).unwrap_or(u32::MAX));
             return Some(chosen);
         }
-        let values = contenders.iter().map(|contender| self.value(contender, depth, true)).collect();
         let path = Path::from_checked(Bytes::copy_from_slice(&contenders[0].versions[0].path.as_bytes()[..depth]));
-        self.conflicts.push(Conflict { path: path.to_text(), values });
+        let at = self.conflicts.len();
+        self.conflicts.push(Conflict { path: path.to_text(), values: Vec::new() });
+        // What is in conflict inside an object comes behind it, as a conflict of its own: the context of the answer covers it, so it must be seen.
+        self.conflicts[at].values = contenders.iter().map(|contender| self.value(contender, depth, false)).collect();
         None
     }
 

@@ -38,8 +38,10 @@ fn a_scalar_over_an_object_is_a_conflict_if_concurrent_and_replaces_it_if_not() 
     key.sibling("a", "7");
     key.sibling("a.x", "2");
     let (value, conflicts) = key.shown("");
-    assert_eq!((value.as_deref(), conflicts), (Some(r#"{"b":3}"#), vec![("a".into(), vec![r#"{"x":2}"#.into(), "7".into()])]));
-    assert_eq!(key.read("", false).unwrap().hidden, 1, "inside the object the newest is shown");
+    let of_a = ("a".into(), vec!["{}".into(), "7".into()]);
+    let inside = ("a.x".into(), vec!["1".into(), "2".into()]);
+    assert_eq!((value.as_deref(), conflicts), (Some(r#"{"b":3}"#), vec![of_a, inside]));
+    assert_eq!(key.read("", false).unwrap().hidden, 0, "what the context covers is seen");
     let newest = key.read("", true).unwrap();
     assert_eq!((newest.value.map(text_of), newest.hidden), (Some(r#"{"a":{"x":2},"b":3}"#.into()), 2), "the newest leaf decides");
     assert_eq!(key.shown("a.x").1, vec![("a.x".into(), vec!["1".into(), "2".into()])]);
