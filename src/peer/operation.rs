@@ -103,8 +103,13 @@ impl Peer {
             .retry
             .as_ref()
             .and_then(|retry| self.retries.get(retry.session, retry.number).filter(|first| first.digest == retry.digest));
-        if let Some(again) = drafting.again.clone().or_else(|| meanwhile.cloned()) {
-            return self.spread_again(now, id, &entry, &again, outbox);
+        if let Some(again) = drafting.again.clone() {
+            return self.spread_again(id, &entry, &again, outbox);
+        }
+        if let Some(meanwhile) = meanwhile.cloned() {
+            // This view may have no values; what is spread again needs them.
+            self.remember(id, meanwhile);
+            return self.view_for(now, id, outbox);
         }
         let view = View { entry: &entry, clock: self.replica.store().clock(partition) };
         match drafting.intent.draw_up(view, drafting.sealed.as_ref()) {
@@ -124,6 +129,14 @@ impl Peer {
                 };
                 self.fail(id, kind, error.to_string(), 0, outbox);
             }
+        }
+    }
+
+    fn remember(&mut self, id: OperationId, first: crate::coordinator::Remembered) {
+        if let Some(operation) = self.operations.get_mut(&id)
+            && let Machine::Drafting(drafting) = &mut operation.machine
+        {
+            drafting.again = Some(first);
         }
     }
 
@@ -162,7 +175,6 @@ impl Peer {
     /// A retry: spreads the present state of the key, which holds the dots of the first try or what has replaced them since.
     fn spread_again(
         &mut self,
-        _now: Now,
         id: OperationId,
         entry: &crate::vclock::Entry,
         again: &crate::coordinator::Remembered,
