@@ -1,7 +1,7 @@
 //! The store and its disk: which jobs it wants run, what their ends mean, and what is durable.
 
 use super::store::Store;
-use super::{DiskDone, DiskJob, Location, ReadRecord, Record};
+use super::{DiskDone, DiskJob, Location, Log, ReadRecord, Record};
 use crate::limits::IDLE_MARK_MS;
 use crate::message::{Position, SyncMode};
 use bytes::Bytes;
@@ -91,7 +91,7 @@ impl Store {
                 }
                 Err(error) => failed("the log could not be written", &error),
             },
-            DiskDone::Prepared(done) => match self.log.on_prepared(done) {
+            DiskDone::Prepared(done) => match self.with_fullness_told(|log| log.on_prepared(done)) {
                 Ok(()) => DiskEvent::Progress,
                 Err(error) => failed("a segment of the log could not be made", &error),
             },
@@ -105,6 +105,20 @@ impl Store {
                 DiskEvent::Record { ticket: read.ticket, result }
             }
         }
+    }
+
+    /// Does something to the log, and tells people when the disk gets full by it, or has room again.
+    fn with_fullness_told<T>(&mut self, act: impl FnOnce(&mut Log) -> T) -> T {
+        let was_full = self.log.is_full();
+        let done = act(&mut self.log);
+        match (was_full, self.log.is_full()) {
+            (false, true) => {
+                tracing::warn!("the disk is full: writes are refused until there is room; it is tried again every second")
+            }
+            (true, false) => tracing::warn!("the disk has room again: writes are taken"),
+            _ => {}
+        }
+        done
     }
 
     fn warm(&mut self, location: Location, bytes: &[u8]) -> Result<(), String> {
