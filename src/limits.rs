@@ -17,6 +17,9 @@ pub const PATH_BYTES_MAX: usize = 4_096;
 pub const DOCUMENT_PATH_BYTES_MAX: usize = 16 << 20;
 /// Most siblings of one leaf that a client may create: beyond it the client writes blindly in a loop. Repair is never refused.
 pub const SIBLINGS_MAX: usize = 64;
+/// Largest state of one key that a client's write may lead to, siblings included, in bytes: it must fit a frame, and a record of the log
+/// several times over. Repair is refused only where the log could not take it.
+pub const KEY_STATE_BYTES_MAX: usize = 8 << 20;
 /// Largest causal context that a client may hand in, in bytes: that of the largest document, each leaf of another write, fits.
 pub const CONTEXT_BYTES_MAX: usize = 1 << 20;
 
@@ -72,8 +75,6 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
 
 /// Bytes a link to a peer may hold unsent before its messages are dropped: a stuck peer must not take our memory.
 pub const LINK_QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Bytes a client connection may hold unsent before it is closed: it does not read its answers.
-pub const CLIENT_QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Client connections of one peer.
 pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
 /// A connection that has not said hello after this long is closed (milliseconds).

@@ -1,7 +1,7 @@
 //! Drawing up a write: which leaves it makes, which dots it covers, what the replicas are asked to name.
 
 use super::write::Plan;
-use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_LEAVES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX};
+use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_LEAVES_MAX, KEY_STATE_BYTES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX};
 use crate::message::{Body, Naming, PatchBody, Scope};
 use crate::vclock::{
     Change, DocumentError, Dot, Entry, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft, leaves_from_json,
@@ -56,6 +56,11 @@ pub enum DraftError {
         "the path `{0}` has {SIBLINGS_MAX} siblings that nobody has reconciled: read the key, and write with the context of that answer"
     )]
     TooManySiblings(String),
+    /// The siblings of the key would get too large together.
+    #[error(
+        "the key would hold {0} bytes of siblings and may hold {KEY_STATE_BYTES_MAX}: read the key, and write with the context of that answer"
+    )]
+    SiblingsTooLarge(usize),
     /// This replica has not seen what the client saw, so it cannot tell which leaf each of those dots belongs to.
     #[error("this replica is behind what the context has seen")]
     Behind,
@@ -179,6 +184,9 @@ impl Draft {
             + self.leaves.iter().map(|leaf| leaf.path.as_bytes().len() + leaf.value.len()).sum::<usize>();
         if is_patch && (leaves > DOCUMENT_LEAVES_MAX || bytes > DOCUMENT_BYTES_MAX) {
             return Err(DraftError::DocumentTooLarge { leaves, bytes });
+        }
+        if bytes > KEY_STATE_BYTES_MAX {
+            return Err(DraftError::SiblingsTooLarge(bytes));
         }
         let mut siblings = kept().map(|version| &version.path).peekable();
         for leaf in &self.leaves {

@@ -123,7 +123,7 @@ impl Peer {
             }
             Err(error) => {
                 let kind = match error {
-                    DraftError::TooManySiblings(_) => FailureKind::TooManySiblings,
+                    DraftError::TooManySiblings(_) | DraftError::SiblingsTooLarge(_) => FailureKind::TooManySiblings,
                     DraftError::ValueTooLarge(_) | DraftError::DocumentTooLarge { .. } => FailureKind::TooLarge,
                     DraftError::Document(_) | DraftError::Path(_) | DraftError::Behind => FailureKind::BadRequest,
                 };

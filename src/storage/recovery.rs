@@ -108,7 +108,7 @@ pub struct Rot {
 }
 
 const ADVICE: &str = "Nothing was changed. Check the disk; then put a copy of the file back, or move the folder aside and \
-    start the peer empty, so that the other peers give it its data again";
+    keep it: an empty folder is another member, which this cluster cannot take in yet, and the other owners still have the data";
 
 /// What recovery tells of: where each record lies, and what it says, in the order of their positions. Marks and seals are left out.
 pub(super) type Visitor<'v> = dyn FnMut(Location, Position, &Record<'_>) + 'v;

@@ -3,6 +3,7 @@
 use super::cache::Cache;
 use super::tables::Tables;
 use super::{Identity, Location, Log, Record, RetryRecord};
+use crate::limits::RECORD_BYTES_MAX;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, MemberId, PartitionId, Placement};
 use crate::vclock::{
@@ -271,6 +272,14 @@ impl Store {
         let incoming = unpack(incoming).map_err(malformed)?;
         let newest = incoming.versions().iter().map(|version| version.time).max().unwrap_or_default();
         let (before, position) = self.read(partition, key)?;
+        let bytes = |entry: &Entry| {
+            entry.versions().iter().map(|version| version.value.len() + version.path.as_bytes().len() + 64).sum::<usize>()
+        };
+        if bytes(&before) + bytes(&incoming) > RECORD_BYTES_MAX / 2 {
+            let message =
+                "what the key holds and what arrives are too large together for a record of the log: reconcile its siblings";
+            return Err(StoreError::Unreadable(message.to_string()));
+        }
         let mut entry = before.clone();
         let clock = &mut self.tables.partition_mut(partition).clock;
         let gone: Seen = entry.take(incoming, clock).into_iter().collect();

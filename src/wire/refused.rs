@@ -103,7 +103,7 @@ impl Refused {
     pub fn old_start(member: MemberId, known: Start, theirs: Start) -> Refused {
         let message = format!(
             "member {member} speaks from its start {}, and start {} of it is known here: this is an old or second copy of this folder; \
-             stop it, or let it begin anew with `henge serve --quarantine`",
+             stop it, and start the peer from its newest folder",
             theirs.0, known.0
         );
         Refused { code: RefusalCode::OldStart, message }

@@ -250,3 +250,17 @@ fn two_writes_without_context_that_cross_do_not_wipe_each_other_out() {
     let left = found.value.map_or_else(|| found.conflicts[0].values.len(), |_| 1);
     assert!(left >= 1, "one of the two acknowledged values is there");
 }
+
+#[test]
+fn siblings_that_would_get_too_large_together_are_refused_and_the_key_still_works() {
+    let mut cluster = Cluster::new(3);
+    cluster.put(0, "k", "1", &NONE);
+    let context = cluster.found(0, "k").context;
+    let large = format!("\"{}\"", "x".repeat(1_000_000));
+    let refused =
+        (0..12).map(|_| cluster.ask(0, put("k", &large, &context))).filter(|reply| matches!(reply, Reply::Failed(_))).count();
+    assert!((3..12).contains(&refused), "{refused} refused");
+    let found = cluster.found(1, "k");
+    cluster.put(2, "k", "2", &found.context);
+    assert_eq!(cluster.found(0, "k").value, json("2"));
+}
