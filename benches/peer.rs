@@ -67,8 +67,8 @@ impl Cluster {
             );
         }
         for (a, b) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
-            let start = self.machines[b].peer.introduction().start;
-            self.step(a, Input::LinkUp { member: self.ids[b], start });
+            let other = self.machines[b].peer.introduction();
+            self.step(a, Input::LinkUp { member: other.member, actor: other.actor, start: other.start });
         }
         self.run();
     }
@@ -105,10 +105,11 @@ impl Cluster {
     }
 
     fn run(&mut self) {
+        let start = self.machines[0].peer.introduction().start;
         while let Some((to, from, mut frame)) = self.mail.pop_front() {
             let frame = wire::take_frame(&mut frame, 1 << 24).expect("whole").expect("a frame");
             let message: Message = wire::decode_message(&frame).expect("a message");
-            self.step(to, Input::Message { from, message });
+            self.step(to, Input::Message { from, start, message });
         }
     }
 

@@ -102,7 +102,10 @@ fn main() {
     let whole_put = request("put, 100 bytes", Request::Put(put.clone())) + reply("written, 2 acks", Reply::Written(receipt));
     request("put, 100 bytes, with a session for retries", Request::Put(Put { retry, ..put }));
     let whole_get = request("get", Request::Get(get)) + reply("found, 100 bytes", Reply::Found(found));
-    message("apply", Message::Apply(Apply { operation, key: key.clone(), entry: value.clone(), naming: None }));
+    message(
+        "apply",
+        Message::Apply(Apply { operation, key: key.clone(), entry: value.clone(), naming: None, owed: vec![], relief: false }),
+    );
     message("applied", Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![], refused: None }));
     message("fetch", Message::Fetch(Fetch { operation, key, mode: FetchMode::Full }));
     message("fetched", Message::Fetched(Fetched { operation, entry: value, mode: FetchMode::Full, complete: true }));

@@ -5,6 +5,8 @@
 
 pub mod limits;
 
+pub mod broken;
+
 pub mod vclock;
 
 pub mod ring;
@@ -13,7 +15,13 @@ pub mod message;
 
 pub mod storage;
 
+pub mod gossip;
+
 pub mod coordinator;
+
+pub mod hinted_handoff;
+
+pub mod anti_entropy;
 
 pub mod peer;
 

@@ -8,7 +8,7 @@ use henge::message::{Message, OperationId, Position, SyncMode};
 use henge::peer::{Now, Output, Peer, PeerConfig};
 use henge::ring::MemberId;
 use henge::storage::{DiskDone, DiskJob, LogWrite, OpenFiles, OpenOptions, Store, StoreOptions, execute};
-use henge::vclock::{Entry, Start};
+use henge::vclock::{Actor, Entry, Start};
 use std::collections::BTreeMap;
 
 /// The wall clock at the beginning of time (milliseconds since 1970).
@@ -54,6 +54,8 @@ pub struct Node {
     pub peer: Option<Peer>,
     /// Its member id; known from its first start on.
     pub member: MemberId,
+    /// The actor under which it writes.
+    pub actor: Actor,
     /// The number of its present or last start.
     pub start: Start,
     /// Counts its starts in this run, so that events for an earlier one find nobody.
@@ -88,6 +90,7 @@ impl Node {
             name: char::from(b'A' + index as u8).to_string(),
             peer: None,
             member: MemberId(0),
+            actor: Actor(0),
             start: Start(0),
             incarnation: 0,
             jobs: BTreeMap::new(),
@@ -151,7 +154,7 @@ impl Node {
         if store.start() <= self.start {
             return Err(format!("start {} comes after start {}", store.start().0, self.start.0));
         }
-        (self.member, self.start) = (store.member(), store.start());
+        (self.member, self.actor, self.start) = (store.member(), store.actor(), store.start());
         self.incarnation += 1;
         (self.wake_at, self.stopping) = (None, false);
         let config = PeerConfig { name: self.name.clone(), address: self.address(), zone: self.zone.clone(), weight: 1 };

@@ -17,7 +17,7 @@ use henge::message::{Applied, Fetch, FetchMode, Message, OperationId, Position, 
 use henge::peer::{Input, Origin, Output};
 use henge::ring::{Change, MemberId, PartitionId, Placement};
 use henge::storage::DiskJob;
-use henge::vclock::{Dot, Entry, Seen, pack, unpack};
+use henge::vclock::{Dot, Entry, Seen, Start, pack, unpack};
 use std::collections::BTreeMap;
 
 /// A run that has more events than this is stuck in a circle.
@@ -29,7 +29,7 @@ const AUDIT: OperationId = OperationId(u64::MAX);
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message arrives. `session` is that of the link; none for a duplicate from the past.
-    Deliver { from: usize, to: usize, session: Option<u64>, message: Box<Message> },
+    Deliver { from: usize, start: Start, to: usize, session: Option<u64>, message: Box<Message> },
     /// Somebody dials.
     Dial { a: usize, b: usize },
     /// A peer notices that a link is gone.
@@ -192,7 +192,7 @@ impl World {
             return self.after(rest, event);
         }
         match event {
-            Event::Deliver { from, to, session, message } => self.on_deliver(from, to, session, *message),
+            Event::Deliver { from, start, to, session, message } => self.on_deliver((from, start), to, session, *message),
             Event::Dial { a, b } => self.on_dial(a, b),
             Event::Hangup { node, other, session } => self.on_hangup(node, other, session),
             Event::Job { node, incarnation, job } => self.on_job(node, incarnation, job),
@@ -407,10 +407,10 @@ impl World {
     /// What a peer would answer if it were asked for a key at this moment: its entry with the context filled. None if it is down, or
     /// is no owner, or is waiting for its disk.
     pub(crate) fn ask(&mut self, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {
-        let from = self.nodes[(n + 1) % self.nodes.len()].member;
+        let Node { member: from, start, .. } = self.nodes[(n + 1) % self.nodes.len()];
         let now = self.nodes[n].now(self.time);
         let fetch = Message::Fetch(Fetch { operation: AUDIT, key: key.clone(), mode });
-        let mut inputs = vec![Input::Message { from, message: fetch }];
+        let mut inputs = vec![Input::Message { from, start, message: fetch }];
         let mut answer = None;
         while let Some(input) = inputs.pop() {
             let mut outbox = Vec::new();
@@ -558,8 +558,8 @@ impl World {
         link.is_up = true;
         link.believes = [true, true];
         for (side, other) in [(a, b), (b, a)] {
-            let (member, start) = (self.nodes[other].member, self.nodes[other].start);
-            self.step(side, Input::LinkUp { member, start });
+            let Node { member, actor, start, .. } = self.nodes[other];
+            self.step(side, Input::LinkUp { member, actor, start });
         }
     }
 
@@ -596,6 +596,7 @@ impl World {
             self.violations.push(Violation::new("i", format!("{} sends to {to:?}, which is nobody", self.nodes[from].name)));
             return;
         };
+        let start = self.nodes[from].start;
         let network: &NetworkPlan = &self.plan.network;
         let dice = &mut self.network_dice;
         // A forwarded request is as good as the request itself: twice would be two writes.
@@ -612,7 +613,7 @@ impl World {
         });
         if let Some(late) = late {
             *self.stats.faults.entry("late duplicate".into()).or_default() += 1;
-            self.after(late, Event::Deliver { from, to, session: None, message: Box::new(message.clone()) });
+            self.after(late, Event::Deliver { from, start, to, session: None, message: Box::new(message.clone()) });
         }
         if !goes {
             *self.stats.faults.entry("lost message".into()).or_default() += 1;
@@ -625,16 +626,19 @@ impl World {
         {
             let sync = self.plan.sync;
             let ack = Message::Applied(Applied { operation: apply.operation, sync, uncovered: Vec::new(), refused: None });
-            return self.after(2 * delay, Event::Deliver { from: to, to: from, session, message: Box::new(ack) });
+            return self.after(
+                2 * delay,
+                Event::Deliver { from: to, start: self.nodes[to].start, to: from, session, message: Box::new(ack) },
+            );
         }
         if let Some(duplicate) = duplicate {
             *self.stats.faults.entry("duplicate".into()).or_default() += 1;
-            self.after(duplicate, Event::Deliver { from, to, session, message: Box::new(message.clone()) });
+            self.after(duplicate, Event::Deliver { from, start, to, session, message: Box::new(message.clone()) });
         }
-        self.after(delay, Event::Deliver { from, to, session, message: Box::new(message) });
+        self.after(delay, Event::Deliver { from, start, to, session, message: Box::new(message) });
     }
 
-    fn on_deliver(&mut self, from: usize, to: usize, session: Option<u64>, mut message: Message) {
+    fn on_deliver(&mut self, (from, start): (usize, Start), to: usize, session: Option<u64>, mut message: Message) {
         let is_current = session.is_none_or(|session| {
             let link = self.network.link(from, to);
             link.session == session && link.is_up && self.network.believes(to, from)
@@ -657,7 +661,7 @@ impl World {
         if let Some((operation, asked)) = asks(&message) {
             self.nodes[to].asked.insert((member, operation), asked);
         }
-        self.step(to, Input::Message { from: member, message });
+        self.step(to, Input::Message { from: member, start, message });
     }
 
     fn on_ask(&mut self, n: usize, incarnation: u64, origin: Origin, request: Request) {

@@ -243,7 +243,7 @@ pub fn repair(key: &Bytes, merged: &Merged, operation: OperationId, effects: &mu
     }
     let entry = pack(&merged.entry);
     for member in &merged.behind {
-        let apply = Apply { operation, key: key.clone(), entry: entry.clone(), naming: None };
+        let apply = Apply { operation, key: key.clone(), entry: entry.clone(), naming: None, owed: Vec::new(), relief: false };
         effects.send(*member, Message::Apply(apply));
     }
 }

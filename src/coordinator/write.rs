@@ -68,6 +68,8 @@ impl Write {
                 key: self.plan.key.clone(),
                 entry: self.plan.entry.clone(),
                 naming: self.plan.naming.clone(),
+                owed: Vec::new(),
+                relief: false,
             };
             effects.send(owner, Message::Apply(apply));
         }

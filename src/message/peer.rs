@@ -1,6 +1,7 @@
 //! What peers say to each other.
 
 use super::{Reply, Request, SyncMode};
+use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,10 @@ pub struct Apply {
     pub entry: Bytes,
     /// For a write without a context: which versions the replica should name that the write does not cover.
     pub naming: Option<Arc<Naming>>,
+    /// Empty: the recipient takes it in as an owner. Else it stands in, and owes the entry to these owners, sorted.
+    pub owed: Vec<MemberId>,
+    /// True: the sender lets something go on the strength of the answer, which therefore waits for the disk in every sync mode.
+    pub relief: bool,
 }
 
 /// Asks a replica to name its live dots that a write without a context has not covered.

@@ -1,6 +1,6 @@
 //! Who belongs to the cluster, and who can be reached.
 
-use super::{Output, Peer};
+use super::{Linked, Output, Peer};
 use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
@@ -60,9 +60,9 @@ impl Peer {
             return Err(format!("{} is no member of the cluster of {}{}", who(other), who(&me), holder.unwrap_or_default()));
         }
         if let Some(known) = self.links.get(&other.member)
-            && other.start < *known
+            && other.start < known.start
         {
-            let message = format!("start {} of it is known, and it comes with start {}", known.0, other.start.0);
+            let message = format!("start {} of it is known, and it comes with start {}", known.start.0, other.start.0);
             return Err(format!("{} is an old or second copy of its folder: {message}", who(other)));
         }
         Ok(())
@@ -87,15 +87,28 @@ impl Peer {
         self.placement.as_ref().map_or(&[], Placement::members)
     }
 
-    pub(super) fn on_link_up(&mut self, member: MemberId, start: Start) {
-        // Writes that are under way reach it at their next check.
-        self.links.insert(member, start);
+    pub(super) fn on_link_up(&mut self, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
+        self.links.insert(member, linked);
+        self.on_member_up(member, outbox);
     }
 
     pub(super) fn on_link_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
         if self.links.remove(&member).is_some() {
-            self.on_link_lost(member, outbox);
+            self.on_member_down(member, outbox);
         }
+    }
+
+    /// A member can be reached from now on. Writes that are under way reach it at their next check.
+    fn on_member_up(&mut self, _member: MemberId, _outbox: &mut Vec<Output>) {}
+
+    /// A member cannot be reached any more: whatever waits for it goes on without it.
+    fn on_member_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
+        self.on_link_lost(member, outbox);
+    }
+
+    /// Whether a message counts: whoever knows a newer start of a member refuses what its older ones have said.
+    pub(super) fn is_current(&self, from: MemberId, start: Start) -> bool {
+        self.links.get(&from).is_none_or(|known| start >= known.start)
     }
 
     /// Takes in change 0, once. Answers with the position that must be durable before it counts; the error is for people.

@@ -23,7 +23,7 @@ use crate::coordinator::{Effects, RetryMemory};
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
 use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
-use crate::vclock::{HybridClock, Start};
+use crate::vclock::{Actor, HybridClock, Start};
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -55,6 +55,8 @@ pub enum Input {
     LinkUp {
         /// The member.
         member: MemberId,
+        /// The actor under which its store writes.
+        actor: Actor,
         /// Its start.
         start: Start,
     },
@@ -67,6 +69,8 @@ pub enum Input {
     Message {
         /// The member.
         from: MemberId,
+        /// The start in which it said this: that of the link.
+        start: Start,
         /// The message.
         message: Message,
     },
@@ -128,6 +132,13 @@ pub struct PeerConfig {
     pub weight: u16,
 }
 
+/// Who is at the other end of a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Linked {
+    actor: Actor,
+    start: Start,
+}
+
 /// A peer: the composition of all machines over one store.
 #[derive(Debug)]
 pub struct Peer {
@@ -137,7 +148,8 @@ pub struct Peer {
     placement: Option<Placement>,
     /// The owners of each partition, in order of preference.
     owners: Vec<Vec<MemberId>>,
-    links: BTreeMap<MemberId, Start>,
+    /// The links that are up.
+    links: BTreeMap<MemberId, Linked>,
     clock: HybridClock,
     retries: RetryMemory,
     operations: BTreeMap<OperationId, Operation>,
@@ -204,9 +216,13 @@ impl Peer {
             return self.step_stopping(now, input, outbox);
         }
         match input {
-            Input::LinkUp { member, start } => self.on_link_up(member, start),
+            Input::LinkUp { member, actor, start } => self.on_link_up(member, Linked { actor, start }, outbox),
             Input::LinkDown { member } => self.on_link_down(member, outbox),
-            Input::Message { from, message } => self.on_message(now, from, message, outbox),
+            Input::Message { from, start, message } => {
+                if self.is_current(from, start) {
+                    self.on_message(now, from, message, outbox);
+                }
+            }
             Input::Request { from, request } => self.on_request(now, ReplyTo::Client(from), request, outbox),
             Input::Disk(done) => self.on_disk(now, done, outbox),
             Input::Wake => self.on_wake(now, outbox),

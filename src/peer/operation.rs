@@ -289,7 +289,14 @@ impl Peer {
             ReplyTo::Write(write) => {
                 // What was read, and what it has seen, is taken in here before the write is drawn up.
                 let entry = crate::vclock::pack(&merged.entry);
-                let apply = Apply { operation: OperationId(0), key: read.key().clone(), entry, naming: None };
+                let apply = Apply {
+                    operation: OperationId(0),
+                    key: read.key().clone(),
+                    entry,
+                    naming: None,
+                    owed: Vec::new(),
+                    relief: false,
+                };
                 self.on_apply(now, self.me, apply, outbox);
                 self.view_for(now, write, outbox);
             }

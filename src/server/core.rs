@@ -248,7 +248,7 @@ impl Core {
         self.next_link += 1;
         self.links.insert(other.member, LinkSide { connection, number: self.next_link });
         tracing::info!(member = %other.member, name = %other.name, "link up");
-        self.step(Input::LinkUp { member: other.member, start: other.start });
+        self.step(Input::LinkUp { member: other.member, actor: other.actor, start: other.start });
         Some(self.next_link)
     }
 

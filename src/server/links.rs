@@ -7,6 +7,7 @@ use super::reader::FrameReader;
 use crate::limits;
 use crate::peer::Input;
 use crate::ring::{Founder, MemberId};
+use crate::vclock::Start;
 use crate::wire::{RefusalCode, decode_message};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,10 +15,10 @@ use std::time::{Duration, Instant};
 /// Serves one link until its connection ends or another takes its place.
 pub(super) async fn serve_link(core: SharedCore, other: OtherPeer, greeted: Greeted) {
     let Greeted { mut reader, connection } = greeted;
-    let member = other.introduction.member;
+    let (member, start) = (other.introduction.member, other.introduction.start);
     let Some(number) = core.borrow_mut().add_link(&other, connection.clone()) else { return connection.close() };
     while !connection.is_closed() {
-        match take_turn(&core, &mut reader, &connection, member, number) {
+        match take_turn(&core, &mut reader, &connection, (member, start), number) {
             Ok(true) => tokio::task::yield_now().await,
             Ok(false) => {
                 if !reader.read(&connection).await {
@@ -39,7 +40,7 @@ fn take_turn(
     core: &SharedCore,
     reader: &mut FrameReader,
     connection: &Connection,
-    member: MemberId,
+    (member, start): (MemberId, Start),
     number: u64,
 ) -> Result<bool, String> {
     let mut core = core.borrow_mut();
@@ -55,7 +56,7 @@ fn take_turn(
             return Err(refused.message);
         }
         let message = decode_message(&frame).map_err(|error| error.to_string())?;
-        core.step(Input::Message { from: member, message });
+        core.step(Input::Message { from: member, start, message });
     }
     Ok(true)
 }

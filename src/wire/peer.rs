@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Room for all that is small and of bounded size in the body of a frequent message.
 const SMALL_FIELDS_BYTES: usize = 64;
+/// A member id as a byte string.
+const MEMBER_BYTES: usize = 18;
 
 /// Appends a message to a send buffer.
 ///
@@ -35,7 +37,7 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
     let contents = Contents::of(frame, EXPECTED)?;
     let operation = OperationId(frame.id());
     Ok(match contents.kind {
-        Kind::Apply => Message::Apply(contents.read(2, |body| read_apply(operation, body, &contents))?),
+        Kind::Apply => Message::Apply(contents.read(4, |body| read_apply(operation, body, &contents))?),
         Kind::Applied => Message::Applied(contents.read_alone(3, |body| read_applied(operation, body))?),
         Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
         Kind::Fetched => Message::Fetched(contents.read(2, |body| {
@@ -93,7 +95,11 @@ fn payload(message: &Message) -> &[u8] {
 #[inline]
 fn body_bytes(message: &Message) -> usize {
     let long = match message {
-        Message::Apply(apply) => apply.key.len() + apply.naming.as_ref().map_or(0, |naming| naming.dots.len() * DOT_BYTES),
+        Message::Apply(apply) => {
+            apply.key.len()
+                + apply.naming.as_ref().map_or(0, |naming| naming.dots.len() * DOT_BYTES)
+                + apply.owed.len() * MEMBER_BYTES
+        }
         Message::Applied(applied) => applied.uncovered.len() * DOT_BYTES,
         Message::Fetch(fetch) => fetch.key.len(),
         _ => 0,
@@ -156,7 +162,7 @@ struct ScanPageBody {
 
 #[inline]
 fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
-    out.array(2);
+    out.array(4);
     out.bytes(&apply.key);
     out.option(apply.naming.as_ref(), |out, naming| {
         out.array(5);
@@ -166,11 +172,20 @@ fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
         out.dots(&naming.dots);
         out.number(naming.before.0);
     });
+    out.list(&apply.owed, |out, member| out.member(*member));
+    out.flag(apply.relief);
 }
 
 #[inline]
 fn read_apply(operation: OperationId, body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Apply, WireError> {
-    Ok(Apply { operation, key: body.bytes("key")?, entry: contents.payload(), naming: body.option(read_naming)?.map(Arc::new) })
+    Ok(Apply {
+        operation,
+        key: body.bytes("key")?,
+        entry: contents.payload(),
+        naming: body.option(read_naming)?.map(Arc::new),
+        owed: body.list("owed", MEMBER_BYTES, |body| body.member("owed"))?,
+        relief: body.flag("relief")?,
+    })
 }
 
 fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {

@@ -237,6 +237,8 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 dots: vec![dot(4)],
                 before: Timestamp(1_700_000_000_000 << 16),
             })),
+            owed: vec![member(3)],
+            relief: true,
         })),
         Said::Message(Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![dot(1)], refused: None })),
         Said::Message(Message::Fetch(Fetch { operation, key, mode: FetchMode::Dots })),
@@ -330,7 +332,14 @@ pub(super) fn all() -> Vec<Said> {
         uncovered: vec![],
         refused,
     })));
-    all.push(Said::Message(Message::Apply(Apply { operation, key: empty.clone(), entry: empty, naming: None })));
+    all.push(Said::Message(Message::Apply(Apply {
+        operation,
+        key: empty.clone(),
+        entry: empty,
+        naming: None,
+        owed: vec![],
+        relief: false,
+    })));
     for said in all.clone() {
         match said {
             Said::Request(_, request) => all.push(Said::Message(Message::Forward(Box::new(Forward { operation, request })))),

@@ -9,6 +9,7 @@ use crate::message::{Body, Failure, Form, Found, Get, Message, PatchBody, Put, Q
 use crate::message::{List, Retry, SyncMode, Value};
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::storage::{OpenFiles, OpenOptions, Store, StoreOptions, execute};
+use crate::vclock::Start;
 use bytes::Bytes;
 use memory_disk::MemoryDisk;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,7 +27,7 @@ type Filter = Box<dyn Fn(usize, &Message) -> bool>;
 struct Cluster {
     now: Now,
     machines: Vec<Machine>,
-    mail: VecDeque<(usize, MemberId, Message)>,
+    mail: VecDeque<(usize, (MemberId, Start), Message)>,
     replies: BTreeMap<u64, Reply>,
     /// What is told of each message before it is delivered; false drops it.
     filter: Filter,
@@ -93,8 +94,8 @@ impl Cluster {
             if self.machines[other].peer.is_some() {
                 let (a, b) = (self.peer(at).introduction(), self.peer(other).introduction());
                 assert_eq!(self.peer(at).check_introduction(&b), Ok(()));
-                self.step(at, Input::LinkUp { member: b.member, start: b.start });
-                self.step(other, Input::LinkUp { member: a.member, start: a.start });
+                self.step(at, Input::LinkUp { member: b.member, actor: b.actor, start: b.start });
+                self.step(other, Input::LinkUp { member: a.member, actor: a.actor, start: a.start });
             }
         }
         self.run();
@@ -104,7 +105,7 @@ impl Cluster {
         let member = self.id(at);
         self.machines[at].peer = None;
         self.machines[at].held.clear();
-        self.mail.retain(|mail| mail.0 != at && mail.1 != member);
+        self.mail.retain(|mail| mail.0 != at && mail.1.0 != member);
         for other in 0..self.machines.len() {
             if self.machines[other].peer.is_some() {
                 self.step(other, Input::LinkDown { member });
@@ -125,7 +126,7 @@ impl Cluster {
         loop {
             let machine = &mut self.machines[at];
             let Some(peer) = &mut machine.peer else { return };
-            let from = peer.introduction().member;
+            let from = (peer.introduction().member, peer.introduction().start);
             let released = peer.released();
             let mut jobs = Vec::new();
             for output in std::mem::take(&mut machine.held) {
@@ -162,8 +163,8 @@ impl Cluster {
 
     /// Delivers all mail.
     fn run(&mut self) {
-        while let Some((to, from, message)) = self.mail.pop_front() {
-            self.step(to, Input::Message { from, message });
+        while let Some((to, (from, start), message)) = self.mail.pop_front() {
+            self.step(to, Input::Message { from, start, message });
         }
     }
 

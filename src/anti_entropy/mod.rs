@@ -1,0 +1,3 @@
+//! Comparing tries with other owners, exchanging what differs, and closing the gaps of starts that are over.
+
+#![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
