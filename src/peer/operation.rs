@@ -195,13 +195,19 @@ impl Peer {
         let naming = scope.zip(before).map(|(scope, before)| Arc::new(Naming { scope, dots: again.dots(), before }));
         let mut entry = entry.clone();
         entry.fill(clock);
+        // The receipt covers what that of the first try would have: the client's own context too (a retry carries the same one).
+        let mut context = again.covered.clone();
+        if let Some(sealed) = &drafting.sealed {
+            context.union_with(&sealed.context);
+            context.union_with(&sealed.live);
+        }
         let plan = crate::coordinator::Plan {
             key: key.clone(),
             entry: crate::vclock::pack(&entry),
             naming,
             dots: again.dots(),
             covered: again.covered.dots().collect(),
-            context: again.covered.clone(),
+            context,
         };
         let write = Write::new(plan, self.owners_of(partition).to_vec(), w);
         self.send_write(id, key, write, None, outbox);

@@ -179,6 +179,23 @@ fn a_retry_is_recognised_and_does_not_write_twice() {
 }
 
 #[test]
+fn the_receipt_of_a_retry_covers_what_its_client_had_seen() {
+    let mut cluster = Cluster::new(3);
+    cluster.put(0, "k", r#"{"a":1,"b":1}"#, &NONE);
+    let seen = cluster.found(0, "k").context;
+    let retry = Retry { session: 5, number: 1, first: None };
+    let with = |retry| {
+        let Request::Update(update) = set("k", "a", "2", &seen) else { unreachable!() };
+        Request::Update(crate::message::Update { retry: Some(retry), ..update })
+    };
+    let first = written(cluster.ask(0, with(retry)));
+    let again = written(cluster.ask(0, with(Retry { first: Some(first.coordinator), ..retry })));
+    assert_eq!(again.dots, first.dots);
+    cluster.ask(0, set("k", "b", "2", &again.context));
+    assert_eq!(cluster.found(1, "k").value, json(r#"{"a":2,"b":2}"#), "the old `b` was seen before the patch of `a`");
+}
+
+#[test]
 fn a_patch_that_has_seen_more_than_its_coordinator_lets_it_catch_up_first() {
     let mut cluster = Cluster::new(3);
     let owners = cluster.owners("k");
