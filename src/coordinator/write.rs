@@ -111,7 +111,9 @@ impl Write {
         let named: Seen = self.named.iter().copied().collect();
         // With the versions of the write: a replica that the first round has not reached must not lose what is covered and have
         // nothing in its place.
-        let (versions, mut context) = unpack(&self.plan.entry).expect("what was packed here").into_parts();
+        let (mut versions, mut context) = unpack(&self.plan.entry).expect("what was packed here").into_parts();
+        // A retry spreads all that the key holds now; what is covered must not travel as live.
+        versions.retain(|version| !named.contains(version.dot));
         context.union_with(&named);
         self.plan.entry = pack(&Entry::new(versions, context));
         self.plan.naming = None;

@@ -196,6 +196,30 @@ fn the_receipt_of_a_retry_covers_what_its_client_had_seen() {
 }
 
 #[test]
+fn a_retry_without_context_takes_away_what_its_receipt_says_is_covered() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let retry = Retry { session: 5, number: 1, first: None };
+    let with = |retry| {
+        let Request::Update(update) = set("k", "b", "2", &NONE) else { unreachable!() };
+        Request::Update(crate::message::Update { retry: Some(retry), ..update })
+    };
+    // An earlier write that nobody has but its coordinator, and later the coordinator of the write that is tried again.
+    cluster.filter = Box::new(|_, message| !matches!(message, Message::Apply(_)));
+    cluster.begin(owners[1], set("k", "b", "1", &NONE));
+    cluster.now.wall_ms += 1_000;
+    cluster.begin(owners[0], with(retry));
+    let (meets, start) = (owners[0], cluster.peer(owners[0]).introduction());
+    cluster.filter = Box::new(move |to, _| to == meets);
+    cluster.wait(1_000);
+    cluster.filter = Box::new(|_, _| true);
+    let first = Some(crate::message::Attempt { member: start.member, start: start.start });
+    let receipt = written(cluster.ask(owners[0], with(Retry { first, ..retry })));
+    assert_eq!(receipt.covered.len(), 1);
+    assert_eq!(cluster.found(owners[2], "k").value, json(r#"{"b":2}"#));
+}
+
+#[test]
 fn a_patch_that_has_seen_more_than_its_coordinator_lets_it_catch_up_first() {
     let mut cluster = Cluster::new(3);
     let owners = cluster.owners("k");
