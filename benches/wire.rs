@@ -72,6 +72,7 @@ fn main() {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        ttl_ms: 0,
     };
     let ack = |n| Ack { member: member(n), sync: SyncMode::Always };
     let receipt =

@@ -67,6 +67,12 @@ pub const RETRY_NUMBERS_MAX: usize = 1_024;
 pub const RETRY_MEMORY_MS: u64 = 5 * 60 * 1_000;
 /// Remembered requests of all sessions together: bounds the memory that a flood of sessions can take.
 pub const RETRY_MEMORY_MAX: usize = 262_144;
+/// Longest time that a client may let a value live (milliseconds): a hundred years, so that no sum overflows.
+pub const TTL_MS_MAX: u64 = 100 * 365 * 24 * 3_600 * 1_000;
+/// What has expired is kept, hidden, for this long (milliseconds): well over what the clocks of peers may differ.
+pub const EXPIRED_KEPT_MS: u64 = 60_000;
+/// Keys of which one turn drops what has expired: others get their turn in between.
+pub const EXPIRED_PER_TURN: usize = 256;
 /// Most keys in one page of a scan.
 pub const SCAN_PAGE_KEYS_MAX: usize = 1_000;
 

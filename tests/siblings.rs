@@ -17,8 +17,15 @@ async fn two_clients(cluster: &Cluster) -> (Client, Client) {
 
 async fn set(client: &Client, key: &str, path: &str, value: &str, context: &Bytes) -> Receipt {
     let patch = PatchBody::Set { path: path.into(), json: value.to_string().into() };
-    let update =
-        Update { key: key.to_string().into(), patch, context: context.clone(), w: Quorum::All, deadline_ms: 0, retry: None };
+    let update = Update {
+        key: key.to_string().into(),
+        patch,
+        context: context.clone(),
+        w: Quorum::All,
+        deadline_ms: 0,
+        retry: None,
+        ttl_ms: 0,
+    };
     client.update(update).await.expect("all three peers are there")
 }
 

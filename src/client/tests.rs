@@ -159,6 +159,7 @@ fn put(deadline_ms: u32) -> Put {
         w: Quorum::Default,
         deadline_ms,
         retry: None,
+        ttl_ms: 0,
     }
 }
 

@@ -200,7 +200,8 @@ impl Draft {
     }
 
     /// The plan of the write under these dots: `first` and those that follow it, one per leaf in path order.
-    pub fn plan(self, key: Bytes, first: Dot, time: Timestamp) -> Plan {
+    /// `expiry_ms`: when its versions expire, in milliseconds since 1970; 0: never.
+    pub fn plan(self, key: Bytes, first: Dot, time: Timestamp, expiry_ms: u64) -> Plan {
         let dot_of = |n: usize| Dot { actor: first.actor, counter: first.counter + n as u64 };
         let dots: Vec<Dot> = (0..self.leaves.len()).map(dot_of).collect();
         let versions = self.leaves.into_iter().zip(&dots).map(|(leaf, dot)| Version {
@@ -209,7 +210,7 @@ impl Draft {
             kind: leaf.kind,
             value: leaf.value,
             time,
-            expiry_ms: 0,
+            expiry_ms,
         });
         let entry = pack(&Entry::new(versions.collect(), self.context));
         let before = if dots.is_empty() { Timestamp(u64::MAX) } else { time };

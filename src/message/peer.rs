@@ -160,6 +160,8 @@ pub struct ScanItem {
     pub key: Bytes,
     /// The leaf's hash in the trie.
     pub hash: u64,
+    /// When its last version expires, in milliseconds since 1970; 0: never.
+    pub hidden_ms: u64,
 }
 
 /// A request handed on. It is handed on only once.

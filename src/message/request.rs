@@ -105,6 +105,8 @@ pub struct Put {
     pub deadline_ms: u32,
     /// Recognises retries; without it a retry is a new write.
     pub retry: Option<Retry>,
+    /// How long the value lives, in milliseconds, by the coordinator's clock; 0: for ever.
+    pub ttl_ms: u64,
 }
 
 /// Removes a key, or what lies at and below a path of it.
@@ -139,6 +141,8 @@ pub struct Update {
     pub deadline_ms: u32,
     /// Recognises retries.
     pub retry: Option<Retry>,
+    /// How long what is set lives, in milliseconds, by the coordinator's clock; 0: for ever.
+    pub ttl_ms: u64,
 }
 
 /// The changes of an update.

@@ -9,6 +9,7 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod expiring;
 mod membership;
 mod operation;
 mod replica;
@@ -24,6 +25,7 @@ use crate::message::{Applied, Message, OperationId, Position, Reply, Request, Re
 use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use expiring::Expiring;
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -165,6 +167,7 @@ pub struct Peer {
     repairs: u64,
     started_ms: u64,
     stripped_ms: u64,
+    expiring: Expiring,
     stopping: bool,
     rng: ChaCha8Rng,
 }
@@ -205,6 +208,7 @@ impl Peer {
             repairs: 0,
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
+            expiring: Expiring { looked: now },
             stopping: false,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -247,7 +251,7 @@ impl Peer {
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
-        [check, store.next_wake(), full].into_iter().flatten().min()
+        [check, store.next_wake(), full, self.next_expired()].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -290,6 +294,7 @@ impl Peer {
             self.stripped_ms = now.monotonic_ms;
             self.replica.store_mut().strip_contexts();
         }
+        self.drop_expired(now, outbox);
         while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);

@@ -11,7 +11,7 @@ use crate::message::{
     ScanPage,
 };
 use crate::ring::MemberId;
-use crate::storage::RetryNote;
+use crate::storage::{RetryNote, has_expired};
 use crate::vclock::{Path, Sealed, Timestamp};
 use bytes::Bytes;
 use rand::Rng;
@@ -62,6 +62,8 @@ pub(super) struct Drafting {
     pub intent: Intent,
     pub sealed: Option<Sealed>,
     pub w: usize,
+    /// How long what is written lives (milliseconds); 0: for ever.
+    pub ttl_ms: u64,
     pub retry: Option<RetryNote>,
     /// True once the other owners have been read because this replica was behind its client.
     pub has_caught_up: bool,
@@ -144,7 +146,7 @@ impl Peer {
     fn spread(&mut self, now: Now, id: OperationId, draft: Draft, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Drafting(drafting) = &mut operation.machine else { return };
-        let (key, w, retry) = (drafting.key.clone(), drafting.w, drafting.retry.take());
+        let (key, w, ttl_ms, retry) = (drafting.key.clone(), drafting.w, drafting.ttl_ms, drafting.retry.take());
         let partition = self.partition_of(&key);
         let first = self.replica.store_mut().mint(partition, draft.dots());
         let time = self.clock.issue(now.wall_ms);
@@ -159,7 +161,8 @@ impl Peer {
             // By the clock that never jumps: a jump must not make it forget a write that may be tried again.
             self.retries.insert(now.monotonic_ms, retry.session, retry.number, remembered(retry));
         }
-        let write = Write::new(draft.plan(key.clone(), first, time), self.owners_of(partition).to_vec(), w);
+        let expiry_ms = if ttl_ms == 0 { 0 } else { now.wall_ms.saturating_add(ttl_ms) };
+        let write = Write::new(draft.plan(key.clone(), first, time, expiry_ms), self.owners_of(partition).to_vec(), w);
         self.send_write(id, key, write, retry, outbox);
     }
 
@@ -291,7 +294,10 @@ impl Peer {
         repair(read.key(), merged, OperationId(0), &mut self.effects);
         self.flush_effects(outbox);
         match operation.to {
-            ReplyTo::Scan(scan) => self.on_scan_key(scan, read.key(), !merged.entry.versions().is_empty(), outbox),
+            ReplyTo::Scan(scan) => {
+                let is_visible = merged.entry.versions().iter().any(|version| !has_expired(version, now.wall_ms));
+                self.on_scan_key(scan, read.key(), is_visible, outbox);
+            }
             ReplyTo::Write(write) => {
                 // What was read, and what it has seen, is taken in here before the write is drawn up.
                 let entry = crate::vclock::pack(&merged.entry);
@@ -320,7 +326,7 @@ impl Peer {
         let Some(placement) = &self.placement else { return };
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Scan(scan) = &mut operation.machine else { return };
-        let outcome = scan.on_page(from, page, &|key| placement.partition(key).0);
+        let outcome = scan.on_page(from, page, &|key| placement.partition(key).0, now.wall_ms);
         self.advance_scan(now, id, outcome, outbox);
     }
 

@@ -4,7 +4,7 @@ use super::{Now, Output, Peer};
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
 use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
 use crate::ring::{MemberId, PartitionId};
-use crate::storage::{DiskJob, Held, Store, StoreError, Taken};
+use crate::storage::{DiskJob, Held, Listed, Store, StoreError, Taken};
 use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,8 @@ enum Task {
     Apply(MemberId, Apply),
     Fetch(MemberId, Fetch),
     View(OperationId),
+    /// Drop what expired by then (milliseconds since 1970).
+    Expire(u64),
 }
 
 impl Replica {
@@ -76,10 +78,16 @@ impl Peer {
         let limit = (ask.limit as usize).clamp(1, SCAN_PAGE_KEYS_MAX);
         let store = self.replica.store();
         let (items, more) = store.list(&ask.partitions, &ask.prefix, &ask.after, limit);
-        let items = items.into_iter().map(|(key, hash)| ScanItem { key: key.into(), hash }).collect();
+        let item = |Listed { key, hash, hidden_ms }: Listed| ScanItem { key: key.into(), hash, hidden_ms };
+        let items = items.into_iter().map(item).collect();
         let page = ScanPage { operation: ask.operation, items, more, complete: true };
         let after = store.promise(store.appended());
         self.respond(from, Message::ScanPage(page), after, outbox);
+    }
+
+    /// Drops what expired in this key by then.
+    pub(super) fn expire(&mut self, now: Now, place: (PartitionId, Bytes), by_ms: u64, outbox: &mut Vec<Output>) {
+        self.run_in_order(now, place.0, place.1, Task::Expire(by_ms), outbox);
     }
 
     /// A cold record has come from the disk: its key's tasks go on.
@@ -104,6 +112,7 @@ impl Peer {
             Task::Apply(from, apply) => self.try_apply(now, partition, *from, apply, outbox),
             Task::Fetch(from, fetch) => self.try_fetch(partition, *from, fetch, outbox),
             Task::View(id) => self.try_view(now, partition, &key, *id, outbox),
+            Task::Expire(by_ms) => self.replica.store.expire(partition, &key, *by_ms),
         };
         match done {
             Ok(()) => {}
@@ -199,6 +208,8 @@ impl Peer {
                 self.respond(from, Message::Fetched(fetched), Default::default(), outbox);
             }
             Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),
+            // It stays hidden, and is tried again.
+            Task::Expire(_) => {}
         }
     }
 

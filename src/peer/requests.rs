@@ -5,7 +5,7 @@ use super::{Now, Output, Peer};
 use crate::coordinator::{DraftError, Intent, Read, Remembered, Scan, quorum_size};
 use crate::limits::{
     CONTEXT_BYTES_MAX, KEY_BYTES_MAX, REQUEST_DEADLINE_MS, REQUEST_DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_HINT_MS,
-    SCAN_PAGE_KEYS_MAX,
+    SCAN_PAGE_KEYS_MAX, TTL_MS_MAX,
 };
 use crate::message::{
     Body, Failure, FailureKind, Forward, Get, List, Message, OperationId, PatchBody, Position, Quorum, Reply, Request, Retry,
@@ -23,6 +23,7 @@ struct Write<'a> {
     w: Quorum,
     deadline_ms: u32,
     retry: Option<Retry>,
+    ttl_ms: u64,
     digest: u64,
 }
 
@@ -88,9 +89,12 @@ impl Peer {
         }
         match request {
             Request::Put(put) => {
-                let digest = digest(1, &put.key, &put.context, |hasher| match &put.body {
-                    Body::Bytes(bytes) => hasher.write(bytes),
-                    Body::Json(text) => hasher.write(text),
+                let digest = digest(1, &put.key, &put.context, |hasher| {
+                    hasher.write_u64(put.ttl_ms);
+                    match &put.body {
+                        Body::Bytes(bytes) => hasher.write(bytes),
+                        Body::Json(text) => hasher.write(text),
+                    }
                 });
                 self.counts.puts += 1;
                 let Refused(intent) = Intent::put(&put.body).into();
@@ -100,6 +104,7 @@ impl Peer {
                     w: put.w,
                     deadline_ms: put.deadline_ms,
                     retry: put.retry,
+                    ttl_ms: put.ttl_ms,
                     digest,
                 };
                 self.start_write(now, to, &write, intent?, outbox)
@@ -114,17 +119,21 @@ impl Peer {
                     w: remove.w,
                     deadline_ms: remove.deadline_ms,
                     retry: remove.retry,
+                    ttl_ms: 0,
                     digest,
                 };
                 self.start_write(now, to, &write, intent?, outbox)
             }
             Request::Update(update) => {
-                let digest = digest(3, &update.key, &update.context, |hasher| match &update.patch {
-                    PatchBody::Set { path, json } => {
-                        hasher.write(path.as_bytes());
-                        hasher.write(json);
+                let digest = digest(3, &update.key, &update.context, |hasher| {
+                    hasher.write_u64(update.ttl_ms);
+                    match &update.patch {
+                        PatchBody::Set { path, json } => {
+                            hasher.write(path.as_bytes());
+                            hasher.write(json);
+                        }
+                        PatchBody::Merge { json } => hasher.write(json),
                     }
-                    PatchBody::Merge { json } => hasher.write(json),
                 });
                 self.counts.updates += 1;
                 let Refused(intent) = Intent::update(&update.patch).into();
@@ -134,6 +143,7 @@ impl Peer {
                     w: update.w,
                     deadline_ms: update.deadline_ms,
                     retry: update.retry,
+                    ttl_ms: update.ttl_ms,
                     digest,
                 };
                 self.start_write(now, to, &write, intent?, outbox)
@@ -228,13 +238,30 @@ impl Peer {
         self.check_live(partition, w, "W")?;
         let sealed = self.open_context(write.key, write.context)?;
         let (again, retry) = self.remembered(write)?;
-        let drafting = Drafting { key: write.key.clone(), intent, sealed, w, retry, has_caught_up: false, again };
+        self.check_ttl(write.ttl_ms)?;
+        let drafting =
+            Drafting { key: write.key.clone(), intent, sealed, w, ttl_ms: write.ttl_ms, retry, has_caught_up: false, again };
         let id = self.next_operation_id();
         let deadline_ms = deadline(now, write.deadline_ms);
         let machine = Machine::Drafting(Box::new(drafting));
         self.begin(now, id, Operation { to, deadline_ms, machine, retry: None });
         self.view_for(now, id, outbox);
         Ok(())
+    }
+
+    /// A peer whose clock is far off would let values expire far too early, everywhere.
+    fn check_ttl(&self, ttl_ms: u64) -> Result<(), Refusal> {
+        if ttl_ms > TTL_MS_MAX {
+            let message = format!("a value lives for at most {} days, or for ever", TTL_MS_MAX / (24 * 3_600 * 1_000));
+            return Err(Refusal(FailureKind::BadRequest, message, 0));
+        }
+        match self.clock_trouble().filter(|_| ttl_ms > 0) {
+            Some(trouble) => {
+                let message = format!("{} sets no expiry: {trouble}. Set its clock right, or ask another peer", self.config.name);
+                Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What is remembered of a write that is tried again, and what to remember of one that is new.

@@ -7,6 +7,7 @@ mod cache;
 mod disk;
 mod durability;
 mod evidence;
+mod expiry;
 #[cfg(test)]
 mod formats;
 mod frame;
@@ -28,6 +29,7 @@ mod window;
 
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::DiskEvent;
+pub use expiry::{Expiry, has_expired};
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
 pub use job::{
     DiskDone, DiskJob, LogDone, LogWrite, OpenFiles, PrepareSegment, ReadError, ReadRecord, RecordRead, SegmentPrepared, execute,
@@ -39,4 +41,4 @@ pub use opening::{Found, StoreOpenError, StoreOptions};
 pub use record::{Batch, Malformed, Record, RetryRecord};
 pub use recovery::{Recovered, RecoveryError, Rot};
 pub use segment::{SegmentInfo, segment_path};
-pub use store::{Held, RetryNote, Store, StoreError, Taken};
+pub use store::{Held, Listed, RetryNote, Store, StoreError, Taken};

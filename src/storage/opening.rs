@@ -139,7 +139,6 @@ impl Replay {
         let gone = decoded(gone).map_err(|error| error.to_string())?;
         let tables = self.tables(partition)?;
         if let Some(plain) = plain(packed)
-            && plain.expiry_ms == 0
             && tables.index_plain(partition, key, &plain, &packed[plain.value.clone()], location).is_ok()
         {
             tables.partition_mut(partition).clock.insert(plain.dot);

@@ -98,6 +98,7 @@ fn put() -> Put {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        ttl_ms: 0,
     }
 }
 
@@ -161,6 +162,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
             w: Quorum::Exactly(2),
             deadline_ms: 70_000,
             retry: Some(Retry { session: 0xfeed_face_cafe_beef, number: 7, first: Some(attempt()) }),
+            ttl_ms: 60_000,
         })),
         request(Request::Get(Get {
             key: key.clone(),
@@ -257,7 +259,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         })),
         Said::Message(Message::ScanPage(ScanPage {
             operation,
-            items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX }],
+            items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX, hidden_ms: 0 }],
             more: false,
             complete: true,
         })),
@@ -303,14 +305,17 @@ pub(super) fn all() -> Vec<Said> {
         let (key, context) = (Bytes::from(vec![0xc0; 4_096]), Bytes::from(vec![7; 300]));
         let body = Body::Bytes(Bytes::from(vec![1; 70_000]));
         let w = Quorum::Exactly(254);
-        all.push(Said::Request(u64::MAX, Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry })));
+        all.push(Said::Request(
+            u64::MAX,
+            Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry, ttl_ms: u64::MAX }),
+        ));
     }
     all.push(Said::Request(0, Request::Put(Put { key: empty.clone(), body: Body::Bytes(empty.clone()), ..put() })));
     let merge = PatchBody::Merge { json: Bytes::from_static(b"{}") };
     let (key, w) = (empty.clone(), Quorum::All);
     all.push(Said::Request(
         1,
-        Request::Update(Update { key, patch: merge, context: empty.clone(), w, deadline_ms: 1, retry: None }),
+        Request::Update(Update { key, patch: merge, context: empty.clone(), w, deadline_ms: 1, retry: None, ttl_ms: 0 }),
     ));
     let receipt =
         Receipt { coordinator: attempt(), acks: vec![], dots: vec![big; 70_000], covered: vec![], context: empty.clone() };

@@ -1,5 +1,6 @@
 //! Peers wired together in one process: messages arrive at once and in order, unless a test holds them back.
 
+mod expiry;
 mod memory_disk;
 mod reads;
 mod writes;
@@ -233,6 +234,7 @@ fn put(key: &str, json: &str, context: &Bytes) -> Request {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        ttl_ms: 0,
     })
 }
 
@@ -249,7 +251,15 @@ fn get(key: &str, path: &str) -> Request {
 
 fn set(key: &str, path: &str, json: &str, context: &Bytes) -> Request {
     let patch = PatchBody::Set { path: path.into(), json: bytes(json) };
-    Request::Update(Update { key: bytes(key), patch, context: context.clone(), w: Quorum::Default, deadline_ms: 0, retry: None })
+    Request::Update(Update {
+        key: bytes(key),
+        patch,
+        context: context.clone(),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: None,
+        ttl_ms: 0,
+    })
 }
 
 fn remove(key: &str, path: &str, context: &Bytes) -> Request {
