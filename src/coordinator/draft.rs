@@ -74,6 +74,8 @@ pub struct Draft {
     covered: Vec<Dot>,
     naming: Option<Scope>,
     receipt: Seen,
+    /// What the client had seen live, and a patch leaves where it is.
+    left: Seen,
 }
 
 impl Intent {
@@ -132,6 +134,7 @@ fn draw_up_whole(leaves: &[Leaf], view: View<'_>, sealed: Option<&Sealed>) -> Dr
         naming: sealed.is_none().then(|| Scope { set: vec![Path::ROOT], ..Scope::default() }),
         receipt: context.clone(),
         context,
+        left: Seen::new(),
     }
 }
 
@@ -154,7 +157,14 @@ fn draw_up_patch(changes: &[Change], view: View<'_>, sealed: Option<&Sealed>) ->
         receipt.union_with(&sealed.context);
         receipt.union_with(&sealed.live);
     }
-    Ok(Draft { leaves: drawn.leaves, context, covered, naming: sealed.is_none().then_some(scope), receipt })
+    let left = sealed.map(|sealed| left_alone(view.entry, sealed, &context)).unwrap_or_default();
+    Ok(Draft { leaves: drawn.leaves, context, covered, naming: sealed.is_none().then_some(scope), receipt, left })
+}
+
+/// The live dots that a client has seen and that a patch does not cover. Its receipt lists them again: whoever takes the next patch under that
+/// receipt must know which leaf each of them belongs to (rule `blind_patch`).
+pub fn left_alone(entry: &Entry, sealed: &Sealed, covered: &Seen) -> Seen {
+    entry.dots().filter(|dot| sealed.live.contains(*dot) && !covered.contains(*dot)).collect()
 }
 
 impl Draft {
@@ -215,6 +225,6 @@ impl Draft {
         let entry = pack(&Entry::new(versions.collect(), self.context));
         let before = if dots.is_empty() { Timestamp(u64::MAX) } else { time };
         let naming = self.naming.map(|scope| Arc::new(Naming { scope, dots: dots.clone(), before }));
-        Plan { key, entry, naming, dots, covered: self.covered, context: self.receipt }
+        Plan { key, entry, naming, dots, covered: self.covered, context: self.receipt, left: self.left }
     }
 }

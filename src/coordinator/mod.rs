@@ -14,7 +14,7 @@ mod tally;
 mod write;
 
 pub use answer::{found_or_missing, sealed_receipt};
-pub use draft::{Draft, DraftError, Intent, View};
+pub use draft::{Draft, DraftError, Intent, View, left_alone};
 pub use read::{Merged, Read, ReadFailure, repair};
 pub use retry::{Remembered, RetryMemory};
 pub use scan::{Scan, ScanStep};

@@ -28,6 +28,8 @@ pub struct Plan {
     pub covered: Vec<Dot>,
     /// What the context of the receipt covers beside `dots`.
     pub context: Seen,
+    /// What its client had seen live and the write leaves where it is.
+    pub left: Seen,
 }
 
 /// A write under way.
@@ -52,6 +54,8 @@ pub struct Written {
     pub covered: Vec<Dot>,
     /// What the context of the receipt covers beside `dots`.
     pub context: Seen,
+    /// What its client had seen live and the write leaves where it is.
+    pub left: Seen,
 }
 
 impl Write {
@@ -131,6 +135,7 @@ impl Write {
             dots: std::mem::take(&mut self.plan.dots),
             covered,
             context: std::mem::take(&mut self.plan.context),
+            left: std::mem::take(&mut self.plan.left),
         }
     }
 }

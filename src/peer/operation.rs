@@ -2,8 +2,8 @@
 
 use super::{CHECK_MS, Now, Origin, Output, Peer};
 use crate::coordinator::{
-    Draft, DraftError, Intent, Merged, Outcome, Read, ReadFailure, Scan, ScanStep, View, Write, Written, found_or_missing, repair,
-    sealed_receipt,
+    Draft, DraftError, Intent, Merged, Outcome, Read, ReadFailure, Scan, ScanStep, View, Write, Written, found_or_missing,
+    left_alone, repair, sealed_receipt,
 };
 use crate::limits::RETRY_HINT_MS;
 use crate::message::{
@@ -211,6 +211,7 @@ impl Peer {
             dots: again.dots(),
             covered: again.covered.dots().collect(),
             context,
+            left: drafting.sealed.as_ref().map(|sealed| left_alone(&entry, sealed, &again.covered)).unwrap_or_default(),
         };
         let write = Write::new(plan, self.owners_of(partition).to_vec(), w);
         self.send_write(id, key, write, None, outbox);

@@ -237,6 +237,22 @@ fn a_patch_that_has_seen_more_than_its_coordinator_lets_it_catch_up_first() {
 }
 
 #[test]
+fn the_receipt_of_a_patch_lists_what_its_client_had_seen_beside_it() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let behind = owners[0];
+    cluster.put(owners[1], "k", r#"{"a":1,"b":1}"#, &NONE);
+    let seen = cluster.found(owners[1], "k").context;
+    // The patch of `b` does not reach this owner, a later one of `a` does.
+    cluster.filter = Box::new(move |to, message| !(to == behind && matches!(message, Message::Apply(_))));
+    let first = written(cluster.ask(owners[1], set("k", "b", "2", &seen)));
+    cluster.filter = Box::new(|_, _| true);
+    let second = written(cluster.ask(owners[1], set("k", "a", "2", &first.context)));
+    cluster.ask(behind, set("k", "b", "3", &second.context));
+    assert_eq!(cluster.found(owners[2], "k").value, json(r#"{"a":2,"b":3}"#), "its client had seen `b` before");
+}
+
+#[test]
 fn wrong_requests_are_told_what_is_wrong() {
     let mut cluster = Cluster::new(3);
     let receipt = cluster.put(0, "k", "1", &NONE);
