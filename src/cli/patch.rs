@@ -56,7 +56,7 @@ fn request(args: &Args) -> Result<Update, Exit> {
         (None, _) => return Err(Exit::new(Exit::USAGE, "a patch needs a value, or --merge JSON; see henge patch --help")),
     };
     let (context, w, deadline_ms) = (args.flags.context()?, args.flags.w, args.flags.deadline_ms());
-    Ok(Update { key, patch, context, w, deadline_ms, retry: None })
+    Ok(Update { key, patch, context, w, deadline_ms, retry: None, strict: args.flags.strict })
 }
 
 fn set(place: KeyPath, value: &str) -> Result<(bytes::Bytes, PatchBody), Exit> {

@@ -105,6 +105,8 @@ pub struct Put {
     pub deadline_ms: u32,
     /// Recognises retries; without it a retry is a new write.
     pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
 }
 
 /// Removes a key, or what lies at and below a path of it.
@@ -122,6 +124,8 @@ pub struct Remove {
     pub deadline_ms: u32,
     /// Recognises retries.
     pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
 }
 
 /// Changes some paths of a document.
@@ -139,6 +143,8 @@ pub struct Update {
     pub deadline_ms: u32,
     /// Recognises retries.
     pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
 }
 
 /// The changes of an update.

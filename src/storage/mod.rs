@@ -10,6 +10,8 @@ mod evidence;
 #[cfg(test)]
 mod formats;
 mod frame;
+mod hinting;
+mod hints;
 mod identity;
 mod job;
 mod location;
@@ -28,6 +30,7 @@ mod window;
 
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::DiskEvent;
+pub use hinting::{Debt, OwedHint};
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
 pub use job::{
     DiskDone, DiskJob, LogDone, LogWrite, OpenFiles, PrepareSegment, ReadError, ReadRecord, RecordRead, SegmentPrepared, execute,

@@ -41,7 +41,11 @@ fn with_each(parts: &Parts, mut look: impl FnMut(&Record<'_>)) {
     let count = epoch / 3;
     let retry = RetryRecord { session: !number, number, digest: wall_ms, wall_ms, first_counter: number, count, covered: gone };
     let durable = Position(number);
+    let member = u128::from(number) << 64 | u128::from(wall_ms);
+    let owed = [member.to_be_bytes(), (!member).to_be_bytes()].concat();
     let simple = [
+        Record::Hint { partition, epoch, since_ms: wall_ms, owed: &owed, key, entry },
+        Record::HintPaid { partition, epoch, member, position: durable, key },
         Record::Entry { partition, epoch, key, entry, gone, retry: flag.then_some(retry) },
         Record::Clock { partition, epoch, clock: entry },
         Record::Membership { index: epoch, change: entry },
@@ -63,7 +67,7 @@ fn a_record_comes_back_as_it_was() {
             assert!(bytes.len().is_multiple_of(frame::UNIT));
             assert_eq!(decode(&bytes, 4_096), Some((Position(77), *record)));
             if let Record::Batch(batch) = record {
-                assert_eq!(batch.iter().count(), 4);
+                assert_eq!(batch.iter().count(), 6);
             }
         });
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::Location;
 use super::authors::Authors;
+use super::hints::Hints;
 use super::partition::Partition;
 use super::trie::Slot;
 use crate::ring::{Change, PartitionId, Placement};
@@ -13,6 +14,8 @@ use bytes::Bytes;
 pub(super) struct Tables {
     pub membership: Vec<Change>,
     pub partitions: Vec<Partition>,
+    /// What is kept for owners that are down.
+    pub hints: Hints,
     authors: Authors,
     hash_key: [u8; 16],
 }

@@ -205,10 +205,11 @@ fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
 
 #[inline]
 fn write_applied(applied: &Applied, out: &mut BodyWriter<'_>) {
-    out.array(3);
+    out.array(4);
     out.sync(applied.sync);
     out.dots(&applied.uncovered);
     out.option(applied.refused.as_deref(), BodyWriter::text);
+    out.flag(applied.complete);
 }
 
 #[inline]
@@ -218,6 +219,7 @@ fn read_applied(operation: OperationId, body: &mut BodyReader<'_>) -> Result<App
         sync: body.sync("sync")?,
         uncovered: body.dots("uncovered")?,
         refused: body.option(|body| body.text("refused"))?,
+        complete: body.flag("complete")?,
     })
 }
 

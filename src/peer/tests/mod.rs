@@ -233,6 +233,7 @@ fn put(key: &str, json: &str, context: &Bytes) -> Request {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
     })
 }
 
@@ -249,7 +250,15 @@ fn get(key: &str, path: &str) -> Request {
 
 fn set(key: &str, path: &str, json: &str, context: &Bytes) -> Request {
     let patch = PatchBody::Set { path: path.into(), json: bytes(json) };
-    Request::Update(Update { key: bytes(key), patch, context: context.clone(), w: Quorum::Default, deadline_ms: 0, retry: None })
+    Request::Update(Update {
+        key: bytes(key),
+        patch,
+        context: context.clone(),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: None,
+        strict: false,
+    })
 }
 
 fn remove(key: &str, path: &str, context: &Bytes) -> Request {
@@ -260,6 +269,7 @@ fn remove(key: &str, path: &str, context: &Bytes) -> Request {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
     })
 }
 
