@@ -340,6 +340,7 @@ impl World {
         let Reply::Written(receipt) = reply else { return };
         let member = self.nodes[n].member;
         if let Some(key) = self.key_of_request(to)
+            && self.owners(key).contains(&n)
             && receipt.acks.iter().any(|ack| ack.member == member)
         {
             self.nodes[n].shadow.on_told(&key_name(key), receipt.dots.iter().copied());
@@ -797,6 +798,11 @@ impl World {
     pub(crate) fn is_whole(&self) -> bool {
         let is_up = |node: &Node| node.peer.is_some() && !node.stopping && node.paused_until <= self.time;
         self.nodes.iter().all(is_up) && self.network.pairs().iter().all(|(a, b)| self.network.link(*a, *b).is_up)
+    }
+
+    /// True if nobody keeps anything for others any more.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| peer.store().hints() == 0))
     }
 
     /// True if no message from the past is under way any more.
