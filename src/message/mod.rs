@@ -2,10 +2,14 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod comparing;
 mod peer;
 mod reply;
 mod request;
 
+pub use comparing::{
+    Compare, Compared, Comparing, Declined, Entries, FetchEntries, KeyContext, Prefix, Step, Walk, Walked, seen_bytes_about,
+};
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
     ScanPage, Scope,

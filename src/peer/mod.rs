@@ -9,6 +9,7 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod comparing;
 mod membership;
 mod operation;
 mod replica;
@@ -19,11 +20,13 @@ mod tests;
 
 pub use membership::Introduction;
 
+use crate::anti_entropy::Rounds;
 use crate::coordinator::{Effects, RetryMemory};
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
 use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use comparing::Pulls;
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -161,6 +164,9 @@ pub struct Peer {
     /// Acknowledgements and answers of this peer to itself that wait for the disk.
     own: VecDeque<(Position, Message)>,
     effects: Effects,
+    /// When to learn what from whom.
+    rounds: Rounds,
+    pulls: Pulls,
     counts: RequestCounts,
     repairs: u64,
     started_ms: u64,
@@ -186,7 +192,7 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
-        Peer {
+        let mut peer = Peer {
             config,
             me: store.member(),
             replica: Replica::new(store),
@@ -201,13 +207,17 @@ impl Peer {
             local: VecDeque::new(),
             own: VecDeque::new(),
             effects: Effects::default(),
+            rounds: Rounds::default(),
+            pulls: Pulls::default(),
             counts: RequestCounts::default(),
             repairs: 0,
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
             stopping: false,
             rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+        };
+        peer.set_pairs(now.monotonic_ms);
+        peer
     }
 
     /// Takes one input and appends to the outbox what it leads to.
@@ -216,11 +226,14 @@ impl Peer {
             return self.step_stopping(now, input, outbox);
         }
         match input {
-            Input::LinkUp { member, actor, start } => self.on_link_up(member, Linked { actor, start }, outbox),
-            Input::LinkDown { member } => self.on_link_down(member, outbox),
+            Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
+            Input::LinkDown { member } => self.on_link_down(now, member, outbox),
             Input::Message { from, start, message } => {
                 if self.is_current(from, start) {
-                    self.on_message(now, from, message, outbox);
+                    match message {
+                        Message::Comparing(comparing) => self.on_comparing(now, from, start, *comparing, outbox),
+                        message => self.on_message(now, from, message, outbox),
+                    }
                 }
             }
             Input::Request { from, request } => self.on_request(now, ReplyTo::Client(from), request, outbox),
@@ -247,7 +260,7 @@ impl Peer {
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
-        [check, store.next_wake(), full].into_iter().flatten().min()
+        [check, store.next_wake(), full, self.rounds.next_wake(), self.pulls.next_wake()].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -294,6 +307,7 @@ impl Peer {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
         }
+        self.wake_pulls(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
@@ -313,6 +327,8 @@ impl Peer {
         while let Some(message) = self.local.pop_front() {
             self.on_message(now, self.me, message, outbox);
         }
+        self.settle_pulls(now, outbox);
+        self.drive_pulls(now, outbox);
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
@@ -331,6 +347,8 @@ impl Peer {
             Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
             Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+            // A pull is never from this very peer.
+            Message::Comparing(_) => {}
         }
     }
 

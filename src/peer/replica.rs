@@ -1,6 +1,7 @@
 //! A peer as a replica: takes entries in, tells what it holds, in order for each key also when one of them waits for the disk.
 
 use super::{Now, Output, Peer};
+use crate::anti_entropy::Taking;
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
 use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
 use crate::ring::{MemberId, PartitionId};
@@ -21,10 +22,14 @@ pub(super) struct Replica {
 
 /// Something to do with one key.
 #[derive(Debug)]
-enum Task {
+pub(super) enum Task {
     Apply(MemberId, Apply),
     Fetch(MemberId, Fetch),
     View(OperationId),
+    /// Take in what a pull has brought.
+    Take(OperationId, Taking),
+    /// Read the entry that belongs at this place of an answer to a pull.
+    Serve(u64, u16),
 }
 
 impl Replica {
@@ -93,7 +98,7 @@ impl Peer {
         }
     }
 
-    fn run_in_order(&mut self, now: Now, partition: PartitionId, key: Bytes, task: Task, outbox: &mut Vec<Output>) {
+    pub(super) fn run_in_order(&mut self, now: Now, partition: PartitionId, key: Bytes, task: Task, outbox: &mut Vec<Output>) {
         if !self.replica.waiting.is_empty()
             && let Some((_, tasks)) = self.replica.waiting.get_mut(&(partition, key.clone()))
         {
@@ -104,6 +109,8 @@ impl Peer {
             Task::Apply(from, apply) => self.try_apply(now, partition, *from, apply, outbox),
             Task::Fetch(from, fetch) => self.try_fetch(partition, *from, fetch, outbox),
             Task::View(id) => self.try_view(now, partition, &key, *id, outbox),
+            Task::Take(pull, taking) => self.try_take(now, partition, *pull, taking),
+            Task::Serve(answer, place) => self.try_serve(partition, &key, *answer, *place, outbox),
         };
         match done {
             Ok(()) => {}
@@ -199,11 +206,13 @@ impl Peer {
                 self.respond(from, Message::Fetched(fetched), Default::default(), outbox);
             }
             Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),
+            Task::Take(pull, _) => self.refuse_take(pull, reason.to_string()),
+            Task::Serve(answer, place) => self.refuse_serve(answer, place, outbox),
         }
     }
 
     /// The partition of a key that this peer owns; else why it has nothing to say of it.
-    fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
+    pub(super) fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
         let Some(placement) = &self.placement else {
             return Err(format!("{} belongs to no cluster yet", self.config.name));
         };

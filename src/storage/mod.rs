@@ -4,6 +4,7 @@
 
 mod authors;
 mod cache;
+mod comparing;
 mod disk;
 mod durability;
 mod evidence;
@@ -26,6 +27,7 @@ pub mod trie;
 mod varint;
 mod window;
 
+pub use comparing::{Late, clock_digest};
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::DiskEvent;
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
