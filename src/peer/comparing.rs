@@ -58,9 +58,10 @@ impl Peer {
 
     /// The owners have become known.
     pub(super) fn set_pairs(&mut self, now_ms: u64) {
-        let pairs = self.owners.iter().zip(0u16..).filter(|(owners, _)| owners.contains(&self.me)).flat_map(|(owners, partition)| {
-            owners.iter().filter(|owner| **owner != self.me).map(move |owner| (PartitionId(partition), *owner))
-        });
+        let pairs =
+            self.owners.iter().zip(0u16..).filter(|(owners, _)| owners.contains(&self.me)).flat_map(|(owners, partition)| {
+                owners.iter().filter(|owner| **owner != self.me).map(move |owner| (PartitionId(partition), *owner))
+            });
         self.rounds.set_pairs(now_ms, pairs);
     }
 
@@ -331,8 +332,7 @@ impl Peer {
         if is_broken(Rule::StaleTakeover) {
             return;
         }
-        let stale: Vec<OperationId> =
-            self.pulls.under_way.iter().filter(|(_, pull)| is_meant(pull)).map(|(id, _)| *id).collect();
+        let stale: Vec<OperationId> = self.pulls.under_way.iter().filter(|(_, pull)| is_meant(pull)).map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.abandon(now, id, reason));
     }
 

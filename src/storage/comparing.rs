@@ -85,12 +85,7 @@ impl Store {
 
     /// What a key holds, its context such that it is complete together with a clock: one that this partition's clock had at the time of that,
     /// or earlier.
-    pub fn read_beside(
-        &mut self,
-        partition: PartitionId,
-        key: &[u8],
-        beside: &Seen,
-    ) -> Result<Entry, StoreError> {
+    pub fn read_beside(&mut self, partition: PartitionId, key: &[u8], beside: &Seen) -> Result<Entry, StoreError> {
         let (mut entry, _) = self.read(partition, key)?;
         entry.fill(self.clock(partition));
         entry.strip(beside);

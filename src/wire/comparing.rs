@@ -143,9 +143,7 @@ pub(super) fn read(pull: OperationId, contents: &Contents<'_>) -> Result<Option<
                 unreadable: body.list("unreadable", 1, |body| body.number("unreadable"))?,
             })
         })?),
-        Kind::Declined => {
-            Comparing::Declined(contents.read_alone(1, |body| Ok(Declined { pull, reason: body.text("reason")? }))?)
-        }
+        Kind::Declined => Comparing::Declined(contents.read_alone(1, |body| Ok(Declined { pull, reason: body.text("reason")? }))?),
         _ => return Ok(None),
     }))
 }

@@ -61,7 +61,8 @@ pub(super) fn put_short(out: &mut Vec<u8>, number: usize) {
     match number {
         0..128 => out.push(number as u8),
         _ => {
-            let number = u16::try_from(number).ok().filter(|number| *number < 1 << 15).expect("what is counted here is below 32,768");
+            let number =
+                u16::try_from(number).ok().filter(|number| *number < 1 << 15).expect("what is counted here is below 32,768");
             out.extend([0x80 | (number >> 8) as u8, number as u8]);
         }
     }
