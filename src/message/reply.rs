@@ -137,6 +137,8 @@ pub struct Status {
     pub member: MemberStatus,
     /// What it knows of the others.
     pub links: Vec<LinkStatus>,
+    /// How its comparisons with each of them stand.
+    pub comparisons: Vec<ComparisonStatus>,
 }
 
 /// The peer's own figures.
@@ -174,6 +176,31 @@ pub struct MemberStatus {
     pub requests: RequestCounts,
     /// Since the start: replicas that read repair has brought up to date.
     pub repairs: u64,
+    /// Partitions that it owns and others too.
+    pub shared: u32,
+    /// Those of them of which the last comparison with each of the others found equal contents and equal clocks.
+    pub in_step: u32,
+}
+
+/// How a peer's comparisons with another stand: what it has learned from that one.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ComparisonStatus {
+    /// The other.
+    pub member: MemberId,
+    /// Partitions that both own.
+    pub partitions: u32,
+    /// Those of them of which the last comparison found equal contents and equal clocks.
+    pub in_step: u32,
+    /// All of them have been compared within so many milliseconds; none: not all yet.
+    pub all_within_ms: Option<u64>,
+    /// Comparisons that were finished, since the start.
+    pub pulls: u64,
+    /// Keys whose entries they have fetched.
+    pub keys: u64,
+    /// Bytes of their questions, about.
+    pub sent_bytes: u64,
+    /// Bytes of the answers, about.
+    pub received_bytes: u64,
 }
 
 pub use counts::RequestCounts;

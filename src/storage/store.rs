@@ -287,7 +287,10 @@ impl Store {
             return Err(StoreError::Unreadable(message.to_string()));
         }
         if !self.watches.is_empty() {
-            self.note_arrival(partition, key, &incoming.dots().collect::<Vec<_>>());
+            // A dot that has been seen was noted when it came first, or is gone; else two pulls would hand each other the same for ever.
+            let clock = self.clock(partition);
+            let new: Vec<Dot> = incoming.dots().filter(|dot| !clock.contains(*dot)).collect();
+            self.note_arrival(partition, key, &new);
         }
         let mut entry = before.clone();
         let clock = &mut self.tables.partition_mut(partition).clock;

@@ -2,7 +2,7 @@
 
 use super::body_reader::sync_from_wire;
 use super::body_writer::sync_to_wire;
-use crate::message::{LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
+use crate::message::{ComparisonStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
 use crate::ring::{ClusterId, MemberId};
 use crate::vclock::Start;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub(super) struct StatusBody {
     in_flight: u32,
     requests: RequestCounts,
     repairs: u64,
+    shared: u32,
+    in_step: u32,
+    comparisons: Vec<ComparisonStatus>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -47,7 +50,7 @@ impl TryFrom<(u8, u32)> for SyncBody {
 }
 
 impl From<Status> for StatusBody {
-    fn from(Status { member, links }: Status) -> StatusBody {
+    fn from(Status { member, links, comparisons }: Status) -> StatusBody {
         StatusBody {
             links,
             member: member.member,
@@ -66,6 +69,9 @@ impl From<Status> for StatusBody {
             in_flight: member.in_flight,
             requests: member.requests,
             repairs: member.repairs,
+            shared: member.shared,
+            in_step: member.in_step,
+            comparisons,
         }
     }
 }
@@ -74,6 +80,7 @@ impl From<StatusBody> for Status {
     fn from(body: StatusBody) -> Status {
         Status {
             links: body.links,
+            comparisons: body.comparisons,
             member: MemberStatus {
                 member: body.member,
                 name: body.name,
@@ -91,6 +98,8 @@ impl From<StatusBody> for Status {
                 in_flight: body.in_flight,
                 requests: body.requests,
                 repairs: body.repairs,
+                shared: body.shared,
+                in_step: body.in_step,
             },
         }
     }
