@@ -92,6 +92,7 @@ fn main() {
         answered: 2,
         agreed: 2,
         dots: vec![dot],
+        stood_in: 0,
     };
     // What cannot be saved as long as frames are slices of the receive buffer: counting its users up and down.
     let mut alone = [0; 141];

@@ -15,7 +15,7 @@ mod write;
 
 pub use answer::{found_or_missing, sealed_receipt};
 pub use draft::{Draft, DraftError, Intent, View};
-pub use read::{Merged, Read, ReadFailure, repair};
+pub use read::{Merged, Pace, Question, Reach, Read, ReadFailure, Verdict, repair};
 pub use retry::{Remembered, RetryMemory};
 pub use scan::{Scan, ScanStep};
 pub use tally::{Tally, quorum_size};

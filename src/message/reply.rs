@@ -85,6 +85,9 @@ pub struct Found {
     pub agreed: u8,
     /// The dots that were live, in (path, dot) order.
     pub dots: Vec<Dot>,
+    /// How many of those that answered count only for what is found: stand-ins, and owners that are not complete. What they lack may
+    /// have been written; 0 as long as enough complete owners answer.
+    pub stood_in: u8,
 }
 
 /// Nothing is there.
@@ -174,6 +177,10 @@ pub struct MemberStatus {
     pub requests: RequestCounts,
     /// Since the start: replicas that read repair has brought up to date.
     pub repairs: u64,
+    /// Since the start: reads that waited longer than usual and asked one replica more.
+    pub hedges: u64,
+    /// Since the start: reads that were answered with the help of stand-ins.
+    pub stood_in: u64,
 }
 
 pub use counts::RequestCounts;

@@ -11,6 +11,8 @@
 
 mod membership;
 mod operation;
+mod pace;
+mod pause;
 mod replica;
 mod requests;
 mod status;
@@ -25,6 +27,7 @@ use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
 use operation::{Operation, ReplyTo};
+use pace::Paces;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use replica::Replica;
@@ -130,6 +133,8 @@ pub struct PeerConfig {
     pub zone: String,
     /// Its share of the data, relative to the others.
     pub weight: u16,
+    /// True: a read that waits longer than usual asks one replica more, and slow ones are asked last.
+    pub hedges: bool,
 }
 
 /// Who is at the other end of a link.
@@ -161,8 +166,13 @@ pub struct Peer {
     /// Acknowledgements and answers of this peer to itself that wait for the disk.
     own: VecDeque<(Position, Message)>,
     effects: Effects,
+    paces: Paces,
     counts: RequestCounts,
     repairs: u64,
+    /// Reads that were answered with the help of stand-ins.
+    stood_in: u64,
+    /// The time of the present step.
+    now: Now,
     started_ms: u64,
     stripped_ms: u64,
     stopping: bool,
@@ -187,6 +197,7 @@ impl Peer {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
         Peer {
+            paces: Paces::new(config.hedges),
             config,
             me: store.member(),
             replica: Replica::new(store),
@@ -203,6 +214,8 @@ impl Peer {
             effects: Effects::default(),
             counts: RequestCounts::default(),
             repairs: 0,
+            stood_in: 0,
+            now,
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
             stopping: false,
@@ -215,6 +228,7 @@ impl Peer {
         if self.stopping {
             return self.step_stopping(now, input, outbox);
         }
+        self.notice_pause(now, outbox);
         match input {
             Input::LinkUp { member, actor, start } => self.on_link_up(member, Linked { actor, start }, outbox),
             Input::LinkDown { member } => self.on_link_down(member, outbox),
@@ -244,10 +258,11 @@ impl Peer {
     /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
     pub fn next_wake(&self) -> Option<u64> {
         let check = self.checks.front().map(|check| check.0);
+        let hedge = self.paces.next_wake();
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
-        [check, store.next_wake(), full].into_iter().flatten().min()
+        [check, hedge, store.next_wake(), full].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -294,6 +309,7 @@ impl Peer {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
         }
+        self.hedge(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
@@ -316,6 +332,7 @@ impl Peer {
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
+        self.drop_idle_hedges();
     }
 
     fn on_message(&mut self, now: Now, from: MemberId, message: Message, outbox: &mut Vec<Output>) {
@@ -340,6 +357,9 @@ impl Peer {
             if to == self.me {
                 self.local.push_back(message);
             } else if self.links.contains_key(&to) {
+                if matches!(message, Message::Fetch(_)) {
+                    self.paces.on_asked(to, self.now.monotonic_ms);
+                }
                 outbox.push(Output::Send { to, message, after: Position(0) });
             }
         }

@@ -57,9 +57,9 @@ impl Peer {
     }
 
     pub(super) fn on_fetch(&mut self, now: Now, from: MemberId, fetch: Fetch, outbox: &mut Vec<Output>) {
-        // A peer that does not serve the key says nothing of it: the coordinator asks another one.
+        // A peer that cannot say anything of the key says nothing: the coordinator asks another one.
         let key = fetch.key.clone();
-        if let Ok(partition) = self.serves(&key) {
+        if let Ok(partition) = self.partition_to_serve(&key) {
             self.run_in_order(now, partition, key, Task::Fetch(from, fetch), outbox);
         }
     }
@@ -157,16 +157,21 @@ impl Peer {
         fetch: &Fetch,
         outbox: &mut Vec<Output>,
     ) -> Result<(), StoreError> {
+        let is_owner = self.owners_of(partition).contains(&self.me);
         let (mut entry, position) = match fetch.mode {
+            // A stand-in speaks for what it owes, with explicit contexts: it forgets what it has paid back.
+            _ if !is_owner => self.replica.store.read_hint(partition, &fetch.key)?.unwrap_or_default(),
             FetchMode::Full => self.replica.store.read(partition, &fetch.key)?,
             FetchMode::Dots => self.replica.store.read_dots(partition, &fetch.key)?,
         };
-        entry.fill(self.replica.store.clock(partition));
+        if is_owner {
+            entry.fill(self.replica.store.clock(partition));
+        }
         let entry = match fetch.mode {
             FetchMode::Full => pack(&entry),
             FetchMode::Dots => pack_bare(&entry),
         };
-        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: true };
+        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: is_owner };
         self.respond(from, Message::Fetched(fetched), self.replica.store.promise(position), outbox);
         Ok(())
     }
@@ -202,20 +207,25 @@ impl Peer {
         }
     }
 
-    /// The partition of a key that this peer owns; else why it has nothing to say of it.
+    /// The partition of a key that this peer owns; else why it takes nothing of it in.
     fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
+        let partition = self.partition_to_serve(key)?;
+        if self.owners_of(partition).contains(&self.me) {
+            Ok(partition)
+        } else {
+            Err(format!("{} does not own partition {}", self.config.name, partition.0))
+        }
+    }
+
+    /// The partition of a key, of which this peer is an owner, or may stand in for one; else why it has nothing to say of it.
+    fn partition_to_serve(&self, key: &[u8]) -> Result<PartitionId, String> {
         let Some(placement) = &self.placement else {
             return Err(format!("{} belongs to no cluster yet", self.config.name));
         };
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(format!("a key has 1 to {KEY_BYTES_MAX} bytes, this one {}", key.len()));
         }
-        let partition = placement.partition(key);
-        if self.owners_of(partition).contains(&self.me) {
-            Ok(partition)
-        } else {
-            Err(format!("{} does not own partition {}", self.config.name, partition.0))
-        }
+        Ok(placement.partition(key))
     }
 }
 

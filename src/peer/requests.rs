@@ -1,8 +1,8 @@
 //! Requests: checked, routed to an owner, started.
 
-use super::operation::{AnswerAs, Drafting, Machine, Operation, ReplyTo};
+use super::operation::{Drafting, Machine, Operation, ReplyTo, Wanted};
 use super::{Now, Output, Peer};
-use crate::coordinator::{DraftError, Intent, Read, Remembered, Scan, quorum_size};
+use crate::coordinator::{DraftError, Intent, Remembered, Scan, quorum_size};
 use crate::limits::{
     CONTEXT_BYTES_MAX, KEY_BYTES_MAX, REQUEST_DEADLINE_MS, REQUEST_DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_HINT_MS,
     SCAN_PAGE_KEYS_MAX,
@@ -173,13 +173,15 @@ impl Peer {
                 Ok(None)
             };
         }
-        if was_forwarded {
+        if was_forwarded && (is_write || owners.iter().any(|owner| self.is_live(*owner))) {
             let message =
                 format!("{} does not own partition {}: the peers differ about the ring; try again", self.config.name, partition.0);
             return Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS));
         }
         match owners.iter().find(|owner| self.is_live(**owner)) {
             Some(owner) => Ok(Some(*owner)),
+            // Anybody can ask those who stand in.
+            None if !is_write => Ok(None),
             None => Err(self.too_few(0, 1, "owner", partition)),
         }
     }
@@ -276,13 +278,12 @@ impl Peer {
         self.counts.gets += 1;
         let partition = self.partition_of(&get.key);
         let r = self.quorum(get.r, partition, "R")?;
-        self.check_live(partition, r, "R")?;
+        self.check_reach(partition, r)?;
         let path = Path::parse(&get.path).map_err(|error| Refusal(FailureKind::BadRequest, error.to_string(), 0))?;
         let must_see = self.open_context(&get.key, &get.session)?.map(|sealed| sealed.live).unwrap_or_default();
         let deadline_ms = deadline(now, get.deadline_ms);
-        let read = Read::new(get.key, self.owners_of(partition).to_vec(), r, must_see);
-        let answer = AnswerAs { path, last_writer_wins: get.last_writer_wins };
-        self.begin_read(now, to, deadline_ms, read, answer, outbox);
+        let wanted = Wanted { key: get.key, r, must_see, path, last_writer_wins: get.last_writer_wins };
+        self.begin_read(now, to, deadline_ms, wanted, outbox);
         Ok(())
     }
 
@@ -321,6 +322,16 @@ impl Peer {
     fn quorum(&self, quorum: Quorum, partition: PartitionId, name: &str) -> Result<usize, Refusal> {
         let replicas = self.owners_of(partition).len();
         quorum_size(quorum, replicas, name).map_err(|message| Refusal(FailureKind::BadRequest, message, 0))
+    }
+
+    /// Of a read, stand-ins fill up R for what is found.
+    fn check_reach(&self, partition: PartitionId, r: usize) -> Result<(), Refusal> {
+        let owners = self.owners_of(partition).iter().filter(|owner| self.is_live(**owner)).count();
+        if owners >= r || owners + self.live_stand_ins(partition).len() >= r {
+            Ok(())
+        } else {
+            Err(self.too_few(owners, r, "R", partition))
+        }
     }
 
     fn check_live(&self, partition: PartitionId, needed: usize, name: &str) -> Result<(), Refusal> {

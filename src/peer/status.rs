@@ -25,6 +25,8 @@ impl Peer {
             in_flight: self.operations.len() as u32,
             requests: self.counts,
             repairs: self.repairs,
+            hedges: self.paces.hedges,
+            stood_in: self.stood_in,
         };
         let others = self.founders().iter().filter(|founder| founder.member != self.me);
         let link = |founder: &Founder| LinkStatus {

@@ -197,6 +197,12 @@ impl Store {
         }
     }
 
+    /// What this store owes to others of a key that it does not own, with its explicit context, never filled, and what has to be durable
+    /// before it may be told. None if it owes nothing of it.
+    pub fn read_hint(&mut self, _partition: PartitionId, _key: &[u8]) -> Result<Option<(Entry, Position)>, StoreError> {
+        Ok(None)
+    }
+
     /// Keys with a prefix, after a key, in order, over some partitions: at most `limit` of them with the hashes of their states,
     /// and whether there are more.
     pub fn list(&self, partitions: &[u16], prefix: &[u8], after: &[u8], limit: usize) -> (Vec<(Vec<u8>, u64)>, bool) {

@@ -96,7 +96,7 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
 pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
     Ok(match contents.kind {
         Kind::Written => Reply::Written(contents.read_alone(5, read_written)?),
-        Kind::Found => Reply::Found(contents.read(7, |body| read_found(body, contents))?),
+        Kind::Found => Reply::Found(contents.read(8, |body| read_found(body, contents))?),
         Kind::Missing => Reply::Missing(contents.read_alone(2, read_missing)?),
         Kind::Listed => Reply::Listed(contents.read_positional()?),
         Kind::Ring => Reply::Ring(contents.read_positional()?),
@@ -155,7 +155,7 @@ fn value(body: &BodyReader<'_>, format: u8, bytes: Bytes) -> Result<Value, WireE
 
 #[inline]
 fn write_found(found: &Found, out: &mut BodyWriter<'_>) {
-    out.array(7);
+    out.array(8);
     out.option(found.value.as_ref(), |out, value| out.number(value_parts(value).0));
     out.list(&found.conflicts, |out, conflict| {
         out.array(2);
@@ -172,6 +172,7 @@ fn write_found(found: &Found, out: &mut BodyWriter<'_>) {
     out.number(found.answered);
     out.number(found.agreed);
     out.dots(&found.dots);
+    out.number(found.stood_in);
 }
 
 #[inline]
@@ -191,6 +192,7 @@ fn read_found(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Foun
         answered: body.number("answered")?,
         agreed: body.number("agreed")?,
         dots: body.dots("dots")?,
+        stood_in: body.number("stood_in")?,
     })
 }
 

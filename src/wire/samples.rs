@@ -113,6 +113,7 @@ fn found() -> Found {
         answered: 2,
         agreed: 1,
         dots: vec![dot(1), dot(2), dot(3)],
+        stood_in: 1,
     }
 }
 
@@ -222,6 +223,8 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 in_flight: 2,
                 requests: RequestCounts { puts: 1, removes: 2, updates: 3, gets: 4, lists: 5, failed: 6 },
                 repairs: 9,
+                hedges: 10,
+                stood_in: 11,
             },
             links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
         }))),

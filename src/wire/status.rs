@@ -26,6 +26,8 @@ pub(super) struct StatusBody {
     in_flight: u32,
     requests: RequestCounts,
     repairs: u64,
+    hedges: u64,
+    stood_in: u64,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -66,6 +68,8 @@ impl From<Status> for StatusBody {
             in_flight: member.in_flight,
             requests: member.requests,
             repairs: member.repairs,
+            hedges: member.hedges,
+            stood_in: member.stood_in,
         }
     }
 }
@@ -91,6 +95,8 @@ impl From<StatusBody> for Status {
                 in_flight: body.in_flight,
                 requests: body.requests,
                 repairs: body.repairs,
+                hedges: body.hedges,
+                stood_in: body.stood_in,
             },
         }
     }
