@@ -109,6 +109,6 @@ fn main() {
     );
     message("applied", Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![], refused: None }));
     message("fetch", Message::Fetch(Fetch { operation, key, mode: FetchMode::Full }));
-    message("fetched", Message::Fetched(Fetched { operation, entry: value, mode: FetchMode::Full, complete: true }));
+    message("fetched", Message::Fetched(Fetched { operation, entry: value, mode: FetchMode::Full, complete: true, holding: None }));
     println!("a put, request and reply, written and read: {whole_put:.0} ns; a get: {whole_get:.0} ns");
 }

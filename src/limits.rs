@@ -81,6 +81,8 @@ pub const SLOW_TRY_MS: u64 = 1_000;
 pub const PAUSE_MS: u64 = 1_000;
 /// Stand-ins that one read may ask: the first live ones on the walk have what is owed; further ones only if more were down then.
 pub const READ_STAND_INS_MAX: usize = 8;
+/// Versions that an explanation lists at most: more than anybody reads.
+pub const WHY_VERSIONS_MAX: usize = 1_000;
 /// Requests of one client session that are remembered for retries.
 pub const RETRY_NUMBERS_MAX: usize = 1_024;
 /// A remembered request is forgotten after this long (milliseconds): well beyond any client's patience.

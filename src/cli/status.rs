@@ -154,6 +154,8 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "in_flight": member.in_flight,
         "requests": member.requests,
         "repairs": member.repairs,
+        "hedges": member.hedges,
+        "stood_in": member.stood_in,
         "links": links,
     })
 }

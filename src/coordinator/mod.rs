@@ -11,6 +11,7 @@ mod read;
 mod retry;
 mod scan;
 mod tally;
+mod why;
 mod write;
 
 pub use answer::{found_or_missing, sealed_receipt};
@@ -19,6 +20,7 @@ pub use read::{Merged, Pace, Question, Reach, Read, ReadFailure, Verdict, repair
 pub use retry::{Remembered, RetryMemory};
 pub use scan::{Scan, ScanStep};
 pub use tally::{Tally, quorum_size};
+pub use why::{Finding, Inquiry};
 pub use write::{Plan, Write, Written};
 
 use crate::message::Message;

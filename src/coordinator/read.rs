@@ -8,7 +8,7 @@ use super::{Effects, Outcome};
 use crate::broken::{Rule, is_broken};
 use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, OperationId};
 use crate::ring::MemberId;
-use crate::vclock::{Dot, Entry, Kind, Path, Seen, pack, unpack};
+use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, unpack};
 use bytes::Bytes;
 
 /// Who can be asked for a key, as its coordinator sees it.
@@ -124,23 +124,30 @@ impl Question {
     /// Nothing is there only if `needed` complete owners say so. With one complete owner among enough answers, what is found counts;
     /// without any only a plain value does: of a document stand-ins may hold some leaves alone, of siblings one.
     pub fn judge(&self, merged: &Entry, (complete, others): (usize, usize), needed: usize) -> Verdict {
-        match (complete >= needed, self.is_shown(merged)) {
-            (true, true) => Verdict::Found,
-            (true, false) => Verdict::Missing,
-            (false, true) if complete + others >= needed && (complete > 0 || is_plain(merged)) => Verdict::Found,
-            (false, _) => Verdict::Unreachable,
-        }
+        let is_shown = merged.versions().iter().any(|version| self.shows(version));
+        let is_plain = matches!(merged.versions(), [only] if is_plain_version(only));
+        verdict((is_shown, is_plain), (complete, others), needed)
     }
 
-    fn is_shown(&self, entry: &Entry) -> bool {
-        let is_live = |expiry_ms: u64| expiry_ms == 0 || expiry_ms > self.wall_ms;
-        entry.versions().iter().any(|version| self.path.contains(&version.path) && is_live(version.expiry_ms))
+    /// True if a live version belongs to the answer.
+    pub(super) fn shows(&self, version: &Version) -> bool {
+        self.path.contains(&version.path) && (version.expiry_ms == 0 || version.expiry_ms > self.wall_ms)
     }
 }
 
-/// One version, at the empty path, that is a value of its own. An empty object, an amount and an element are parts of something.
-fn is_plain(entry: &Entry) -> bool {
-    matches!(entry.versions(), [only] if only.path.is_root() && matches!(only.kind, Kind::Bytes | Kind::Scalar | Kind::Array))
+/// The rule behind [`Question::judge`].
+pub(super) fn verdict((is_shown, is_plain): (bool, bool), (complete, others): (usize, usize), needed: usize) -> Verdict {
+    match (complete >= needed, is_shown) {
+        (true, true) => Verdict::Found,
+        (true, false) => Verdict::Missing,
+        (false, true) if complete + others >= needed && (complete > 0 || is_plain) => Verdict::Found,
+        (false, _) => Verdict::Unreachable,
+    }
+}
+
+/// A version that is a value of its own if it is the only one. An empty object, an amount and an element are parts of something.
+pub(super) fn is_plain_version(version: &Version) -> bool {
+    version.path.is_root() && matches!(version.kind, Kind::Bytes | Kind::Scalar | Kind::Array)
 }
 
 impl Read {

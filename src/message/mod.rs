@@ -5,6 +5,7 @@
 mod peer;
 mod reply;
 mod request;
+mod why;
 
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
@@ -15,3 +16,4 @@ pub use reply::{
     RequestCounts, RingTable, Status, SyncMode, Value,
 };
 pub use request::{Attempt, Body, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};
+pub use why::{Choice, Explained, Fate, Held, Holding, Judged, Replica, Says, Why, Would};

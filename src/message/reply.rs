@@ -1,5 +1,6 @@
 //! What a peer answers to a client.
 
+use super::why::Explained;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{Dot, Start};
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub enum Reply {
     Formed,
     /// Not done, or not known to be done.
     Failed(Failure),
+    /// Why a read of a key says what it says.
+    Explained(Box<Explained>),
 }
 
 /// How a store syncs its log; an ack says it.

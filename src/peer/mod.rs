@@ -18,6 +18,7 @@ mod requests;
 mod status;
 #[cfg(test)]
 mod tests;
+mod why;
 
 pub use membership::Introduction;
 

@@ -2,7 +2,7 @@
 
 use super::{CHECK_MS, Now, Origin, Output, Peer};
 use crate::coordinator::{
-    Draft, DraftError, Intent, Merged, Outcome, Question, Read, ReadFailure, Scan, ScanStep, View, Write, Written,
+    Draft, DraftError, Inquiry, Intent, Merged, Outcome, Question, Read, ReadFailure, Scan, ScanStep, View, Write, Written,
     found_or_missing, repair, sealed_receipt,
 };
 use crate::limits::RETRY_HINT_MS;
@@ -51,6 +51,8 @@ pub(super) enum Machine {
     Read { read: Read, answer: AnswerAs },
     /// A scan.
     Scan(Scan),
+    /// An explanation, of this path in the client's syntax.
+    Why { inquiry: Inquiry, path: String },
     /// A request handed on to an owner; true if it is a write.
     Forward { to: MemberId, is_write: bool },
 }
@@ -278,6 +280,12 @@ impl Peer {
         let id = fetched.operation;
         self.note_pace(now, from, id);
         let Some(operation) = self.operations.get_mut(&id) else { return };
+        if let Machine::Why { inquiry, .. } = &mut operation.machine {
+            if inquiry.on_fetched(from, fetched) == Outcome::Done(()) {
+                self.end_late(id, outbox);
+            }
+            return;
+        }
         let Machine::Read { read, .. } = &mut operation.machine else { return };
         let outcome = read.on_fetched(id, now.monotonic_ms, (from, fetched), &mut self.effects);
         self.advance_read(now, id, outcome, outbox);
@@ -386,6 +394,7 @@ impl Peer {
             Machine::Write { write, .. } => write.send(id, &mut self.effects),
             Machine::Read { read, .. } => read.again(id, now.monotonic_ms, &mut self.effects),
             Machine::Scan(scan) => scan.send(id, &mut self.effects),
+            Machine::Why { inquiry, .. } => inquiry.send(id, &mut self.effects),
             Machine::Drafting(_) | Machine::Forward { .. } => {}
         }
         let next = (now.monotonic_ms + CHECK_MS).min(operation.deadline_ms);
@@ -414,6 +423,7 @@ impl Peer {
             match &operation.machine {
                 Machine::Read { .. } => self.look_around(self.now, id, outbox),
                 Machine::Scan(scan) if scan.waits_for(member) => self.end_late(id, outbox),
+                Machine::Why { .. } => self.explain_without(id, member, outbox),
                 Machine::Forward { to, .. } if *to == member => self.end_late(id, outbox),
                 _ => {}
             }
@@ -435,7 +445,11 @@ impl Peer {
         {
             return self.finish_read(self.now, id, &merged, outbox);
         }
+        if matches!(operation.machine, Machine::Why { .. }) {
+            return self.finish_why(id, outbox);
+        }
         let (kind, message) = match &operation.machine {
+            Machine::Why { .. } => unreachable!("it has been answered with what is known"),
             Machine::Drafting(_) => {
                 (FailureKind::Unavailable, "the key could not be read in time, and nothing was written: try again".to_string())
             }

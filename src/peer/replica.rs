@@ -2,7 +2,7 @@
 
 use super::{Now, Output, Peer};
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
-use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
+use crate::message::{Apply, Fetch, FetchMode, Fetched, Holding, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::{DiskJob, Held, Store, StoreError, Taken};
 use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare};
@@ -161,17 +161,21 @@ impl Peer {
         let (mut entry, position) = match fetch.mode {
             // A stand-in speaks for what it owes, with explicit contexts: it forgets what it has paid back.
             _ if !is_owner => self.replica.store.read_hint(partition, &fetch.key)?.unwrap_or_default(),
-            FetchMode::Full => self.replica.store.read(partition, &fetch.key)?,
+            FetchMode::Full | FetchMode::Explain => self.replica.store.read(partition, &fetch.key)?,
             FetchMode::Dots => self.replica.store.read_dots(partition, &fetch.key)?,
         };
+        let holding = (fetch.mode == FetchMode::Explain).then(|| {
+            let owed = if is_owner { Vec::new() } else { self.replica.store.hint_owed(partition, &fetch.key) };
+            Box::new(Holding { context_intervals: entry.context().interval_count() as u32, owed })
+        });
         if is_owner {
             entry.fill(self.replica.store.clock(partition));
         }
         let entry = match fetch.mode {
-            FetchMode::Full => pack(&entry),
+            FetchMode::Full | FetchMode::Explain => pack(&entry),
             FetchMode::Dots => pack_bare(&entry),
         };
-        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: is_owner };
+        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: is_owner, holding };
         self.respond(from, Message::Fetched(fetched), self.replica.store.promise(position), outbox);
         Ok(())
     }
@@ -200,7 +204,8 @@ impl Peer {
             }
             Task::Fetch(from, fetch) => {
                 // No entry at all: held, but not to be read.
-                let fetched = Fetched { operation: fetch.operation, entry: Bytes::new(), mode: fetch.mode, complete: false };
+                let fetched =
+                    Fetched { operation: fetch.operation, entry: Bytes::new(), mode: fetch.mode, complete: false, holding: None };
                 self.respond(from, Message::Fetched(fetched), Default::default(), outbox);
             }
             Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),

@@ -27,7 +27,7 @@ struct Write<'a> {
 }
 
 /// A request that is refused before anything was done.
-struct Refusal(FailureKind, String, u32);
+pub(super) struct Refusal(pub FailureKind, pub String, pub u32);
 
 impl Peer {
     /// A request has come, from a client or from a peer that has forwarded it.
@@ -75,6 +75,7 @@ impl Peer {
             Request::Update(update) => &update.key,
             Request::Get(get) => &get.key,
             Request::List(list) => return self.start_scan(now, to, list, outbox),
+            Request::Why(why) => return self.start_why(now, to, why, outbox),
             _ => return Ok(()),
         };
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
@@ -139,7 +140,7 @@ impl Peer {
                 self.start_write(now, to, &write, intent?, outbox)
             }
             Request::Get(get) => self.start_get(now, to, get, outbox),
-            Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => Ok(()),
+            Request::Why(_) | Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => Ok(()),
         }
     }
 
@@ -365,7 +366,7 @@ impl Peer {
         }
     }
 
-    fn not_formed(&self) -> Refusal {
+    pub(super) fn not_formed(&self) -> Refusal {
         let message = format!("{} belongs to no cluster yet: form one with `henge form ADDR…`", self.config.name);
         Refusal(FailureKind::NotFormed, message, 0)
     }
@@ -422,11 +423,12 @@ fn deadline_of(request: &Request) -> u32 {
         Request::Update(update) => update.deadline_ms,
         Request::Get(get) => get.deadline_ms,
         Request::List(list) => list.deadline_ms,
+        Request::Why(why) => why.deadline_ms,
         _ => 0,
     }
 }
 
-fn deadline(now: Now, asked_ms: u32) -> u64 {
+pub(super) fn deadline(now: Now, asked_ms: u32) -> u64 {
     let wait = if asked_ms == 0 { REQUEST_DEADLINE_MS } else { u64::from(asked_ms).min(REQUEST_DEADLINE_MS_MAX) };
     now.monotonic_ms + wait
 }

@@ -203,6 +203,11 @@ impl Store {
         Ok(None)
     }
 
+    /// To whom this store owes what it holds of a key that it does not own.
+    pub fn hint_owed(&self, _partition: PartitionId, _key: &[u8]) -> Vec<MemberId> {
+        Vec::new()
+    }
+
     /// Keys with a prefix, after a key, in order, over some partitions: at most `limit` of them with the hashes of their states,
     /// and whether there are more.
     pub fn list(&self, partitions: &[u16], prefix: &[u8], after: &[u8], limit: usize) -> (Vec<(Vec<u8>, u64)>, bool) {

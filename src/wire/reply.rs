@@ -50,6 +50,7 @@ pub(super) fn reply_kind(reply: &Reply) -> Kind {
         Reply::Description(_) => Kind::Description,
         Reply::Formed => Kind::Formed,
         Reply::Failed(_) => Kind::Failed,
+        Reply::Explained(_) => Kind::Explained,
     }
 }
 
@@ -89,6 +90,7 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
         Reply::Description(description) => positional::write(out, &DescriptionBody::from(description.clone())),
         Reply::Formed => BodyWriter::write(out, |out| out.array(0)),
         Reply::Failed(failure) => positional::write(out, failure),
+        Reply::Explained(explained) => positional::write(out, explained),
     }
 }
 
@@ -104,6 +106,7 @@ pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
         Kind::Description => Reply::Description(contents.read_positional::<DescriptionBody>()?.into()),
         Kind::Formed => contents.read_alone(0, |_| Ok(Reply::Formed))?,
         Kind::Failed => Reply::Failed(contents.read_positional()?),
+        Kind::Explained => Reply::Explained(Box::new(contents.read_positional()?)),
         _ => return Err(contents.unexpected(EXPECTED)),
     })
 }

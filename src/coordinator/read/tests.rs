@@ -51,7 +51,7 @@ impl Scene {
 
     fn answer(&mut self, from: u128, entry: &Entry, mode: FetchMode, complete: bool) -> Option<Merged> {
         let entry = if mode == FetchMode::Full { pack(entry) } else { pack_bare(entry) };
-        let fetched = Fetched { operation: ID, entry, mode, complete };
+        let fetched = Fetched { operation: ID, entry, mode, complete, holding: None };
         self.outcome(|scene| scene.read.on_fetched(ID, scene.now_ms, (MemberId(from), &fetched), &mut scene.effects))
     }
 

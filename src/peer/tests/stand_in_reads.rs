@@ -32,7 +32,8 @@ fn ask_with_hints(cluster: &mut Cluster, at: usize, request: Request, hint: &Ent
                 continue;
             }
             let introduction = cluster.peer(stand_in).introduction();
-            let fetched = Fetched { operation: fetch.operation, entry: pack(hint), mode: fetch.mode, complete: false };
+            let fetched =
+                Fetched { operation: fetch.operation, entry: pack(hint), mode: fetch.mode, complete: false, holding: None };
             let (from, start) = (introduction.member, introduction.start);
             cluster.step(at, Input::Message { from, start, message: Message::Fetched(fetched) });
         }
