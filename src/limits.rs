@@ -61,6 +61,28 @@ pub const REQUEST_DEADLINE_MS_MAX: u64 = 60_000;
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 16_384;
 /// After `Overloaded` a client waits about this long before it tries again (milliseconds).
 pub const RETRY_HINT_MS: u32 = 50;
+/// A read asks a further replica no sooner than this (milliseconds): below it a timer costs more than it brings.
+pub const HEDGE_MS_MIN: u64 = 2;
+/// And no later than this (milliseconds): by then messages that were lost are sent again anyway.
+pub const HEDGE_MS_MAX: u64 = 250;
+/// As long as nothing is known of how fast somebody answers (milliseconds): most networks and disks are quicker.
+pub const HEDGE_MS_UNKNOWN: u64 = 25;
+/// Further questions of all reads, in per cent: takes the tail away, and cannot double the load of a cluster that is slow as a whole.
+pub const HEDGE_PERCENT: u32 = 5;
+/// Further questions at once, beyond that share: a peer that stops is found slow within some milliseconds, and these fall into them.
+pub const HEDGE_BURST: u32 = 100;
+/// Who owes answers for less than this is not slow (milliseconds): a disk that syncs, a turn of the scheduler.
+pub const SLOW_MS_MIN: u64 = 30;
+/// Who owes answers for longer than this, and gives none, is slow, whatever he used to take (milliseconds).
+pub const SLOW_MS_MAX: u64 = 250;
+/// Who is slow is tried by one read in so long (milliseconds), to see whether he is quick again.
+pub const SLOW_TRY_MS: u64 = 1_000;
+/// After a pause longer than this (milliseconds) a process forgets how fast others were: it may have slept, and they too.
+pub const PAUSE_MS: u64 = 1_000;
+/// Stand-ins that one read may ask: the first live ones on the walk have what is owed; further ones only if more were down then.
+pub const READ_STAND_INS_MAX: usize = 8;
+/// Versions that an explanation lists at most: more than anybody reads.
+pub const WHY_VERSIONS_MAX: usize = 1_000;
 /// Requests of one client session that are remembered for retries.
 pub const RETRY_NUMBERS_MAX: usize = 1_024;
 /// A remembered request is forgotten after this long (milliseconds): well beyond any client's patience.

@@ -35,6 +35,9 @@ pub struct Args {
     /// When the log is synced: always, interval:MS, never
     #[arg(long, default_value = "always", value_parser = parse_sync)]
     sync: SyncMode,
+    /// Never ask one replica more than a read needs, however late the others are: to measure what that brings
+    #[arg(long)]
+    no_hedge: bool,
     /// How to write the log of events on stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
@@ -66,6 +69,7 @@ pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
         secret,
         found: args.found,
         sync: args.sync,
+        hedges: !args.no_hedge,
         cache_bytes: limits::CACHE_BYTES_DEFAULT,
         stop_at_eof: args.stop_at_eof,
     };

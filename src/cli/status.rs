@@ -229,6 +229,8 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "hints_full": member.hints_full,
         "shared": member.shared,
         "in_step": member.in_step,
+        "hedges": member.hedges,
+        "stood_in": member.stood_in,
         "links": links,
         "comparisons": comparisons,
     })

@@ -6,6 +6,7 @@ mod comparing;
 mod peer;
 mod reply;
 mod request;
+mod why;
 
 pub use comparing::{
     Compare, Compared, Comparing, Declined, Entries, FetchEntries, KeyContext, Prefix, Step, Walk, Walked, seen_bytes_about,
@@ -19,3 +20,4 @@ pub use reply::{
     Missing, Receipt, Reply, RequestCounts, RingTable, Status, StoodIn, SyncMode, Value,
 };
 pub use request::{Attempt, Body, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};
+pub use why::{Choice, Explained, Fate, Held, Holding, Judged, Replica, Says, Why, Would};

@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{Comparing, Reply, Request, SyncMode};
+use super::{Comparing, Holding, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -114,6 +114,8 @@ pub enum FetchMode {
     Full,
     /// Dots and context only: the versions of the answer have no values.
     Dots,
+    /// Everything, and what belongs to an explanation.
+    Explain,
 }
 
 /// This is what I hold.
@@ -127,6 +129,8 @@ pub struct Fetched {
     pub mode: FetchMode,
     /// True if this store has lost nothing, so that absence means something.
     pub complete: bool,
+    /// With `FetchMode::Explain`: more about it.
+    pub holding: Option<Box<Holding>>,
 }
 
 /// Which keys do you hold?

@@ -1,5 +1,6 @@
 //! What a peer answers to a client.
 
+use super::why::Explained;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{Dot, Start};
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub enum Reply {
     Formed,
     /// Not done, or not known to be done.
     Failed(Failure),
+    /// Why a read of a key says what it says.
+    Explained(Box<Explained>),
 }
 
 /// How a store syncs its log; an ack says it.
@@ -96,6 +99,9 @@ pub struct Found {
     pub agreed: u8,
     /// The dots that were live, in (path, dot) order.
     pub dots: Vec<Dot>,
+    /// How many of those that answered count only for what is found: stand-ins, and owners that are not complete. What they lack may
+    /// have been written; 0 as long as enough complete owners answer.
+    pub stood_in: u8,
 }
 
 /// Nothing is there.
@@ -195,6 +201,10 @@ pub struct MemberStatus {
     pub shared: u32,
     /// Those of them of which the last comparison with each of the others found equal contents and equal clocks.
     pub in_step: u32,
+    /// Since the start: reads that waited longer than usual and asked one replica more.
+    pub hedges: u64,
+    /// Since the start: reads that were answered with the help of stand-ins.
+    pub stood_in: u64,
 }
 
 /// What a peer owes to an owner that was down when it stood in for it.

@@ -94,6 +94,7 @@ impl Peer {
 
     pub(super) fn on_link_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         if self.links.remove(&member).is_some() {
+            self.paces.on_link_down(member);
             self.on_member_down(now, member, outbox);
         }
     }

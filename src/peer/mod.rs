@@ -14,11 +14,14 @@ mod expiring;
 mod handoff;
 mod membership;
 mod operation;
+mod pace;
+mod pause;
 mod replica;
 mod requests;
 mod status;
 #[cfg(test)]
 mod tests;
+mod why;
 
 pub use membership::Introduction;
 
@@ -32,6 +35,7 @@ use crate::vclock::{Actor, HybridClock, Start};
 use comparing::Pulls;
 use expiring::Expiring;
 use operation::{Operation, ReplyTo};
+use pace::Paces;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use replica::Replica;
@@ -137,6 +141,8 @@ pub struct PeerConfig {
     pub zone: String,
     /// Its share of the data, relative to the others.
     pub weight: u16,
+    /// True: a read that waits longer than usual asks one replica more, and slow ones are asked last.
+    pub hedges: bool,
 }
 
 /// Who is at the other end of a link.
@@ -173,8 +179,13 @@ pub struct Peer {
     /// When to learn what from whom.
     rounds: Rounds,
     pulls: Pulls,
+    paces: Paces,
     counts: RequestCounts,
     repairs: u64,
+    /// Reads that were answered with the help of stand-ins.
+    stood_in: u64,
+    /// The time of the present step.
+    now: Now,
     started_ms: u64,
     stripped_ms: u64,
     expiring: Expiring,
@@ -200,6 +211,7 @@ impl Peer {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
         let mut peer = Peer {
+            paces: Paces::new(config.hedges),
             config,
             me: store.member(),
             replica: Replica::new(store),
@@ -219,6 +231,8 @@ impl Peer {
             pulls: Pulls::default(),
             counts: RequestCounts::default(),
             repairs: 0,
+            stood_in: 0,
+            now,
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
             expiring: Expiring { looked: now },
@@ -234,6 +248,7 @@ impl Peer {
         if self.stopping {
             return self.step_stopping(now, input, outbox);
         }
+        self.notice_pause(now, outbox);
         match input {
             Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
             Input::LinkDown { member } => self.on_link_down(now, member, outbox),
@@ -266,11 +281,12 @@ impl Peer {
     /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
     pub fn next_wake(&self) -> Option<u64> {
         let check = self.checks.front().map(|check| check.0);
+        let hedge = self.paces.next_wake();
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
-        let rest = [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
+        let rest = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
         rest.into_iter().chain(pulls).flatten().min()
     }
 
@@ -321,6 +337,7 @@ impl Peer {
             self.check(now, id, outbox);
         }
         self.wake_pulls(now, outbox);
+        self.hedge(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
@@ -346,6 +363,7 @@ impl Peer {
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
+        self.drop_idle_hedges();
     }
 
     fn on_message(&mut self, now: Now, from: MemberId, message: Message, outbox: &mut Vec<Output>) {
@@ -372,6 +390,9 @@ impl Peer {
             if to == self.me {
                 self.local.push_back(message);
             } else if self.links.contains_key(&to) {
+                if matches!(message, Message::Fetch(_)) {
+                    self.paces.on_asked(to, self.now.monotonic_ms);
+                }
                 outbox.push(Output::Send { to, message, after: Position(0) });
             }
         }

@@ -5,7 +5,7 @@ use super::{Now, Output, Peer};
 use crate::anti_entropy::Taking;
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
 use crate::message::{
-    Applied, Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
+    Applied, Apply, Fetch, FetchMode, Fetched, Holding, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
 };
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::{DiskJob, Held, Listed, Store, StoreError, Taken};
@@ -72,9 +72,9 @@ impl Peer {
     }
 
     pub(super) fn on_fetch(&mut self, now: Now, from: MemberId, fetch: Fetch, outbox: &mut Vec<Output>) {
-        // A peer that does not serve the key says nothing of it: the coordinator asks another one.
+        // A peer that cannot say anything of the key says nothing: the coordinator asks another one.
         let key = fetch.key.clone();
-        if let Ok(partition) = self.serves(&key) {
+        if let Ok(partition) = self.partition_to_serve(&key) {
             self.run_in_order(now, partition, key, Task::Fetch(from, fetch), outbox);
         }
     }
@@ -206,16 +206,25 @@ impl Peer {
         fetch: &Fetch,
         outbox: &mut Vec<Output>,
     ) -> Result<(), StoreError> {
+        let is_owner = self.owners_of(partition).contains(&self.me);
         let (mut entry, position) = match fetch.mode {
-            FetchMode::Full => self.replica.store.read(partition, &fetch.key)?,
+            // A stand-in speaks for what it owes, with explicit contexts: it forgets what it has paid back.
+            _ if !is_owner => self.replica.store.read_hint(partition, &fetch.key)?.unwrap_or_default(),
+            FetchMode::Full | FetchMode::Explain => self.replica.store.read(partition, &fetch.key)?,
             FetchMode::Dots => self.replica.store.read_dots(partition, &fetch.key)?,
         };
-        entry.fill(self.replica.store.clock(partition));
+        let holding = (fetch.mode == FetchMode::Explain).then(|| {
+            let owed = if is_owner { Vec::new() } else { self.replica.store.hint_owed(partition, &fetch.key) };
+            Box::new(Holding { context_intervals: entry.context().interval_count() as u32, owed })
+        });
+        if is_owner {
+            entry.fill(self.replica.store.clock(partition));
+        }
         let entry = match fetch.mode {
-            FetchMode::Full => pack(&entry),
+            FetchMode::Full | FetchMode::Explain => pack(&entry),
             FetchMode::Dots => pack_bare(&entry),
         };
-        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: true };
+        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: is_owner, holding };
         self.respond(from, Message::Fetched(fetched), self.replica.store.promise(position), outbox);
         Ok(())
     }
@@ -246,7 +255,8 @@ impl Peer {
             }
             Task::Fetch(from, fetch) => {
                 // No entry at all: held, but not to be read.
-                let fetched = Fetched { operation: fetch.operation, entry: Bytes::new(), mode: fetch.mode, complete: false };
+                let fetched =
+                    Fetched { operation: fetch.operation, entry: Bytes::new(), mode: fetch.mode, complete: false, holding: None };
                 self.respond(from, Message::Fetched(fetched), Default::default(), outbox);
             }
             Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),
@@ -258,20 +268,25 @@ impl Peer {
         }
     }
 
-    /// The partition of a key that this peer owns; else why it has nothing to say of it.
+    /// The partition of a key that this peer owns; else why it takes nothing of it in.
     pub(super) fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
+        let partition = self.partition_to_serve(key)?;
+        if self.owners_of(partition).contains(&self.me) {
+            Ok(partition)
+        } else {
+            Err(format!("{} does not own partition {}", self.config.name, partition.0))
+        }
+    }
+
+    /// The partition of a key, of which this peer is an owner, or may stand in for one; else why it has nothing to say of it.
+    fn partition_to_serve(&self, key: &[u8]) -> Result<PartitionId, String> {
         let Some(placement) = &self.placement else {
             return Err(format!("{} belongs to no cluster yet", self.config.name));
         };
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(format!("a key has 1 to {KEY_BYTES_MAX} bytes, this one {}", key.len()));
         }
-        let partition = placement.partition(key);
-        if self.owners_of(partition).contains(&self.me) {
-            Ok(partition)
-        } else {
-            Err(format!("{} does not own partition {}", self.config.name, partition.0))
-        }
+        Ok(placement.partition(key))
     }
 }
 

@@ -31,6 +31,8 @@ impl Peer {
             hints_full: store.hints_full(),
             shared,
             in_step,
+            hedges: self.paces.hedges,
+            stood_in: self.stood_in,
         };
         let others = self.founders().iter().filter(|founder| founder.member != self.me);
         let link = |founder: &Founder| LinkStatus {

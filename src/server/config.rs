@@ -26,6 +26,8 @@ pub struct Config {
     pub found: bool,
     /// When the log is synced.
     pub sync: SyncMode,
+    /// Reads that wait longer than usual ask one replica more, and slow ones last.
+    pub hedges: bool,
     /// Memory for records that are read again (bytes).
     pub cache_bytes: usize,
     /// Stops gracefully at the end of standard input: so a peer ends with the process that started it.

@@ -73,7 +73,7 @@ fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, C
     }
     let (name, zone, weight) = (config.name.clone(), config.zone.clone(), config.weight);
     let clock = Clock::start();
-    let peer = Peer::new(store, PeerConfig { name, address, zone, weight }, rand::random(), clock.now());
+    let peer = Peer::new(store, PeerConfig { name, address, zone, weight, hedges: config.hedges }, rand::random(), clock.now());
     Ok((peer, disk, clock))
 }
 

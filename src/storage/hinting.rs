@@ -115,6 +115,12 @@ impl Store {
         }
     }
 
+    /// To whom this store owes what it keeps of a key.
+    pub fn hint_owed(&self, partition: PartitionId, key: &[u8]) -> Vec<MemberId> {
+        let place = (partition, Bytes::copy_from_slice(key));
+        self.tables.hints.get(&place).map(|hint| hint.owed.to_vec()).unwrap_or_default()
+    }
+
     /// The hint of a key as it is to be handed over, and the position that names it; none if there is none any more.
     ///
     /// # Errors

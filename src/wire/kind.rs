@@ -58,6 +58,8 @@ kinds! {
     Describe = 23,
     /// `Request::Form`.
     Form = 24,
+    /// `Request::Why`.
+    Why = 25,
 
     /// `Reply::Written`.
     Written = 32,
@@ -77,6 +79,8 @@ kinds! {
     Formed = 39,
     /// `Reply::Failed`.
     Failed = 40,
+    /// `Reply::Explained`.
+    Explained = 41,
 
     /// `Message::Apply`.
     Apply = 64,

@@ -6,7 +6,8 @@ use super::contents::Contents;
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError, comparing, positional, reply, request};
 use crate::message::{
-    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
+    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Holding, Message, Naming, OperationId, ScanAsk, ScanItem,
+    ScanPage, Scope,
 };
 use crate::vclock::{Path, Timestamp};
 use bytes::{Bytes, BytesMut};
@@ -40,9 +41,10 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
         Kind::Apply => Message::Apply(contents.read(4, |body| read_apply(operation, body, &contents))?),
         Kind::Applied => Message::Applied(contents.read_alone(4, |body| read_applied(operation, body))?),
         Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
-        Kind::Fetched => Message::Fetched(contents.read(2, |body| {
+        Kind::Fetched => Message::Fetched(contents.read(3, |body| {
             let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
-            Ok(Fetched { operation, entry: contents.payload(), mode, complete })
+            let holding = body.option(read_holding)?.map(Box::new);
+            Ok(Fetched { operation, entry: contents.payload(), mode, complete, holding })
         })?),
         Kind::ScanAsk => {
             let ScanAskBody { partitions, prefix, after, limit } = contents.read_positional()?;
@@ -119,9 +121,14 @@ fn write_body(message: &Message, out: &mut BytesMut) {
         Message::Fetch(fetch) => BodyWriter::write(out, |out| write_fetch(fetch, out)),
         Message::Fetched(fetched) => {
             BodyWriter::write(out, |out| {
-                out.array(2);
+                out.array(3);
                 out.number(mode_number(fetched.mode));
                 out.flag(fetched.complete);
+                out.option(fetched.holding.as_deref(), |out, holding| {
+                    out.array(2);
+                    out.number(holding.context_intervals);
+                    out.list(&holding.owed, |out, member| out.member(*member));
+                });
             });
         }
         Message::ScanAsk(ScanAsk { operation: _, partitions, prefix, after, limit }) => {
@@ -233,14 +240,24 @@ fn mode_number(mode: FetchMode) -> u8 {
     match mode {
         FetchMode::Full => 0,
         FetchMode::Dots => 1,
+        FetchMode::Explain => 2,
     }
+}
+
+fn read_holding(body: &mut BodyReader<'_>) -> Result<Holding, WireError> {
+    let extra = body.fields("holding", 2)?;
+    let context_intervals = body.number("context intervals")?;
+    let owed = body.list("owed", MEMBER_BYTES, |body| body.member("owed"))?;
+    body.skip(extra)?;
+    Ok(Holding { context_intervals, owed })
 }
 
 fn read_mode(body: &mut BodyReader<'_>) -> Result<FetchMode, WireError> {
     match body.number("mode")? {
         0u8 => Ok(FetchMode::Full),
         1 => Ok(FetchMode::Dots),
-        _ => Err(body.malformed("mode", "0 (full) or 1 (dots) should stand here")),
+        2 => Ok(FetchMode::Explain),
+        _ => Err(body.malformed("mode", "0 (full), 1 (dots) or 2 (explain) should stand here")),
     }
 }
 

@@ -115,11 +115,50 @@ fn found() -> Found {
         answered: 2,
         agreed: 1,
         dots: vec![dot(1), dot(2), dot(3)],
+        stood_in: 1,
     }
 }
 
 fn failure() -> Failure {
     Failure { kind: FailureKind::Overloaded, message: "too much to do; try again soon".into(), retry_after_ms: 50 }
+}
+
+fn explained() -> Explained {
+    let replica = Replica {
+        member: member(1),
+        name: "stone-1".into(),
+        address: "10.0.0.1:7400".into(),
+        zone: "west".into(),
+        is_owner: true,
+        is_live: true,
+        held: Some(Held { is_readable: true, complete: true, versions: 2, context_intervals: 1, owed: vec![member(2)] }),
+    };
+    let version = Judged {
+        dot: dot(1),
+        author: Some(member(1)),
+        path: "address.city".into(),
+        kind: 1,
+        bytes: 6,
+        wall_ms: 1_700_000_000_000,
+        expiry_ms: 0,
+        held_by: vec![member(1)],
+        fate: Fate::Replaced,
+        gone_at: vec![member(2)],
+        beside: vec![dot(2)],
+    };
+    let choice = Choice { members: vec![member(1)], says: Says::Found, same: true };
+    Explained {
+        key: Bytes::from_static(b"user7"),
+        path: "address.city".into(),
+        group: Bytes::from_static(b"user7"),
+        hash: 0x0102_0304_0506_0708,
+        partition: 1,
+        partitions: 256,
+        replicas: vec![replica],
+        versions: vec![version],
+        more: 0,
+        quorums: vec![Would { r: 1, choices: vec![choice] }],
+    }
 }
 
 /// One of each kind, in the order of the kinds: what the golden file is made of.
@@ -186,6 +225,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         request(Request::Status),
         request(Request::Describe),
         request(Request::Form(Form { change: formed() })),
+        request(Request::Why(Why { key: key.clone(), path: "address.city".into(), deadline_ms: 2_000 })),
         reply(Reply::Written(Receipt {
             coordinator: attempt(),
             acks: vec![
@@ -240,6 +280,8 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 hints_full: false,
                 shared: 153,
                 in_step: 152,
+                hedges: 10,
+                stood_in: 11,
             },
             links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
             comparisons: vec![ComparisonStatus {
@@ -256,6 +298,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         reply(Reply::Description(Description { founder: founder(1), changes: vec![formed()] })),
         reply(Reply::Formed),
         reply(Reply::Failed(failure())),
+        reply(Reply::Explained(Box::new(explained()))),
         Said::Message(Message::Apply(Apply {
             operation,
             key: key.clone(),
@@ -279,8 +322,9 @@ pub(super) fn one_of_each() -> Vec<Said> {
         Said::Message(Message::Fetched(Fetched {
             operation,
             entry: Bytes::from_static(b"packed"),
-            mode: FetchMode::Full,
+            mode: FetchMode::Explain,
             complete: true,
+            holding: Some(Box::new(Holding { context_intervals: 2, owed: vec![member(3)] })),
         })),
         Said::Message(Message::ScanAsk(ScanAsk {
             operation,

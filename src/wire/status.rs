@@ -31,6 +31,8 @@ pub(super) struct StatusBody {
     shared: u32,
     in_step: u32,
     comparisons: Vec<ComparisonStatus>,
+    hedges: u64,
+    stood_in: u64,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -76,6 +78,8 @@ impl From<Status> for StatusBody {
             shared: member.shared,
             in_step: member.in_step,
             comparisons,
+            hedges: member.hedges,
+            stood_in: member.stood_in,
         }
     }
 }
@@ -106,6 +110,8 @@ impl From<StatusBody> for Status {
                 hints_full: body.hints_full,
                 shared: body.shared,
                 in_step: body.in_step,
+                hedges: body.hedges,
+                stood_in: body.stood_in,
             },
         }
     }
