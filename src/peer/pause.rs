@@ -9,15 +9,16 @@ use crate::limits::PAUSE_MS;
 use crate::message::OperationId;
 
 impl Peer {
-    /// Notes the time of a step. True if something should have been done long ago.
+    /// Notes the time of a step, and whether something should have been done long ago.
     pub(super) fn notice_pause(&mut self, now: Now, outbox: &mut Vec<Output>) {
-        let stood_still = self.next_wake().is_some_and(|due| now.monotonic_ms > due + PAUSE_MS);
         let silent = now.monotonic_ms > self.now.monotonic_ms + PAUSE_MS;
+        // An idle peer is not stepped for long, and has missed nothing.
+        let stood_still = silent && self.next_wake().is_some_and(|due| now.monotonic_ms > due + PAUSE_MS);
         self.now = now;
         if silent {
             self.paces.forget();
         }
-        if stood_still && silent {
+        if stood_still {
             self.end_what_is_over(outbox);
         }
     }
