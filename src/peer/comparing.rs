@@ -44,9 +44,9 @@ impl Pulls {
 
     /// When something is to be done (monotonic milliseconds).
     pub(super) fn next_wake(&self) -> Option<u64> {
+        // While a question is under way, its answer brings the next one up.
         let due = self.under_way.values().filter_map(Pull::due_ms).min();
-        let pause = (!self.ready.is_empty()).then(|| self.pause_us.div_ceil(1_000));
-        [due, pause].into_iter().flatten().min()
+        due.or_else(|| (!self.ready.is_empty()).then(|| self.pause_us.div_ceil(1_000)))
     }
 }
 

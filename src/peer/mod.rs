@@ -256,8 +256,11 @@ impl Peer {
 
     /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
     pub fn next_wake(&self) -> Option<u64> {
-        let check = self.checks.front().map(|check| check.0);
         let store = self.replica.store();
+        if self.stopping {
+            return store.next_wake();
+        }
+        let check = self.checks.front().map(|check| check.0);
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         [check, store.next_wake(), full, self.rounds.next_wake(), self.pulls.next_wake()].into_iter().flatten().min()
