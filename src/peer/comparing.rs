@@ -11,7 +11,7 @@ use crate::message::{Comparing, Declined, Message, OperationId, Position, SyncMo
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::StoreError;
 use crate::vclock::{Entry, Start, pack};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The pulls of a peer.
 #[derive(Default, Debug)]
@@ -44,9 +44,9 @@ impl Pulls {
 
     /// When something is to be done (monotonic milliseconds).
     pub(super) fn next_wake(&self) -> Option<u64> {
+        // While a question is under way, its answer brings the next one up.
         let due = self.under_way.values().filter_map(Pull::due_ms).min();
-        let pause = (!self.ready.is_empty()).then(|| self.pause_us.div_ceil(1_000));
-        [due, pause].into_iter().flatten().min()
+        due.or_else(|| (!self.ready.is_empty()).then(|| self.pause_us.div_ceil(1_000)))
     }
 }
 
@@ -276,8 +276,8 @@ impl Peer {
     /// Begins what is due or wanted, as far as there is room.
     pub(super) fn begin_pulls(&mut self, now: Now) {
         let room = PULLS_MAX.saturating_sub(self.pulls.under_way.len());
-        let (links, me) = (&self.links, self.me);
-        let begun = self.rounds.begin(now.monotonic_ms, room, |member| member != me && links.contains_key(&member));
+        let live: BTreeSet<MemberId> = self.links.keys().copied().filter(|member| self.is_live(*member)).collect();
+        let begun = self.rounds.begin(now.monotonic_ms, room, |member| live.contains(&member));
         for (partition, partner, known) in begun {
             let Some(start) = self.links.get(&partner).map(|link| link.start) else { continue };
             let id = self.next_operation_id();

@@ -280,9 +280,12 @@ impl Peer {
 
     /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
     pub fn next_wake(&self) -> Option<u64> {
+        let store = self.replica.store();
+        if self.stopping {
+            return store.next_wake();
+        }
         let check = self.checks.front().map(|check| check.0);
         let hedge = self.paces.next_wake();
-        let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
