@@ -30,7 +30,8 @@ async fn read_at_all_owners(client: &Client) {
         let read = client.get(Get { r: Quorum::All, ..get(&key(number)) }).await;
         let found = found(read);
         assert_eq!(value(&found), document(number), "document {number}");
-        assert_eq!((found.answered, found.agreed), (3, 3), "document {number}: nobody had to be repaired");
+        // A copy beyond W may have been on its way to the disk when its peer was killed: so not all three need to have agreed.
+        assert!(found.answered == 3 && found.agreed >= 2, "document {number}: {} of {} agree", found.agreed, found.answered);
     }
 }
 
