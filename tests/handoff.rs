@@ -64,6 +64,7 @@ async fn with_two_of_five_killed_writes_go_on_and_reach_them_when_they_are_back(
 
     cluster.peers[1].start().await;
     cluster.peers[3].start().await;
+    cluster.linked().await;
     drained(&mut cluster).await;
     read_at_all_owners(&cluster.client().await).await;
     cluster.check_events();
@@ -95,6 +96,7 @@ async fn strict_and_removals_without_a_context_need_the_owners_themselves() {
     assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
     cluster.peers[1].start().await;
     cluster.peers[3].start().await;
+    cluster.linked().await;
     drained(&mut cluster).await;
     cluster.check_events();
 }
