@@ -59,7 +59,8 @@ impl Store {
         let place = (partition, Bytes::copy_from_slice(key));
         let before = self.tables.hints.get(&place).cloned();
         let (entry, packed) = match &before {
-            None => (arrived, incoming.clone()),
+            // A copy, for it is going to be kept: what arrived may be a slice of a large buffer.
+            None => (arrived, Bytes::copy_from_slice(incoming)),
             Some(hint) => {
                 let held = self.entry_at(hint.location)?;
                 let mut merged = held.clone();
