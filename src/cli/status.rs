@@ -3,10 +3,12 @@
 use super::serve::show_sync;
 use super::{Exit, Global, output};
 use crate::client::Client;
-use crate::message::{Failure, MemberStatus, Status};
+use crate::message::{Failure, GossipStatus, LinkStatus, MemberStatus, Status, ViewState};
+use crate::ring::MemberId;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// The flags of `henge status`.
 #[derive(clap::Args, Clone, Debug)]
@@ -43,6 +45,7 @@ pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), E
             Ok(_) => {}
         }
     }
+    said_of_others(&asked).into_iter().try_for_each(output::print_line)?;
     if down > 0 {
         output::print_line(format!("{} of {} peers are up", asked.len() - down, asked.len()))?;
     }
@@ -80,6 +83,40 @@ async fn ask(client: &Client) -> Result<Vec<Asked>, Exit> {
     Ok(asked)
 }
 
+/// What the peers say of each other, and of their clocks, as far as it is not all well.
+fn said_of_others(asked: &[Asked]) -> Vec<String> {
+    let mut said = Vec::new();
+    // For each member: who says so, in order of the worst first.
+    let mut doubts: BTreeMap<(&str, &str), Vec<(&str, u64)>> = BTreeMap::new();
+    for Asked { name, answer, .. } in asked {
+        let Ok(Status { gossip, links, .. }) = answer else { continue };
+        let GossipStatus { local_health, clock_trouble, others, .. } = gossip;
+        if let Some(trouble) = clock_trouble {
+            said.push(format!("{name}: {trouble}"));
+        }
+        if *local_health > 0 {
+            said.push(format!("{name} is slow, and knows it: it probes at a pace of 1/{}", local_health + 1));
+        }
+        for view in others.iter().filter(|view| view.state != ViewState::Alive) {
+            let of = links.iter().find(|link| link.member == view.member).map_or("a member", |link| link.name.as_str());
+            doubts.entry((of, state_text(view.state))).or_default().push((name, view.since_ms));
+        }
+    }
+    said.extend(doubts.into_iter().map(|((of, state), by)| {
+        let by: Vec<String> = by.iter().map(|(name, ms)| format!("{name} (for {})", output::duration_text(*ms))).collect();
+        format!("{of} is {state} in the view of {}", by.join(", "))
+    }));
+    said
+}
+
+fn state_text(state: ViewState) -> &'static str {
+    match state {
+        ViewState::Alive => "alive",
+        ViewState::Suspect => "suspect",
+        ViewState::Dead => "dead",
+    }
+}
+
 fn table(asked: &[Asked]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header([
@@ -108,7 +145,7 @@ fn table(asked: &[Asked]) -> Table {
     table
 }
 
-fn row(name: &str, address: &str, Status { member, links }: &Status) -> Vec<String> {
+fn row(name: &str, address: &str, Status { member, links, .. }: &Status) -> Vec<String> {
     let MemberStatus { requests, .. } = member;
     let up = links.iter().filter(|link| link.up).count();
     vec![
@@ -131,11 +168,26 @@ fn row(name: &str, address: &str, Status { member, links }: &Status) -> Vec<Stri
 }
 
 fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
-    let Status { member, links } = match answer {
+    let Status { member, links, gossip } = match answer {
         Err(failure) => return json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
         Ok(status) => status,
     };
-    let links: Vec<_> = links.iter().map(|link| json!({ "name": link.name, "address": link.address, "up": link.up })).collect();
+    let views: BTreeMap<MemberId, _> = gossip.others.iter().map(|view| (view.member, view)).collect();
+    let link = |link: &LinkStatus| match views.get(&link.member) {
+        None => json!({ "name": link.name, "address": link.address, "up": link.up }),
+        Some(view) => json!({
+            "name": link.name,
+            "address": link.address,
+            "up": link.up,
+            "state": state_text(view.state),
+            "since_ms": view.since_ms,
+            "start": view.start.0,
+            "incarnation": view.incarnation,
+            "incomplete": view.incomplete,
+            "wall_offset_ms": view.wall_offset_ms,
+        }),
+    };
+    let links: Vec<_> = links.iter().map(link).collect();
     json!({
         "name": name,
         "address": address,
@@ -155,5 +207,8 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "requests": member.requests,
         "repairs": member.repairs,
         "links": links,
+        "incarnation": gossip.incarnation,
+        "local_health": gossip.local_health,
+        "clock_trouble": gossip.clock_trouble,
     })
 }

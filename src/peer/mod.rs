@@ -9,6 +9,8 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod acquaintance;
+mod gossiping;
 mod membership;
 mod operation;
 mod replica;
@@ -17,6 +19,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use acquaintance::Verdict;
 pub use membership::Introduction;
 
 use crate::coordinator::{Effects, RetryMemory};
@@ -24,6 +27,8 @@ use crate::message::{Applied, Message, OperationId, Position, Reply, Request, Re
 use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use acquaintance::KnownStart;
+use gossiping::Gossiping;
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -150,6 +155,9 @@ pub struct Peer {
     owners: Vec<Vec<MemberId>>,
     /// The links that are up.
     links: BTreeMap<MemberId, Linked>,
+    /// The newest start of each member that a link was up to.
+    met: BTreeMap<MemberId, KnownStart>,
+    gossip: Gossiping,
     clock: HybridClock,
     retries: RetryMemory,
     operations: BTreeMap<OperationId, Operation>,
@@ -186,13 +194,16 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
-        Peer {
+        let gossip = Gossiping::new(&store, &config, seed, now);
+        let mut peer = Peer {
             config,
             me: store.member(),
             replica: Replica::new(store),
             owners: placement.as_ref().map(membership::owners).unwrap_or_default(),
             placement,
             links: BTreeMap::new(),
+            met: BTreeMap::new(),
+            gossip,
             clock: HybridClock::default(),
             retries,
             operations: BTreeMap::new(),
@@ -207,7 +218,9 @@ impl Peer {
             stripped_ms: now.monotonic_ms,
             stopping: false,
             rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+        };
+        peer.gossip_with_members(now);
+        peer
     }
 
     /// Takes one input and appends to the outbox what it leads to.
@@ -216,8 +229,8 @@ impl Peer {
             return self.step_stopping(now, input, outbox);
         }
         match input {
-            Input::LinkUp { member, actor, start } => self.on_link_up(member, Linked { actor, start }, outbox),
-            Input::LinkDown { member } => self.on_link_down(member, outbox),
+            Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
+            Input::LinkDown { member } => self.on_link_down(now, member, outbox),
             Input::Message { from, start, message } => {
                 if self.is_current(from, start) {
                     self.on_message(now, from, message, outbox);
@@ -247,7 +260,7 @@ impl Peer {
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
-        [check, store.next_wake(), full].into_iter().flatten().min()
+        [check, store.next_wake(), full, self.gossip.next_wake()].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -290,6 +303,7 @@ impl Peer {
             self.stripped_ms = now.monotonic_ms;
             self.replica.store_mut().strip_contexts();
         }
+        self.wake_gossip(now, outbox);
         while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
@@ -331,6 +345,7 @@ impl Peer {
             Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
             Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+            Message::Gossip(said) => self.on_gossip(now, from, *said, outbox),
         }
     }
 
@@ -358,7 +373,7 @@ impl Peer {
     }
 
     fn is_live(&self, member: MemberId) -> bool {
-        member == self.me || self.links.contains_key(&member)
+        member == self.me || self.gossip.is_reachable(member)
     }
 
     fn next_operation_id(&mut self) -> OperationId {

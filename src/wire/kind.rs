@@ -94,4 +94,19 @@ kinds! {
     Forward = 70,
     /// `Message::Forwarded`.
     Forwarded = 71,
+
+    /// `Gossip::Probe`.
+    Probe = 72,
+    /// `Gossip::ProbeAck`.
+    ProbeAck = 73,
+    /// `Gossip::ProbeFor`.
+    ProbeFor = 74,
+    /// `Gossip::ProbeMissed`.
+    ProbeMissed = 75,
+    /// `Gossip::Tell`.
+    Tell = 76,
+    /// `Gossip::Compare`.
+    Compare = 77,
+    /// `Gossip::CatchUp`.
+    CatchUp = 78,
 }

@@ -14,6 +14,7 @@ mod codec;
 mod contents;
 mod error;
 mod frame;
+mod gossip;
 mod hello;
 mod kind;
 mod membership;

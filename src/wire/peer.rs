@@ -4,7 +4,7 @@ use super::body_reader::BodyReader;
 use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
 use super::frame::write_frame;
-use super::{Frame, Kind, WireError, positional, reply, request};
+use super::{Frame, Kind, WireError, gossip, positional, reply, request};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
 };
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Room for all that is small and of bounded size in the body of a frequent message.
 const SMALL_FIELDS_BYTES: usize = 64;
 /// A member id as a byte string.
-const MEMBER_BYTES: usize = 18;
+pub(super) const MEMBER_BYTES: usize = 18;
 
 /// Appends a message to a send buffer.
 ///
@@ -60,6 +60,7 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             let reply = reply::read_reply(&contents.wrapped(reply::EXPECTED)?)?;
             Message::Forwarded(Box::new(Forwarded { operation, reply }))
         }
+        kind if gossip::is_gossip(kind) => Message::Gossip(Box::new(gossip::read(frame.id(), &contents)?)),
         _ => return Err(contents.unexpected(EXPECTED)),
     })
 }
@@ -77,6 +78,7 @@ fn head(message: &Message) -> (Kind, OperationId) {
         Message::ScanPage(page) => (Kind::ScanPage, page.operation),
         Message::Forward(forward) => (Kind::Forward, forward.operation),
         Message::Forwarded(forwarded) => (Kind::Forwarded, forwarded.operation),
+        Message::Gossip(said) => gossip::head(said),
     }
 }
 
@@ -102,6 +104,7 @@ fn body_bytes(message: &Message) -> usize {
         }
         Message::Applied(applied) => applied.uncovered.len() * DOT_BYTES,
         Message::Fetch(fetch) => fetch.key.len(),
+        Message::Gossip(said) => gossip::body_bytes(said),
         _ => 0,
     };
     SMALL_FIELDS_BYTES + long
@@ -134,6 +137,7 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             wrap(out, reply::reply_kind(&forwarded.reply));
             reply::write_body(&forwarded.reply, out);
         }
+        Message::Gossip(said) => BodyWriter::write(out, |out| gossip::write(said, out)),
     }
 }
 

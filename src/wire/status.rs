@@ -2,7 +2,7 @@
 
 use super::body_reader::sync_from_wire;
 use super::body_writer::sync_to_wire;
-use crate::message::{LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
+use crate::message::{GossipStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
 use crate::ring::{ClusterId, MemberId};
 use crate::vclock::Start;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ pub(super) struct StatusBody {
     in_flight: u32,
     requests: RequestCounts,
     repairs: u64,
+    gossip: GossipStatus,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ impl TryFrom<(u8, u32)> for SyncBody {
 }
 
 impl From<Status> for StatusBody {
-    fn from(Status { member, links }: Status) -> StatusBody {
+    fn from(Status { member, links, gossip }: Status) -> StatusBody {
         StatusBody {
             links,
             member: member.member,
@@ -66,6 +67,7 @@ impl From<Status> for StatusBody {
             in_flight: member.in_flight,
             requests: member.requests,
             repairs: member.repairs,
+            gossip,
         }
     }
 }
@@ -92,6 +94,7 @@ impl From<StatusBody> for Status {
                 requests: body.requests,
                 repairs: body.repairs,
             },
+            gossip: body.gossip,
         }
     }
 }
