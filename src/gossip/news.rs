@@ -2,14 +2,20 @@
 
 use crate::message::{News, Rank};
 use crate::ring::MemberId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// SWIM's piggy-backed news. Of each member there is its newest record, and what is said against it at the newest rank.
 #[derive(Clone, Default, Debug)]
 pub(super) struct NewsQueue {
     pieces: BTreeMap<Subject, Piece>,
+    /// The same in the order in which they are handed on.
+    order: BTreeSet<Turn>,
     count: u64,
 }
+
+/// How often a piece was handed on, its number counted down from the largest, so that of pieces handed on as often the newest comes first, and what
+/// it is about.
+type Turn = (u32, u64, Subject);
 
 /// One piece of news is about one of these: a newer one takes its place.
 type Subject = (MemberId, About);
@@ -39,37 +45,66 @@ impl NewsQueue {
     pub(super) fn push(&mut self, news: News) {
         let (member, rank) = (news.member(), rank(&news));
         let is_record = matches!(news, News::Record(_));
-        self.pieces.retain(|(about, _), piece| *about != member || is_worth(&piece.news, rank, is_record));
+        self.forget(member, |old| !is_worth(old, rank, is_record));
+        self.remove(subject(&news));
         self.count += 1;
-        self.pieces.insert(subject(&news), Piece { news, sent: 0, number: self.count });
+        self.insert(Piece { news, sent: 0, number: self.count });
     }
 
     /// Forgets what this member has said against others.
     pub(super) fn take_back_suspicions_of(&mut self, witness: MemberId) {
-        self.pieces.retain(|(_, about), _| *about != About::SuspectedBy(witness));
+        let said: Vec<Subject> = self.pieces.keys().filter(|(_, about)| *about == About::SuspectedBy(witness)).copied().collect();
+        said.into_iter().for_each(|subject| drop(self.remove(subject)));
     }
 
     /// News for one message, of so many bytes at most; those that were handed on least come first. Whatever has now been handed on often enough
     /// is forgotten.
     pub(super) fn take(&mut self, bytes_max: usize, sent_max: u32) -> Vec<News> {
-        let mut order: Vec<(u32, u64, Subject)> =
-            self.pieces.iter().map(|(subject, piece)| (piece.sent, u64::MAX - piece.number, *subject)).collect();
-        order.sort_unstable();
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        for (_, _, subject) in order {
-            let Some(piece) = self.pieces.get_mut(&subject) else { continue };
-            if bytes + piece.news.bytes() > bytes_max {
-                continue;
+        let mut left = bytes_max;
+        let mut chosen = Vec::new();
+        for (_, _, subject) in &self.order {
+            if left < BYTES_LEAST {
+                break;
             }
-            bytes += piece.news.bytes();
-            piece.sent += 1;
-            taken.push(piece.news.clone());
-            if piece.sent >= sent_max {
-                self.pieces.remove(&subject);
+            let bytes = self.pieces.get(subject).map_or(usize::MAX, |piece| piece.news.bytes());
+            if bytes <= left {
+                left -= bytes;
+                chosen.push(*subject);
             }
         }
-        taken
+        let pieces: Vec<Piece> = chosen.into_iter().filter_map(|subject| self.remove(subject)).collect();
+        let news = pieces.iter().map(|piece| piece.news.clone()).collect();
+        for piece in pieces.into_iter().filter(|piece| piece.sent + 1 < sent_max) {
+            self.insert(Piece { sent: piece.sent + 1, ..piece });
+        }
+        news
     }
+
+    fn insert(&mut self, piece: Piece) {
+        let subject = subject(&piece.news);
+        self.order.insert(turn(subject, &piece));
+        self.pieces.insert(subject, piece);
+    }
+
+    fn remove(&mut self, subject: Subject) -> Option<Piece> {
+        let piece = self.pieces.remove(&subject)?;
+        self.order.remove(&turn(subject, &piece));
+        Some(piece)
+    }
+
+    fn forget(&mut self, member: MemberId, is_old: impl Fn(&News) -> bool) {
+        let about = (member, About::Record)..=(member, About::Death);
+        let old: Vec<Subject> =
+            self.pieces.range(about).filter(|(_, piece)| is_old(&piece.news)).map(|(subject, _)| *subject).collect();
+        old.into_iter().for_each(|subject| drop(self.remove(subject)));
+    }
+}
+
+/// No piece of news takes less (bytes).
+const BYTES_LEAST: usize = 36;
+
+fn turn(subject: Subject, piece: &Piece) -> Turn {
+    (piece.sent, u64::MAX - piece.number, subject)
 }
 
 fn subject(news: &News) -> Subject {

@@ -35,7 +35,7 @@ impl Default for Pace {
             timeout_ms: 500,
             helpers: 3,
             confirmations: 3,
-            suspicion_periods: 3,
+            suspicion_periods: 2,
             suspicion_stretch: 6,
             retransmissions: 4,
             news_ms: 200,
@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn more_members_have_more_time_and_hand_news_on_more_often() {
         let pace = Pace::default();
-        assert_eq!([5, 50, 500].map(|members| pace.suspicion_ms(members).0), [3_000, 5_418, 8_127]);
+        assert_eq!([5, 50, 500].map(|members| pace.suspicion_ms(members).0), [2_000, 3_612, 5_418]);
         assert_eq!([5, 50, 500].map(|members| pace.transmissions_max(members)), [4, 8, 12]);
-        assert_eq!(pace.suspicion_ms(0), (3_000, 18_000));
+        assert_eq!(pace.suspicion_ms(0), (2_000, 12_000));
     }
 }

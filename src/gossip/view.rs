@@ -4,7 +4,7 @@ use super::suspicion::Suspicion;
 use crate::message::{MemberRecord, Rank, Standing};
 use crate::ring::MemberId;
 use crate::vclock::{Actor, Start};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is believed of a member. Of two beliefs of one rank the worse wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -69,6 +69,8 @@ pub enum Change {
 #[derive(Clone, Default, Debug)]
 pub struct View {
     beliefs: BTreeMap<MemberId, Belief>,
+    /// The suspected ones: they are looked at often, and are few.
+    suspected: BTreeSet<MemberId>,
     digest: u64,
 }
 
@@ -92,6 +94,9 @@ impl View {
             true => belief.set(MemberState::Alive, record.rank(), now_ms),
             false => Change::Same,
         };
+        if belief.state != MemberState::Suspect {
+            self.suspected.remove(&record.member);
+        }
         self.digest = self.digest.wrapping_add(contribution(record.member, belief));
         Some(change)
     }
@@ -104,6 +109,11 @@ impl View {
         }
         self.digest = self.digest.wrapping_sub(contribution(member, belief));
         let change = belief.set(state, rank, now_ms);
+        if state == MemberState::Suspect {
+            self.suspected.insert(member)
+        } else {
+            self.suspected.remove(&member)
+        };
         self.digest = self.digest.wrapping_add(contribution(member, belief));
         Some(change)
     }
@@ -125,6 +135,7 @@ impl View {
         if let Some(belief) = self.beliefs.get_mut(&member).filter(|belief| belief.state == MemberState::Suspect) {
             let rank = belief.rank;
             belief.set(MemberState::Alive, rank, now_ms);
+            self.suspected.remove(&member);
         }
     }
 
@@ -166,7 +177,7 @@ impl View {
     }
 
     pub(super) fn suspicions(&self) -> impl Iterator<Item = (MemberId, &Suspicion)> {
-        self.beliefs.iter().filter_map(|(member, belief)| Some((*member, belief.suspicion.as_ref()?)))
+        self.suspected.iter().filter_map(|member| Some((*member, self.beliefs.get(member)?.suspicion.as_ref()?)))
     }
 }
 

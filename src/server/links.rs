@@ -105,19 +105,31 @@ async fn keep_link(core: SharedCore, me: MemberId, member: MemberId, own: Creden
 /// Dials a member where it is now, and serves the link as long as it lasts.
 async fn dial_once(core: &SharedCore, member: MemberId, own: &Credentials, said: &mut String) {
     let Some(address) = core.borrow().peer.address_of(member).map(str::to_owned) else { return };
+    if let Some(holder) = holder_of(core, member, &address) {
+        return say_once(said, member, &address, format!("{holder} is there now; start the peer, at whatever address"));
+    }
     match handshake::dial(core, &address, own).await {
         Ok((other, greeted)) if other.member == member => {
             said.clear();
             serve_link(core.clone(), other, greeted).await;
         }
-        Ok((other, _)) => {
-            let found = other.member;
-            let reason = format!("it is held by member {found} now; start the peer there again, or correct the address");
-            say_once(said, member, &address, reason);
+        // Another member is there: it was not looked for, and it is as good, since it may know where this one is.
+        Ok((other, greeted)) => {
+            say_once(said, member, &address, format!("{} is there now; start the peer, at whatever address", other.name));
+            tokio::task::spawn_local(serve_link(core.clone(), other, greeted));
         }
         Err(DialError::WeAreACopy(reason)) => core.borrow().signals.halt(reason),
         Err(DialError::Failed(reason)) => say_once(said, member, &address, reason),
     }
+}
+
+/// Another member, or this one, that is known to be at an address: dialling there would only replace its link.
+fn holder_of(core: &SharedCore, member: MemberId, address: &str) -> Option<String> {
+    let core = core.borrow();
+    let me = core.peer.introduction().member;
+    let is_there =
+        |other: MemberId| other != member && (other == me || core.has_link(other)) && core.peer.address_of(other) == Some(address);
+    core.peer.founders().iter().find(|founder| is_there(founder.member)).map(|founder| founder.name.clone())
 }
 
 /// Returns when there is no link to a member.
