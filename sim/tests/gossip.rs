@@ -19,7 +19,7 @@ fn every_death_comes_to_be_known_to_all() {
 
 #[test]
 fn few_are_declared_dead_who_are_there_and_local_health_is_what_does_it() {
-    assert_eq!(false_deaths(20, Trouble::Loss(0.05), true, 2.0, 1).healthy, 0);
-    let [with, without] = [true, false].map(|health| false_deaths(20, Trouble::Starved, health, 2.0, 1));
-    assert!(with.healthy < without.healthy, "{with:?} with, {without:?} without");
+    assert_eq!(false_deaths(40, Trouble::Loss(0.05), true, 1.0, 1).healthy, 0);
+    let [with, without] = [true, false].map(|health| false_deaths(40, Trouble::Starved, health, 2.0, 1));
+    assert!(with.healthy == 0 && with.starved < without.starved, "{with:?} with, {without:?} without");
 }

@@ -89,7 +89,16 @@ impl Peer {
     }
 
     pub(super) fn wake_gossip(&mut self, now: Now, outbox: &mut Vec<Output>) {
-        self.with_gossip(now, outbox, |swim, now, out| swim.on_wake(now, out));
+        let incomplete = self.incomplete_partitions();
+        self.with_gossip(now, outbox, |swim, now, out| {
+            swim.set_incomplete(now, incomplete);
+            swim.on_wake(now, out);
+        });
+    }
+
+    /// In how many of its partitions this store has lost something. A store that has does not start yet.
+    fn incomplete_partitions(&self) -> u32 {
+        0
     }
 
     pub(super) fn gossip_link_up(&mut self, now: Now, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
