@@ -53,6 +53,13 @@ pub const REPLICAS_MAX: u8 = 7;
 /// Most members of a cluster.
 pub const MEMBERS_MAX: usize = 1_024;
 
+/// Actors of one member that have ended and are told of: each is a damaged or lost disk. Of more, the newest are told.
+pub const ENDED_ACTORS_MAX: usize = 64;
+/// Bytes of news that ride on one probe, or on its answer: what a datagram would carry.
+pub const NEWS_BYTES_MAX: usize = 1_200;
+/// Bytes of news in one answer to a comparison of views: some hundred records; the rest follows with the next one.
+pub const CATCH_UP_BYTES_MAX: usize = 32 << 10;
+
 /// A request that has not been answered after this long is answered with what is known (milliseconds).
 pub const REQUEST_DEADLINE_MS: u64 = 5_000;
 /// Longest deadline a client may ask for (milliseconds).
@@ -113,6 +120,9 @@ pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
 pub const REDIAL_MS_MIN: u64 = 50;
 /// A peer that is away is dialled about this often (milliseconds): it is met soon after it is back, and costs next to nothing.
 pub const REDIAL_MS_MAX: u64 = 1_000;
+/// The member with the larger id dials only after there has been no link for this long (milliseconds): the smaller has had its tries by then, and
+/// perhaps does not know where the other is now.
+pub const REDIAL_OUT_OF_TURN_MS: u64 = 3_000;
 /// Frames that one connection may have stepped before others get their turn.
 pub const FRAMES_PER_TURN_MAX: usize = 128;
 /// Bytes that one read of a connection takes at most, so that others get their turn.

@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{Comparing, Holding, Reply, Request, SyncMode};
+use super::{Comparing, Gossip, Holding, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub enum Message {
     Forwarded(Box<Forwarded>),
     /// One owner learns from another.
     Comparing(Box<Comparing>),
+    /// Who is alive.
+    Gossip(Box<Gossip>),
 }
 
 /// Take this entry in. The one message by which a value arrives at a replica.

@@ -156,6 +156,69 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// How its comparisons with each of them stand.
     pub comparisons: Vec<ComparisonStatus>,
+    /// Who is alive, as far as it knows.
+    pub gossip: GossipStatus,
+}
+
+/// Who is alive in a peer's view, and how well it can judge.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct GossipStatus {
+    /// How often it had to say in this start that it is alive, or how it is.
+    pub incarnation: u32,
+    /// 0: it answers and is answered in time. Each step above it makes it probe more slowly, and suspect others later; at most 7.
+    pub local_health: u8,
+    /// What is wrong with its wall clock, if something is; for people.
+    pub clock_trouble: Option<String>,
+    /// Every other member.
+    pub others: Vec<MemberView>,
+}
+
+/// A member in the view of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberView {
+    /// The member.
+    pub member: MemberId,
+    /// What is believed of it.
+    pub state: ViewState,
+    /// For how long (milliseconds).
+    pub since_ms: u64,
+    /// Its start, as far as it is known; 0 if it is not.
+    pub start: Start,
+    /// Its incarnation in that start.
+    pub incarnation: u32,
+    /// Partitions that it owns and in which it has lost something, as it says.
+    pub incomplete: u32,
+    /// How far its wall clock is ahead of the viewer's (milliseconds), if that has been measured.
+    pub wall_offset_ms: Option<i64>,
+}
+
+/// What is believed of a member, numbered for the wire.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+#[repr(u8)]
+pub enum ViewState {
+    /// It is there.
+    Alive = 0,
+    /// A probe has failed, and it may still say that it is alive.
+    Suspect = 1,
+    /// It has not said so in time.
+    Dead = 2,
+}
+
+impl From<ViewState> for u8 {
+    fn from(state: ViewState) -> u8 {
+        state as u8
+    }
+}
+
+impl TryFrom<u8> for ViewState {
+    type Error = String;
+
+    fn try_from(wire: u8) -> Result<ViewState, String> {
+        use ViewState::*;
+        let known = [Alive, Suspect, Dead].into_iter().find(|state| *state as u8 == wire);
+        known.ok_or_else(|| format!("no state of a member has the number {wire}"))
+    }
 }
 
 /// The peer's own figures.

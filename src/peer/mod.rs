@@ -9,8 +9,10 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod acquaintance;
 mod comparing;
 mod expiring;
+mod gossiping;
 mod handoff;
 mod membership;
 mod operation;
@@ -23,6 +25,7 @@ mod status;
 mod tests;
 mod why;
 
+pub use acquaintance::Verdict;
 pub use membership::Introduction;
 
 use crate::anti_entropy::Rounds;
@@ -32,8 +35,10 @@ use crate::message::{Applied, Message, OperationId, Position, Reply, Request, Re
 use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use acquaintance::KnownStart;
 use comparing::Pulls;
 use expiring::Expiring;
+use gossiping::Gossiping;
 use operation::{Operation, ReplyTo};
 use pace::Paces;
 use rand::SeedableRng;
@@ -163,6 +168,9 @@ pub struct Peer {
     owners: Vec<Vec<MemberId>>,
     /// The links that are up.
     links: BTreeMap<MemberId, Linked>,
+    /// The newest start of each member that a link was up to.
+    met: BTreeMap<MemberId, KnownStart>,
+    gossip: Gossiping,
     clock: HybridClock,
     retries: RetryMemory,
     operations: BTreeMap<OperationId, Operation>,
@@ -210,6 +218,7 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
+        let gossip = Gossiping::new(&store, &config, seed, now);
         let mut peer = Peer {
             paces: Paces::new(config.hedges),
             config,
@@ -218,6 +227,8 @@ impl Peer {
             owners: placement.as_ref().map(membership::owners).unwrap_or_default(),
             placement,
             links: BTreeMap::new(),
+            met: BTreeMap::new(),
+            gossip,
             clock: HybridClock::default(),
             retries,
             operations: BTreeMap::new(),
@@ -240,6 +251,7 @@ impl Peer {
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
         peer.set_pairs(now.monotonic_ms);
+        peer.gossip_with_members(now);
         peer
     }
 
@@ -289,7 +301,7 @@ impl Peer {
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
-        let rest = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
+        let rest = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake(), self.gossip.next_wake()];
         rest.into_iter().chain(pulls).flatten().min()
     }
 
@@ -335,6 +347,7 @@ impl Peer {
             self.replica.store_mut().strip_contexts();
         }
         self.drop_expired(now, outbox);
+        self.wake_gossip(now, outbox);
         while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
@@ -384,6 +397,7 @@ impl Peer {
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
             // A pull is never from this very peer.
             Message::Comparing(_) => {}
+            Message::Gossip(said) => self.on_gossip(now, from, *said, outbox),
         }
     }
 
@@ -414,7 +428,7 @@ impl Peer {
     }
 
     fn is_live(&self, member: MemberId) -> bool {
-        member == self.me || self.links.contains_key(&member)
+        member == self.me || self.gossip.is_reachable(member)
     }
 
     fn next_operation_id(&mut self) -> OperationId {

@@ -400,11 +400,6 @@ impl Peer {
         }
     }
 
-    fn check_live(&self, partition: PartitionId, needed: usize, name: &str) -> Result<(), Refusal> {
-        let live = self.owners_of(partition).iter().filter(|owner| self.is_live(**owner)).count();
-        if live >= needed { Ok(()) } else { Err(self.too_few(live, needed, name, partition)) }
-    }
-
     /// Refuses a write that too few could take in.
     fn check_takers(&self, partition: PartitionId, demand: Demand) -> Result<(), Refusal> {
         let Demand { w, strict, needs_owners } = demand;

@@ -38,10 +38,10 @@ impl Peer {
         let link = |founder: &Founder| LinkStatus {
             member: founder.member,
             name: founder.name.clone(),
-            address: founder.address.clone(),
+            address: self.address_of(founder.member).unwrap_or(&founder.address).to_string(),
             up: self.links.contains_key(&founder.member),
         };
-        Status { member, links: others.map(link).collect(), comparisons: self.comparisons(now) }
+        Status { member, links: others.map(link).collect(), comparisons: self.comparisons(now), gossip: self.gossip_status(now) }
     }
 
     fn comparisons(&self, now: Now) -> Vec<ComparisonStatus> {
@@ -69,6 +69,12 @@ impl Peer {
         Description { founder, changes: self.replica.store().membership().to_vec() }
     }
 
+    /// A founder with the address at which it is reached now.
+    fn present(&self, founder: &Founder) -> Founder {
+        let address = self.address_of(founder.member).unwrap_or(&founder.address).to_string();
+        Founder { address, ..founder.clone() }
+    }
+
     pub(super) fn ring_table(&self) -> Option<RingTable> {
         let placement = self.placement.as_ref()?;
         let members = placement.members();
@@ -76,7 +82,8 @@ impl Peer {
         Some(RingTable {
             cluster: placement.cluster(),
             replicas: placement.replicas(),
-            members: members.to_vec(),
+            // Where they are now, for clients that dial them.
+            members: members.iter().map(|founder| self.present(founder)).collect(),
             owners: placement.partition_ids().map(owners_of).collect(),
         })
     }

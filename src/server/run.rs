@@ -42,7 +42,7 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
     let signals = Rc::new(Signals::default());
     let introduction = peer.introduction();
     let core = Rc::new(RefCell::new(Core::new(peer, clock, threads, signals.clone())));
-    let own = Credentials { secret: config.secret.clone(), start_nonce: rand::random() };
+    let own = Credentials { secret: config.secret.clone() };
     spawn_local(take_results(core.clone(), results));
     spawn_local(flush_behind(core.clone()));
     if config.found {

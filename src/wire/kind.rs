@@ -99,6 +99,20 @@ kinds! {
     /// `Message::Forwarded`.
     Forwarded = 71,
 
+    /// `Gossip::Probe`.
+    Probe = 72,
+    /// `Gossip::ProbeAck`.
+    ProbeAck = 73,
+    /// `Gossip::ProbeFor`.
+    ProbeFor = 74,
+    /// `Gossip::ProbeMissed`.
+    ProbeMissed = 75,
+    /// `Gossip::Tell`.
+    Tell = 76,
+    /// `Gossip::Compare`.
+    Views = 77,
+    /// `Gossip::CatchUp`.
+    CatchUp = 78,
     /// `Comparing::Compare`.
     Compare = 80,
     /// `Comparing::Compared`.

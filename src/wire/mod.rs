@@ -16,6 +16,7 @@ mod contents;
 mod error;
 mod frame;
 mod front_coded;
+mod gossip;
 mod hello;
 mod kind;
 mod membership;

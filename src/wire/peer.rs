@@ -4,7 +4,7 @@ use super::body_reader::BodyReader;
 use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
 use super::frame::write_frame;
-use super::{Frame, Kind, WireError, comparing, positional, reply, request};
+use super::{Frame, Kind, WireError, comparing, gossip, positional, reply, request};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Holding, Message, Naming, OperationId, ScanAsk, ScanItem,
     ScanPage, Scope,
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Room for all that is small and of bounded size in the body of a frequent message.
 const SMALL_FIELDS_BYTES: usize = 64;
 /// A member id as a byte string.
-const MEMBER_BYTES: usize = 18;
+pub(super) const MEMBER_BYTES: usize = 18;
 
 /// Appends a message to a send buffer.
 ///
@@ -62,6 +62,7 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             let reply = reply::read_reply(&contents.wrapped(reply::EXPECTED)?)?;
             Message::Forwarded(Box::new(Forwarded { operation, reply }))
         }
+        kind if gossip::is_gossip(kind) => Message::Gossip(Box::new(gossip::read(frame.id(), &contents)?)),
         _ => match comparing::read(operation, &contents)? {
             Some(comparing) => Message::Comparing(Box::new(comparing)),
             None => return Err(contents.unexpected(EXPECTED)),
@@ -83,6 +84,7 @@ fn head(message: &Message) -> (Kind, OperationId) {
         Message::Forward(forward) => (Kind::Forward, forward.operation),
         Message::Forwarded(forwarded) => (Kind::Forwarded, forwarded.operation),
         Message::Comparing(comparing) => (comparing::kind_of(comparing), comparing.pull()),
+        Message::Gossip(said) => gossip::head(said),
     }
 }
 
@@ -109,6 +111,7 @@ fn body_bytes(message: &Message) -> usize {
         Message::Applied(applied) => applied.uncovered.len() * DOT_BYTES,
         Message::Fetch(fetch) => fetch.key.len(),
         Message::Comparing(comparing) => comparing.bytes_about() as usize,
+        Message::Gossip(said) => gossip::body_bytes(said),
         _ => 0,
     };
     SMALL_FIELDS_BYTES + long
@@ -147,6 +150,7 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             reply::write_body(&forwarded.reply, out);
         }
         Message::Comparing(comparing) => comparing::write_body(comparing, out),
+        Message::Gossip(said) => BodyWriter::write(out, |out| gossip::write(said, out)),
     }
 }
 

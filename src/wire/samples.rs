@@ -294,6 +294,20 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 sent_bytes: 33_000,
                 received_bytes: 1 << 33,
             }],
+            gossip: GossipStatus {
+                incarnation: 2,
+                local_health: 1,
+                clock_trouble: Some("its clock is slow".into()),
+                others: vec![MemberView {
+                    member: member(2),
+                    state: ViewState::Suspect,
+                    since_ms: 1_500,
+                    start: Start(0x6553_f100),
+                    incarnation: 3,
+                    incomplete: 0,
+                    wall_offset_ms: Some(-61_000),
+                }],
+            },
         }))),
         reply(Reply::Description(Description { founder: founder(1), changes: vec![formed()] })),
         reply(Reply::Formed),
@@ -341,6 +355,22 @@ pub(super) fn one_of_each() -> Vec<Said> {
         })),
         Said::Message(Message::Forward(Box::new(Forward { operation, request: Request::Put(put()) }))),
         Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply: Reply::Found(found()) }))),
+        gossip(Gossip::Probe(probe(vec![]))),
+        gossip(Gossip::ProbeAck(probe(vec![
+            News::Record(Box::new(record())),
+            News::Suspect { member: member(2), rank: rank(), from: member(3) },
+            News::Dead { member: member(4), rank: rank() },
+        ]))),
+        gossip(Gossip::ProbeFor { number: operation.0, target: member(2), news: vec![] }),
+        gossip(Gossip::ProbeMissed { number: operation.0 }),
+        gossip(Gossip::Tell { news: vec![News::Dead { member: member(4), rank: rank() }] }),
+        gossip(Gossip::Compare {
+            standings: vec![
+                Standing { member: member(1), record: rank(), dead: None },
+                Standing { member: member(2), record: Rank::default(), dead: Some(rank()) },
+            ],
+        }),
+        gossip(Gossip::CatchUp { news: vec![], wanted: vec![member(2)] }),
     ]
     .into_iter()
     .chain(pull().into_iter().map(comparing))
@@ -399,6 +429,32 @@ fn pull() -> Vec<Comparing> {
         }),
         Comparing::Declined(Declined { pull, reason: "stone-2 does not own partition 7".into() }),
     ]
+}
+
+fn gossip(said: Gossip) -> Said {
+    Said::Message(Message::Gossip(Box::new(said)))
+}
+
+fn probe(news: Vec<News>) -> Probe {
+    Probe { number: 0x6553_f100_0000_0007, wall_ms: 1_700_000_000_000, digest: 0x0102_0304_0506_0708, news }
+}
+
+fn rank() -> Rank {
+    Rank { actors: 1, start: Start(0x6553_f100), incarnation: 2 }
+}
+
+fn record() -> MemberRecord {
+    MemberRecord {
+        member: member(1),
+        actor: Actor(0xa1a2_a3a4_a5a6_a7a8),
+        ended: vec![EndedActor { actor: Actor(7), last: Start(0x6553_f000) }],
+        start: Start(0x6553_f100),
+        nonce: 0x1112_1314_1516_1718,
+        incarnation: 2,
+        name: "stone-1".into(),
+        address: "10.0.0.1:7400".into(),
+        incomplete: 3,
+    }
 }
 
 fn path(encoded: &'static [u8]) -> Path {
@@ -518,6 +574,21 @@ pub(super) fn all() -> Vec<Said> {
         comparing(Comparing::FetchEntries(FetchEntries { pull, ask: 0, partition: 0, known: 0, keys })),
         comparing(Comparing::Entries(Entries { pull, ask: 0, digest: 0, clock: None, entries: vec![], unreadable: vec![] })),
     ]);
+    let longest = MemberRecord {
+        member: MemberId(u128::MAX),
+        actor: Actor(u64::MAX),
+        ended: vec![EndedActor { actor: Actor(u64::MAX), last: Start(u32::MAX) }; crate::limits::ENDED_ACTORS_MAX],
+        start: Start(u32::MAX),
+        nonce: u64::MAX,
+        incarnation: u32::MAX,
+        name: "n".repeat(crate::limits::MEMBER_NAME_BYTES_MAX),
+        address: "a".repeat(crate::limits::MEMBER_ADDRESS_BYTES_MAX),
+        incomplete: u32::MAX,
+    };
+    let standing = Standing { member: MemberId(0), record: longest.rank(), dead: Some(longest.rank()) };
+    all.push(gossip(Gossip::Tell { news: vec![News::Record(Box::new(longest)); 40] }));
+    all.push(gossip(Gossip::Compare { standings: vec![standing; crate::limits::MEMBERS_MAX] }));
+    all.push(gossip(Gossip::Probe(Probe { number: u64::MAX, wall_ms: u64::MAX, digest: u64::MAX, news: vec![] })));
     for said in all.clone() {
         match said {
             Said::Request(_, request) => all.push(Said::Message(Message::Forward(Box::new(Forward { operation, request })))),

@@ -2,7 +2,7 @@
 
 use super::body_reader::sync_from_wire;
 use super::body_writer::sync_to_wire;
-use crate::message::{ComparisonStatus, DebtStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
+use crate::message::{ComparisonStatus, DebtStatus, GossipStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
 use crate::ring::{ClusterId, MemberId};
 use crate::vclock::Start;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ pub(super) struct StatusBody {
     comparisons: Vec<ComparisonStatus>,
     hedges: u64,
     stood_in: u64,
+    gossip: GossipStatus,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ impl TryFrom<(u8, u32)> for SyncBody {
 }
 
 impl From<Status> for StatusBody {
-    fn from(Status { member, links, comparisons }: Status) -> StatusBody {
+    fn from(Status { member, links, comparisons, gossip }: Status) -> StatusBody {
         StatusBody {
             links,
             member: member.member,
@@ -80,6 +81,7 @@ impl From<Status> for StatusBody {
             comparisons,
             hedges: member.hedges,
             stood_in: member.stood_in,
+            gossip,
         }
     }
 }
@@ -113,6 +115,7 @@ impl From<StatusBody> for Status {
                 hedges: body.hedges,
                 stood_in: body.stood_in,
             },
+            gossip: body.gossip,
         }
     }
 }

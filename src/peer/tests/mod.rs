@@ -3,6 +3,7 @@
 mod comparing;
 mod expiry;
 mod explanations;
+mod gossip;
 mod handoff;
 mod memory_disk;
 mod pauses;
