@@ -106,7 +106,10 @@ fn main() {
         "apply",
         Message::Apply(Apply { operation, key: key.clone(), entry: value.clone(), naming: None, owed: vec![], relief: false }),
     );
-    message("applied", Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![], refused: None }));
+    message(
+        "applied",
+        Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![], refused: None, complete: true }),
+    );
     message("fetch", Message::Fetch(Fetch { operation, key, mode: FetchMode::Full }));
     message("fetched", Message::Fetched(Fetched { operation, entry: value, mode: FetchMode::Full, complete: true }));
     println!("a put, request and reply, written and read: {whole_put:.0} ns; a get: {whole_get:.0} ns");

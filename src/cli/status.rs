@@ -40,13 +40,26 @@ pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), E
             Ok(status) if status.member.cluster.is_none() => {
                 output::print_line(format!("{name} waits to be formed; see `henge form`"))?
             }
-            Ok(_) => {}
+            Ok(status) => told(name, &status.member).into_iter().try_for_each(output::print_line)?,
         }
     }
     if down > 0 {
         output::print_line(format!("{} of {} peers are up", asked.len() - down, asked.len()))?;
     }
     Ok(())
+}
+
+/// What there is to know of a member beside its figures: what it misses and how far it is, and its alarms.
+fn told(name: &str, member: &MemberStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if member.incomplete_partitions > 0 {
+        lines.push(format!(
+            "{name}: {} of {} partitions incomplete: compared with {} of {} owners; until then they count for no read",
+            member.incomplete_partitions, member.partitions, member.comparisons_done, member.comparisons_needed
+        ));
+    }
+    lines.extend(member.alarms.iter().map(|alarm| format!("{name}: ALARM: {alarm}")));
+    lines
 }
 
 /// All at once: one that is down must not make the others wait.
@@ -154,6 +167,11 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "in_flight": member.in_flight,
         "requests": member.requests,
         "repairs": member.repairs,
+        "incomplete_partitions": member.incomplete_partitions,
+        "comparisons_done": member.comparisons_done,
+        "comparisons_needed": member.comparisons_needed,
+        "open_gaps": member.open_gaps,
+        "alarms": member.alarms,
         "links": links,
     })
 }

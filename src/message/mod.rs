@@ -2,10 +2,12 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod fence;
 mod peer;
 mod reply;
 mod request;
 
+pub use fence::{FenceAsk, FencePromise};
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
     ScanPage, Scope,

@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{Reply, Request, SyncMode};
+use super::{FenceAsk, FencePromise, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -35,6 +35,10 @@ pub enum Message {
     Forward(Box<Forward>),
     /// The owner's answer.
     Forwarded(Box<Forwarded>),
+    /// Whoever closes a gap to every member: refuse what this start said, from now on.
+    FenceAsk(FenceAsk),
+    /// Every member to it: promised.
+    FencePromise(FencePromise),
 }
 
 /// Take this entry in. The one message by which a value arrives at a replica.
@@ -90,6 +94,8 @@ pub struct Applied {
     pub uncovered: Vec<Dot>,
     /// Why it was refused, if it was; for people.
     pub refused: Option<String>,
+    /// True if this store has lost nothing of the key's partition: what a removal without a context needs of W owners.
+    pub complete: bool,
 }
 
 /// What do you hold of this key?
@@ -149,8 +155,10 @@ pub struct ScanPage {
     pub items: Vec<ScanItem>,
     /// True if there is more after the last of them.
     pub more: bool,
-    /// True if this store has lost nothing.
+    /// True if this store has lost nothing of any of the partitions.
     pub complete: bool,
+    /// Of the partitions that were asked for those of which it has lost something: for them, what is not listed means nothing.
+    pub incomplete: Vec<u16>,
 }
 
 /// One key and the keyed hash of its live state: equal hashes, equal states.

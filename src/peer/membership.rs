@@ -1,6 +1,6 @@
 //! Who belongs to the cluster, and who can be reached.
 
-use super::{Linked, Output, Peer};
+use super::{Linked, Now, Output, Peer};
 use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
@@ -87,23 +87,26 @@ impl Peer {
         self.placement.as_ref().map_or(&[], Placement::members)
     }
 
-    pub(super) fn on_link_up(&mut self, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
+    pub(super) fn on_link_up(&mut self, now: Now, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
         self.links.insert(member, linked);
-        self.on_member_up(member, outbox);
+        self.on_member_up(now, member, outbox);
     }
 
-    pub(super) fn on_link_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
+    pub(super) fn on_link_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         if self.links.remove(&member).is_some() {
-            self.on_member_down(member, outbox);
+            self.on_member_down(now, member, outbox);
         }
     }
 
     /// A member can be reached from now on. Writes that are under way reach it at their next check.
-    fn on_member_up(&mut self, _member: MemberId, _outbox: &mut Vec<Output>) {}
+    fn on_member_up(&mut self, now: Now, _member: MemberId, _outbox: &mut Vec<Output>) {
+        self.closing.look_soon(now.monotonic_ms);
+    }
 
     /// A member cannot be reached any more: whatever waits for it goes on without it.
-    fn on_member_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
+    fn on_member_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         self.on_link_lost(member, outbox);
+        self.closing.on_member_down(now.monotonic_ms, member);
     }
 
     /// Whether a message counts: whoever knows a newer start of a member refuses what its older ones have said.

@@ -9,26 +9,29 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod closing;
 mod membership;
 mod operation;
 mod replica;
 mod requests;
+mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use membership::Introduction;
 
+use crate::anti_entropy::Closing;
 use crate::coordinator::{Effects, RetryMemory};
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
-use crate::ring::{MemberId, Placement};
+use crate::ring::{MemberId, PartitionId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use replica::Replica;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The time, as a driver tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -166,6 +169,11 @@ pub struct Peer {
     started_ms: u64,
     stripped_ms: u64,
     stopping: bool,
+    closing: Closing,
+    /// Partitions that count as complete though acknowledged writes may be missing.
+    doubtful: BTreeSet<PartitionId>,
+    /// What people have to know, as long as this process runs.
+    alarms: Vec<String>,
     rng: ChaCha8Rng,
 }
 
@@ -186,7 +194,7 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
-        Peer {
+        let mut peer = Peer {
             config,
             me: store.member(),
             replica: Replica::new(store),
@@ -206,8 +214,13 @@ impl Peer {
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
             stopping: false,
+            closing: Closing::new(now.monotonic_ms),
+            doubtful: BTreeSet::new(),
+            alarms: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+        };
+        peer.settle_alone(now);
+        peer
     }
 
     /// Takes one input and appends to the outbox what it leads to.
@@ -216,10 +229,10 @@ impl Peer {
             return self.step_stopping(now, input, outbox);
         }
         match input {
-            Input::LinkUp { member, actor, start } => self.on_link_up(member, Linked { actor, start }, outbox),
-            Input::LinkDown { member } => self.on_link_down(member, outbox),
+            Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
+            Input::LinkDown { member } => self.on_link_down(now, member, outbox),
             Input::Message { from, start, message } => {
-                if self.is_current(from, start) {
+                if self.is_current(from, start) && !self.is_fenced(from, start) {
                     self.on_message(now, from, message, outbox);
                 }
             }
@@ -247,7 +260,8 @@ impl Peer {
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
-        [check, store.next_wake(), full].into_iter().flatten().min()
+        let closing = self.placement.is_some().then(|| self.closing.next_wake());
+        [check, store.next_wake(), full, closing].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -294,6 +308,7 @@ impl Peer {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
         }
+        self.wake_closing(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
@@ -331,6 +346,8 @@ impl Peer {
             Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
             Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+            Message::FenceAsk(ask) => self.on_fence_ask(from, &ask, outbox),
+            Message::FencePromise(promise) => self.on_fence_promise(now, from, &promise),
         }
     }
 
@@ -371,7 +388,8 @@ impl Peer {
         self.replica.store().sync_mode()
     }
 
-    fn applied(&self, operation: OperationId, uncovered: Vec<crate::vclock::Dot>, refused: Option<String>) -> Message {
-        Message::Applied(Applied { operation, sync: self.sync_mode(), uncovered, refused })
+    fn refusal(&self, operation: OperationId, reason: String) -> Message {
+        let sync = self.sync_mode();
+        Message::Applied(Applied { operation, sync, uncovered: Vec::new(), refused: Some(reason), complete: false })
     }
 }

@@ -1,8 +1,9 @@
 //! A peer as a replica: takes entries in, tells what it holds, in order for each key also when one of them waits for the disk.
 
 use super::{Now, Output, Peer};
+use crate::broken::{Rule, is_broken};
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
-use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
+use crate::message::{Applied, Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::{DiskJob, Held, Store, StoreError, Taken};
 use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare};
@@ -50,7 +51,7 @@ impl Peer {
         match serves {
             Ok(partition) => self.run_in_order(now, partition, key, Task::Apply(from, apply), outbox),
             Err(reason) => {
-                let refusal = self.applied(apply.operation, Vec::new(), Some(reason));
+                let refusal = self.refusal(apply.operation, reason);
                 self.respond(from, refusal, Default::default(), outbox);
             }
         }
@@ -77,7 +78,9 @@ impl Peer {
         let store = self.replica.store();
         let (items, more) = store.list(&ask.partitions, &ask.prefix, &ask.after, limit);
         let items = items.into_iter().map(|(key, hash)| ScanItem { key: key.into(), hash }).collect();
-        let page = ScanPage { operation: ask.operation, items, more, complete: true };
+        let incomplete: Vec<u16> =
+            ask.partitions.iter().copied().filter(|partition| !self.counts_for(PartitionId(*partition))).collect();
+        let page = ScanPage { operation: ask.operation, items, more, complete: incomplete.is_empty(), incomplete };
         let after = store.promise(store.appended());
         self.respond(from, Message::ScanPage(page), after, outbox);
     }
@@ -144,8 +147,14 @@ impl Peer {
         let uncovered = apply.naming.as_ref().map(|naming| name_uncovered(naming, &taken)).unwrap_or_default();
         if apply.operation != OperationId(0) {
             let after = self.replica.store.promise(taken.position);
-            let applied = self.applied(apply.operation, uncovered, None);
-            self.respond(from, applied, after, outbox);
+            let applied = Applied {
+                operation: apply.operation,
+                sync: self.sync_mode(),
+                uncovered,
+                refused: None,
+                complete: self.counts_for(partition),
+            };
+            self.respond(from, Message::Applied(applied), after, outbox);
         }
         Ok(())
     }
@@ -166,7 +175,7 @@ impl Peer {
             FetchMode::Full => pack(&entry),
             FetchMode::Dots => pack_bare(&entry),
         };
-        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: true };
+        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: self.counts_for(partition) };
         self.respond(from, Message::Fetched(fetched), self.replica.store.promise(position), outbox);
         Ok(())
     }
@@ -190,7 +199,7 @@ impl Peer {
     fn refuse(&mut self, now: Now, task: Task, reason: &str, outbox: &mut Vec<Output>) {
         match task {
             Task::Apply(from, apply) => {
-                let refusal = self.applied(apply.operation, Vec::new(), Some(reason.to_string()));
+                let refusal = self.refusal(apply.operation, reason.to_string());
                 self.respond(from, refusal, Default::default(), outbox);
             }
             Task::Fetch(from, fetch) => {
@@ -200,6 +209,11 @@ impl Peer {
             }
             Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),
         }
+    }
+
+    /// Whether what this peer says of a partition counts as that of a store that has lost nothing.
+    fn counts_for(&self, partition: PartitionId) -> bool {
+        self.replica.store.is_complete(partition) || is_broken(Rule::IncompleteCounts)
     }
 
     /// The partition of a key that this peer owns; else why it has nothing to say of it.

@@ -7,6 +7,7 @@ use crate::ring::{Founder, Placement};
 impl Peer {
     pub(super) fn status(&self, now: Now) -> Status {
         let store = self.replica.store();
+        let incomplete = self.incomplete();
         let owned = self.owners.iter().filter(|owners| owners.contains(&self.me)).count();
         let member = MemberStatus {
             member: self.me,
@@ -25,6 +26,11 @@ impl Peer {
             in_flight: self.operations.len() as u32,
             requests: self.counts,
             repairs: self.repairs,
+            incomplete_partitions: incomplete.partitions,
+            comparisons_done: incomplete.compared,
+            comparisons_needed: incomplete.needed,
+            open_gaps: self.open_gap_count(),
+            alarms: self.alarms.clone(),
         };
         let others = self.founders().iter().filter(|founder| founder.member != self.me);
         let link = |founder: &Founder| LinkStatus {

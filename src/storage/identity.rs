@@ -156,7 +156,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Result<Identity, u32>> {
 }
 
 impl Reader<'_> {
-    fn u128(&mut self) -> Option<u128> {
+    pub(super) fn u128(&mut self) -> Option<u128> {
         Some(u128::from_le_bytes(self.take(16)?.try_into().ok()?))
     }
 }

@@ -1,13 +1,15 @@
 //! Opening a store: the log is replayed into tries and clocks.
 
+use super::standing::{Fence, Standing};
 use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
 use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, PartitionId, Placement};
-use crate::vclock::{Dot, Start, plain, unpack};
+use crate::vclock::{Actor, Dot, Start, plain, unpack};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// How a store is to be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +68,7 @@ impl Store {
         let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
         store.previous = opened.previous.unwrap_or(Start(0));
         store.retries = replay.retries;
+        store.fences = replay.fences;
         // Not the author of whatever dot of the entry has this count: others count from 1 too.
         store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
@@ -81,6 +84,7 @@ struct Replay {
     tables: Option<Tables>,
     retries: Vec<RetryNote>,
     senseless: Option<String>,
+    fences: BTreeMap<Actor, Fence>,
 }
 
 impl Replay {
@@ -120,6 +124,16 @@ impl Replay {
                 Ok(())
             }
             Record::Batch(batch) => self.on_batch(location, batch),
+            Record::Fence { actor, member, below } => {
+                let fence = Fence { member: *member, below: *below, position: Position(0) };
+                self.fences.insert(*actor, fence);
+                Ok(())
+            }
+            Record::Standing { partition, incomplete, compared, .. } => {
+                let standing = Standing::decoded(*incomplete, compared);
+                self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).standing = standing;
+                Ok(())
+            }
             Record::Mark { .. } | Record::Seal { .. } => Ok(()),
         }
     }

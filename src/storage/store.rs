@@ -1,6 +1,7 @@
 //! The store: tables over a log. It takes entries in, tells what it holds, and names what has to wait for the disk.
 
 use super::cache::Cache;
+use super::standing::Fence;
 use super::tables::Tables;
 use super::{Identity, Location, Log, Record, RetryRecord};
 use crate::limits::RECORD_BYTES_MAX;
@@ -34,6 +35,8 @@ pub struct Store {
     pub(super) synced_ms: u64,
     /// An identity to store once the log is durable up to this position.
     pub(super) identity_due: Option<(Position, Identity)>,
+    /// What it has promised to refuse.
+    pub(super) fences: BTreeMap<Actor, Fence>,
 }
 
 /// What a coordinator remembers of a write; its own replica writes it down with the record.
@@ -102,6 +105,7 @@ impl Store {
             written_ms: 0,
             synced_ms: 0,
             identity_due: None,
+            fences: BTreeMap::new(),
         }
     }
 
@@ -427,7 +431,7 @@ fn place(location: Location) -> (u32, u32) {
     (location.segment, location.offset)
 }
 
-fn coded(seen: &Seen) -> Vec<u8> {
+pub(super) fn coded(seen: &Seen) -> Vec<u8> {
     let mut bytes = Vec::new();
     if !seen.is_empty() {
         encode_seen(seen, &mut bytes);

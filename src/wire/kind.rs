@@ -94,4 +94,9 @@ kinds! {
     Forward = 70,
     /// `Message::Forwarded`.
     Forwarded = 71,
+
+    /// `Message::FenceAsk`.
+    FenceAsk = 88,
+    /// `Message::FencePromise`.
+    FencePromise = 89,
 }

@@ -13,6 +13,7 @@ mod body_writer;
 mod codec;
 mod contents;
 mod error;
+mod fence;
 mod frame;
 mod hello;
 mod kind;

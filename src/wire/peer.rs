@@ -3,8 +3,9 @@
 use super::body_reader::BodyReader;
 use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
+use super::fence::{FenceAskBody, FencePromiseBody};
 use super::frame::write_frame;
-use super::{Frame, Kind, WireError, positional, reply, request};
+use super::{Frame, Kind, WireError, fence, positional, reply, request};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
 };
@@ -38,7 +39,7 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
     let operation = OperationId(frame.id());
     Ok(match contents.kind {
         Kind::Apply => Message::Apply(contents.read(4, |body| read_apply(operation, body, &contents))?),
-        Kind::Applied => Message::Applied(contents.read_alone(3, |body| read_applied(operation, body))?),
+        Kind::Applied => Message::Applied(contents.read_alone(4, |body| read_applied(operation, body))?),
         Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
         Kind::Fetched => Message::Fetched(contents.read(2, |body| {
             let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
@@ -49,8 +50,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             Message::ScanAsk(ScanAsk { operation, partitions, prefix, after, limit })
         }
         Kind::ScanPage => {
-            let ScanPageBody { items, more, complete } = contents.read_positional()?;
-            Message::ScanPage(ScanPage { operation, items, more, complete })
+            let ScanPageBody { items, more, complete, incomplete } = contents.read_positional()?;
+            Message::ScanPage(ScanPage { operation, items, more, complete, incomplete })
         }
         Kind::Forward => {
             let request = request::read_request(&contents.wrapped(request::EXPECTED)?)?;
@@ -60,6 +61,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             let reply = reply::read_reply(&contents.wrapped(reply::EXPECTED)?)?;
             Message::Forwarded(Box::new(Forwarded { operation, reply }))
         }
+        Kind::FenceAsk => Message::FenceAsk(contents.read_positional::<FenceAskBody>()?.under(operation)),
+        Kind::FencePromise => Message::FencePromise(contents.read_positional::<FencePromiseBody>()?.under(operation)),
         _ => return Err(contents.unexpected(EXPECTED)),
     })
 }
@@ -77,6 +80,8 @@ fn head(message: &Message) -> (Kind, OperationId) {
         Message::ScanPage(page) => (Kind::ScanPage, page.operation),
         Message::Forward(forward) => (Kind::Forward, forward.operation),
         Message::Forwarded(forwarded) => (Kind::Forwarded, forwarded.operation),
+        Message::FenceAsk(ask) => (Kind::FenceAsk, ask.operation),
+        Message::FencePromise(promise) => (Kind::FencePromise, promise.operation),
     }
 }
 
@@ -123,9 +128,14 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             let (partitions, prefix, after) = (partitions.clone(), prefix.clone(), after.clone());
             positional::write(out, &ScanAskBody { partitions, prefix, after, limit: *limit });
         }
-        Message::ScanPage(ScanPage { operation: _, items, more, complete }) => {
-            positional::write(out, &ScanPageBody { items: items.clone(), more: *more, complete: *complete });
+        Message::ScanPage(ScanPage { operation: _, items, more, complete, incomplete }) => {
+            positional::write(
+                out,
+                &ScanPageBody { items: items.clone(), more: *more, complete: *complete, incomplete: incomplete.clone() },
+            );
         }
+        Message::FenceAsk(ask) => fence::write_ask(ask, out),
+        Message::FencePromise(promise) => fence::write_promise(promise, out),
         Message::Forward(forward) => {
             wrap(out, request::request_kind(&forward.request));
             request::write_body(&forward.request, out);
@@ -158,6 +168,7 @@ struct ScanPageBody {
     items: Vec<ScanItem>,
     more: bool,
     complete: bool,
+    incomplete: Vec<u16>,
 }
 
 #[inline]
@@ -205,10 +216,11 @@ fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
 
 #[inline]
 fn write_applied(applied: &Applied, out: &mut BodyWriter<'_>) {
-    out.array(3);
+    out.array(4);
     out.sync(applied.sync);
     out.dots(&applied.uncovered);
     out.option(applied.refused.as_deref(), BodyWriter::text);
+    out.flag(applied.complete);
 }
 
 #[inline]
@@ -218,6 +230,7 @@ fn read_applied(operation: OperationId, body: &mut BodyReader<'_>) -> Result<App
         sync: body.sync("sync")?,
         uncovered: body.dots("uncovered")?,
         refused: body.option(|body| body.text("refused"))?,
+        complete: body.flag("complete")?,
     })
 }
 

@@ -222,6 +222,11 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 in_flight: 2,
                 requests: RequestCounts { puts: 1, removes: 2, updates: 3, gets: 4, lists: 5, failed: 6 },
                 repairs: 9,
+                incomplete_partitions: 12,
+                comparisons_done: 7,
+                comparisons_needed: 24,
+                open_gaps: 1,
+                alarms: vec!["something is missing".into()],
             },
             links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
         }))),
@@ -240,7 +245,13 @@ pub(super) fn one_of_each() -> Vec<Said> {
             owed: vec![member(3)],
             relief: true,
         })),
-        Said::Message(Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![dot(1)], refused: None })),
+        Said::Message(Message::Applied(Applied {
+            operation,
+            sync: SyncMode::Always,
+            uncovered: vec![dot(1)],
+            refused: None,
+            complete: true,
+        })),
         Said::Message(Message::Fetch(Fetch { operation, key, mode: FetchMode::Dots })),
         Said::Message(Message::Fetched(Fetched {
             operation,
@@ -259,10 +270,18 @@ pub(super) fn one_of_each() -> Vec<Said> {
             operation,
             items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX }],
             more: false,
-            complete: true,
+            complete: false,
+            incomplete: vec![7],
         })),
         Said::Message(Message::Forward(Box::new(Forward { operation, request: Request::Put(put()) }))),
         Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply: Reply::Found(found()) }))),
+        Said::Message(Message::FenceAsk(FenceAsk { operation, actor: dot(1).actor, member: member(2), below: attempt().start })),
+        Said::Message(Message::FencePromise(FencePromise {
+            operation,
+            actor: dot(1).actor,
+            below: attempt().start,
+            hinted: vec![7, 255],
+        })),
     ]
 }
 
@@ -331,6 +350,7 @@ pub(super) fn all() -> Vec<Said> {
         sync: SyncMode::Interval(u32::MAX),
         uncovered: vec![],
         refused,
+        complete: false,
     })));
     all.push(Said::Message(Message::Apply(Apply {
         operation,

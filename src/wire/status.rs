@@ -26,6 +26,11 @@ pub(super) struct StatusBody {
     in_flight: u32,
     requests: RequestCounts,
     repairs: u64,
+    incomplete_partitions: u32,
+    comparisons_done: u32,
+    comparisons_needed: u32,
+    open_gaps: u32,
+    alarms: Vec<String>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -66,6 +71,11 @@ impl From<Status> for StatusBody {
             in_flight: member.in_flight,
             requests: member.requests,
             repairs: member.repairs,
+            incomplete_partitions: member.incomplete_partitions,
+            comparisons_done: member.comparisons_done,
+            comparisons_needed: member.comparisons_needed,
+            open_gaps: member.open_gaps,
+            alarms: member.alarms,
         }
     }
 }
@@ -91,6 +101,11 @@ impl From<StatusBody> for Status {
                 in_flight: body.in_flight,
                 requests: body.requests,
                 repairs: body.repairs,
+                incomplete_partitions: body.incomplete_partitions,
+                comparisons_done: body.comparisons_done,
+                comparisons_needed: body.comparisons_needed,
+                open_gaps: body.open_gaps,
+                alarms: body.alarms,
             },
         }
     }
