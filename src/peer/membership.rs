@@ -5,6 +5,9 @@ use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
 
+/// What to do when the newest folder is gone.
+const QUARANTINE: &str = "if that is lost, run `henge serve --quarantine` once with its usual flags";
+
 /// What a peer says of itself at the beginning of a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Introduction {
@@ -72,11 +75,22 @@ impl Peer {
     /// is above all others. But this store has seen what the member wrote in starts of which the copy knows nothing: going on from it would
     /// take back what was acknowledged.
     pub fn old_copy(&self, other: &Introduction) -> Option<String> {
-        let seen = self.replica.store().newest_start_of(other.actor)?;
+        let store = self.replica.store();
+        // A promise names a start that the actor has really had, or says that the actor has ended.
+        let fenced = store.fence(other.actor).filter(|below| *below > other.previous && *below != other.start);
+        if let Some(below) = fenced {
+            let has_ended = if below == Start(u32::MAX) { "its actor has ended" } else { "newer starts of it have been met" };
+            return Some(format!(
+                "{} at {} comes from a folder that was last started as {}, and {has_ended}: this is an old copy of this folder; stop it, and \
+                 start the peer from its newest folder; {QUARANTINE}",
+                other.name, other.address, other.previous.0
+            ));
+        }
+        let seen = store.newest_start_of(other.actor)?;
         (seen > other.previous && seen != other.start).then(|| {
             format!(
                 "{} at {} comes from a folder that was last started as {}, and writes of its start {} have been seen: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder",
+                 this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
                 other.name, other.address, other.previous.0, seen.0
             )
         })

@@ -55,6 +55,8 @@ pub(super) struct Signals {
     /// The process is to stop: gracefully, or at once with this message.
     pub(super) stop: Notify,
     halted: RefCell<Option<String>>,
+    /// True if others have refused the folder as a copy.
+    pub(super) is_copy: Cell<bool>,
 }
 
 /// How far the server is on its way to its end.
@@ -93,6 +95,12 @@ impl Signals {
     pub(super) fn halt(&self, reason: String) {
         self.halted.borrow_mut().get_or_insert(reason);
         self.stop.notify_one();
+    }
+
+    /// Stops the process at once: others know that the folder is a copy.
+    pub(super) fn halt_copy(&self, reason: String) {
+        self.is_copy.set(true);
+        self.halt(reason);
     }
 
     pub(super) fn halted(&self) -> Option<String> {
@@ -244,7 +252,7 @@ impl Core {
             old.connection.close();
             self.step(Input::LinkDown { member: other.member });
         }
-        self.seen_starts.note(other.member, other.start, *start_nonce);
+        self.seen_starts.note(other.member, other.actor, other.start, *start_nonce);
         self.next_link += 1;
         self.links.insert(other.member, LinkSide { connection, number: self.next_link });
         tracing::info!(member = %other.member, name = %other.name, "link up");

@@ -51,7 +51,7 @@ fn take_turn(
         let Some(frame) = reader.take().map_err(|error| error.to_string())? else { return Ok(false) };
         if let Some(refused) = handshake::refusal(&frame) {
             if refused.code == RefusalCode::OldStart {
-                core.signals.halt(handshake::said_by(&connection.address, &refused));
+                core.signals.halt_copy(handshake::said_by(&connection.address, &refused));
             }
             return Err(refused.message);
         }
@@ -94,7 +94,7 @@ async fn keep_link(core: SharedCore, member: MemberId, own: Credentials) {
                 }
                 Err(reason) => say_once(&mut said, &founder, reason),
             },
-            Err(DialError::WeAreACopy(reason)) => return core.borrow().signals.halt(reason),
+            Err(DialError::WeAreACopy(reason)) => return core.borrow().signals.halt_copy(reason),
             Err(DialError::Failed(reason)) => say_once(&mut said, &founder, reason),
         }
         if dialled.elapsed() >= Duration::from_millis(limits::REDIAL_MS_MAX) && said.is_empty() {

@@ -20,5 +20,5 @@ mod reader;
 mod run;
 mod seen_starts;
 
-pub use config::{Config, ServeError};
+pub use config::{Config, Replacement, ServeError};
 pub use run::serve;

@@ -2,13 +2,13 @@
 
 use crate::peer::Introduction;
 use crate::ring::MemberId;
-use crate::vclock::Start;
+use crate::vclock::{Actor, Start};
 use std::collections::BTreeMap;
 
 /// The newest start of every member that this peer has met, and the nonce that the member drew in it.
 #[derive(Default)]
 pub(super) struct SeenStarts {
-    newest: BTreeMap<MemberId, (Start, u64)>,
+    newest: BTreeMap<MemberId, (Start, u64, Actor)>,
 }
 
 /// What to say to a peer that introduces itself.
@@ -25,21 +25,22 @@ pub(super) enum Verdict {
 impl SeenStarts {
     /// Whether this start of a member may come in.
     pub(super) fn judge(&self, other: &Introduction, nonce: u64) -> Verdict {
-        let Introduction { member, start, previous, .. } = *other;
+        let Introduction { member, actor, start, previous, .. } = *other;
         match self.newest.get(&member) {
-            Some((newest, _)) if start < *newest => Verdict::Copy(format!(
+            Some((newest, ..)) if start < *newest => Verdict::Copy(format!(
                 "member {member} has start {}, but start {} of it has been met already: this is an old or second copy of this folder; \
-                 stop it, and start the peer from its newest folder",
+                 stop it, and start the peer from its newest folder; if that is lost, run `henge serve --quarantine` once",
                 start.0, newest.0
             )),
-            Some((newest, known)) if start == *newest && nonce != *known => Verdict::Copy(format!(
+            Some((newest, known, _)) if start == *newest && nonce != *known => Verdict::Copy(format!(
                 "start {} of member {member} has been met already with another nonce: this is an old or second copy of this folder; \
                  only one copy may run, and only the newest",
                 start.0
             )),
-            Some((newest, _)) if start > *newest && previous < *newest => Verdict::Copy(format!(
+            // Under a new actor it does not go on from what an old folder holds.
+            Some((newest, _, known)) if start > *newest && previous < *newest && actor == *known => Verdict::Copy(format!(
                 "member {member} comes from a folder that was last started as {}, and start {} of it has been met: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder",
+                 this folder; stop it, and start the peer from its newest folder; if that is lost, run `henge serve --quarantine` once",
                 previous.0, newest.0
             )),
             _ => Verdict::Welcome,
@@ -47,15 +48,14 @@ impl SeenStarts {
     }
 
     /// Notes a start that has come in.
-    pub(super) fn note(&mut self, member: MemberId, start: Start, nonce: u64) {
-        self.newest.insert(member, (start, nonce));
+    pub(super) fn note(&mut self, member: MemberId, actor: Actor, start: Start, nonce: u64) {
+        self.newest.insert(member, (start, nonce, actor));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vclock::Actor;
 
     #[test]
     fn an_older_start_a_twin_and_an_old_copy_are_told_from_a_newer_start() {
@@ -70,12 +70,14 @@ mod tests {
         };
         let mut seen = SeenStarts::default();
         assert_eq!(seen.judge(&from(4, 5), 1), Verdict::Welcome);
-        seen.note(MemberId(7), Start(5), 1);
+        seen.note(MemberId(7), Actor(1), Start(5), 1);
         assert_eq!(seen.judge(&from(4, 5), 1), Verdict::Welcome, "the same start dials again");
         assert!(matches!(seen.judge(&from(4, 5), 2), Verdict::Copy(_)));
         assert!(matches!(seen.judge(&from(3, 4), 1), Verdict::Copy(_)));
         assert_eq!(seen.judge(&from(5, 6), 2), Verdict::Welcome);
         assert_eq!(seen.judge(&from(7, 9), 2), Verdict::Welcome, "a start that nobody met lies between");
         assert!(matches!(seen.judge(&from(4, 9), 2), Verdict::Copy(_)), "the folder knows nothing of start 5");
+        let replaced = Introduction { actor: Actor(2), ..from(0, 9) };
+        assert_eq!(seen.judge(&replaced, 2), Verdict::Welcome, "an empty folder that has taken the member's place");
     }
 }

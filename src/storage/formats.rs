@@ -136,7 +136,8 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
 /// Writes each structure, checks that it is read back as it was, and names it.
 fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     let mut examples = BTreeMap::new();
-    let identity = Identity { member: MEMBER, actor: ADA, start: START, cluster: Some(CLUSTER), segment: 7, sequence: 12 };
+    let identity =
+        Identity { member: MEMBER, actor: ADA, start: START, cluster: Some(CLUSTER), segment: 7, first_segment: 0, sequence: 12 };
     let node = encode(&identity)[..128].to_vec();
     assert_eq!(decode(&node), Some(Ok(identity)));
     examples.insert("node", node);

@@ -1,5 +1,6 @@
 //! Peers wired together in one process: messages arrive at once and in order, unless a test holds them back.
 
+mod damage;
 mod memory_disk;
 mod reads;
 mod writes;
@@ -7,7 +8,7 @@ mod writes;
 use super::{Input, Now, Origin, Output, Peer, PeerConfig};
 use crate::message::{Body, Failure, Form, Found, Get, Message, PatchBody, Put, Quorum, Receipt, Remove, Reply, Request, Update};
 use crate::message::{List, Retry, SyncMode, Value};
-use crate::ring::{Change, ClusterId, Founder, MemberId};
+use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId};
 use crate::storage::{OpenFiles, OpenOptions, Store, StoreOptions, execute};
 use crate::vclock::Start;
 use bytes::Bytes;
