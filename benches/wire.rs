@@ -72,10 +72,18 @@ fn main() {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
+        ttl_ms: 0,
     };
     let ack = |n| Ack { member: member(n), sync: SyncMode::Always };
-    let receipt =
-        Receipt { coordinator, acks: vec![ack(1), ack(2)], dots: vec![dot], covered: vec![dot], context: context.clone() };
+    let receipt = Receipt {
+        coordinator,
+        acks: vec![ack(1), ack(2)],
+        dots: vec![dot],
+        covered: vec![dot],
+        context: context.clone(),
+        stood_in: vec![],
+    };
     let get = Get {
         key: key.clone(),
         path: String::new(),

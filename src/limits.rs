@@ -67,6 +67,12 @@ pub const RETRY_NUMBERS_MAX: usize = 1_024;
 pub const RETRY_MEMORY_MS: u64 = 5 * 60 * 1_000;
 /// Remembered requests of all sessions together: bounds the memory that a flood of sessions can take.
 pub const RETRY_MEMORY_MAX: usize = 262_144;
+/// Longest time that a client may let a value live (milliseconds): a hundred years, so that no sum overflows.
+pub const TTL_MS_MAX: u64 = 100 * 365 * 24 * 3_600 * 1_000;
+/// What has expired is kept, hidden, for this long (milliseconds): well over what the clocks of peers may differ.
+pub const EXPIRED_KEPT_MS: u64 = 60_000;
+/// Keys of which one turn drops what has expired: others get their turn in between.
+pub const EXPIRED_PER_TURN: usize = 256;
 /// Most keys in one page of a scan.
 pub const SCAN_PAGE_KEYS_MAX: usize = 1_000;
 
@@ -115,6 +121,26 @@ pub const SYNC_INTERVAL_MS_MAX: u32 = 60_000;
 pub const LOG_PENDING_BYTES_FULL: usize = 4 << 20;
 /// Bytes of records kept in memory for reads.
 pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
+
+/// Hints that one peer keeps for owners that are down, in bytes of their records: beyond it a stand-in takes nothing new, and the write needs
+/// its owners. Some millions of small writes fit, and hours of an owner's absence.
+pub const HINT_BYTES_MAX: u64 = 1 << 30;
+/// The same, in keys: each takes some 300 bytes of memory.
+pub const HINTS_MAX: usize = 1_000_000;
+/// A debt older than this is said to people as a warning (milliseconds): a peer that is restarted is back long before.
+pub const HINT_AGE_WARNING_MS: u64 = 60 * 60 * 1_000;
+/// Hints on their way to one owner at the most, and in bytes: enough to keep a link and a log busy, too little to crowd out requests.
+pub const HINTS_IN_FLIGHT_MAX: usize = 256;
+/// The same in bytes; one hint alone may have more.
+pub const HINT_BYTES_IN_FLIGHT_MAX: u64 = 4 << 20;
+/// A hint that was not acknowledged after this long is sent again (milliseconds): the slowest healthy disk is faster.
+pub const HINT_ANSWER_MS: u64 = 2_000;
+/// After a hint was refused or not answered its owner is left in peace for this long, doubling (milliseconds).
+pub const HINT_REST_MS_MIN: u64 = 100;
+/// The longest such rest (milliseconds).
+pub const HINT_REST_MS_MAX: u64 = 10_000;
+/// A version is dropped this long after its expiry (milliseconds): clocks may disagree by that much.
+pub const EXPIRY_GRACE_MS: u64 = 60_000;
 
 /// The first segment of a log (bytes); each further one doubles up to `SEGMENT_BYTES_MAX`: small stores stay small.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;

@@ -17,8 +17,16 @@ async fn two_clients(cluster: &Cluster) -> (Client, Client) {
 
 async fn set(client: &Client, key: &str, path: &str, value: &str, context: &Bytes) -> Receipt {
     let patch = PatchBody::Set { path: path.into(), json: value.to_string().into() };
-    let update =
-        Update { key: key.to_string().into(), patch, context: context.clone(), w: Quorum::All, deadline_ms: 0, retry: None };
+    let update = Update {
+        key: key.to_string().into(),
+        patch,
+        context: context.clone(),
+        w: Quorum::All,
+        deadline_ms: 0,
+        retry: None,
+        strict: false,
+        ttl_ms: 0,
+    };
     client.update(update).await.expect("all three peers are there")
 }
 
@@ -66,8 +74,15 @@ async fn two_patches_of_different_paths_both_stay() {
     set(&one, "ada", "born", "1816", &context).await;
     set(&other, "ada", "address.city", "\"Rome\"", &context).await;
     // A delete of a third path, without any context.
-    let name =
-        Remove { key: "ada".into(), path: "name".into(), context: Bytes::new(), w: Quorum::Default, deadline_ms: 0, retry: None };
+    let name = Remove {
+        key: "ada".into(),
+        path: "name".into(),
+        context: Bytes::new(),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: None,
+        strict: false,
+    };
     one.remove(name).await.expect("removed");
     for client in [one, other] {
         let both = read(&client, "ada").await;

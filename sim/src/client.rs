@@ -99,6 +99,16 @@ pub struct Stats {
     pub faults: BTreeMap<String, u64>,
 }
 
+impl Stats {
+    /// Counts a fault.
+    pub(crate) fn count_fault(&mut self, kind: &str) {
+        match self.faults.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => _ = self.faults.insert(kind.to_string(), 1),
+        }
+    }
+}
+
 impl World {
     /// Brings the clients of the plan to life.
     pub(crate) fn start_clients(&mut self) {
@@ -258,15 +268,14 @@ impl World {
             };
         }
         let is_down = node.peer.is_none() || node.stopping;
-        let incarnation = node.incarnation;
         let delay = self.plan.network.delay(&mut client.dice);
         if is_down {
             // Refused at the door: surely nothing was done.
             let kind = FailureKind::Unavailable;
             let failure = henge::message::Failure { kind, message: "the peer is down".into(), retry_after_ms: 0 };
-            return self.after(delay, Event::Answer { origin, reply: Box::new(Reply::Failed(failure)) });
+            return self.send_reply(delay, origin, &Reply::Failed(failure));
         }
-        self.after(delay, Event::Ask { node: target, incarnation, origin, request: Box::new(request) });
+        self.send_request(delay, target, origin, &request);
         self.after(patience, Event::Patience { origin });
     }
 
@@ -343,6 +352,9 @@ impl World {
     }
 
     pub(crate) fn on_answer(&mut self, origin: Origin, reply: Reply) {
+        if self.is_answer_to_forming(origin, &reply) {
+            return;
+        }
         let Some(c) = self.waiting(origin) else { return };
         match reply {
             Reply::Written(receipt) => self.on_written(c, &receipt),
@@ -396,11 +408,15 @@ impl World {
         };
         let (w, is_retried) = (size(pending.wish.quorum, self.replicas()), pending.uncertain);
         let members: BTreeSet<_> = receipt.acks.iter().map(|ack| ack.member).collect();
+        let standing_in: BTreeSet<_> = receipt.stood_in.iter().map(|stood_in| stood_in.member).collect();
         let owners: BTreeSet<_> = self.owners(key).into_iter().map(|owner| self.nodes[owner].member).collect();
-        if members.len() < w || !members.is_subset(&owners) {
+        let takers: BTreeSet<_> = owners.union(&standing_in).copied().collect();
+        if members.len() < w || !members.is_subset(&takers) || !standing_in.is_disjoint(&owners) {
             let what = format!("a write of key {} with W={w} is acknowledged by {:?}", key.0, receipt.acks);
             self.violations.push(Violation::new("a", what));
         }
+        // What is claimed of quorums that meet is claimed of owners alone.
+        let w = w.min(members.intersection(&owners).count());
         self.note_receipt_dots(id, key, &receipt.dots);
         let partition = self.partition(key).0;
         let covered = self.dots.values(partition, &receipt.covered);

@@ -76,6 +76,8 @@ pub struct Node {
     pub shadow: Shadow,
     /// Messages that it has not answered yet.
     pub asked: BTreeMap<(MemberId, OperationId), Asked>,
+    /// It has acknowledged change 0: from then on it has it.
+    pub has_formed: bool,
     /// The disk as it was after the first start, for a planted bug.
     first_identity: Vec<(String, Vec<u8>)>,
     zone: String,
@@ -101,6 +103,7 @@ impl Node {
             clock_off_ms: 0,
             shadow: Shadow::default(),
             asked: BTreeMap::new(),
+            has_formed: false,
             first_identity: Vec::new(),
             zone: format!("zone {}", index as u64 % zones),
             disk: SimDisk::new(),
@@ -220,7 +223,8 @@ impl Node {
 /// What a message asks for, if its answer is a promise.
 pub fn asks(message: &Message) -> Option<(OperationId, Asked)> {
     match message {
-        Message::Apply(apply) => {
+        // What a stand-in promises it may have handed over before it is asked again.
+        Message::Apply(apply) if apply.owed.is_empty() => {
             let entry = henge::vclock::unpack(&apply.entry).ok()?;
             Some((apply.operation, Asked::Apply(apply.key.clone(), entry)))
         }

@@ -6,14 +6,10 @@ use crate::oracle::siblings::{self, Healed};
 use crate::oracle::{Violation, reads};
 use crate::plan::{Plan, Plant};
 use crate::workload::Wish;
-use crate::world::{Event, World, key_name};
-use henge::message::{FetchMode, Form, Get, Quorum, Request};
-use henge::peer::Origin;
-use henge::ring::Placement;
+use crate::world::{World, key_name};
+use henge::message::{FetchMode, Get, Quorum, Request};
 use std::collections::VecDeque;
 
-/// Forming is asked for under this client number.
-const FORMER: u64 = 1 << 32;
 /// The one who reads everything in the end.
 const AUDITOR: u64 = 1 << 33;
 /// Whatever is mended must be whole again, and whatever is asked after that must be answered, within this (microseconds).
@@ -91,6 +87,7 @@ impl World {
         self.is_settled = true;
         self.limit_clients(self.plan.clients.healed_requests);
         self.expect("every request is answered after healing", |world| world.clients_are_done());
+        self.expect("all hints are paid after healing", |world| world.owes_nothing());
         let finals = self.read_everything();
         if self.violations.is_empty() { self.judge(&finals) } else { 0 }
     }
@@ -102,25 +99,13 @@ impl World {
         }
     }
 
-    /// Hands change 0 to every peer again and again, until all have it.
+    /// Waits until all peers have acknowledged change 0. Where faults happen meanwhile, no longer than a while after the first: the others
+    /// learn of it among all else.
     fn form(&mut self) {
-        let change = self.change();
-        self.placement = Placement::from_changes(std::slice::from_ref(&change)).ok();
-        assert!(self.placement.is_some(), "the plan is a cluster that can be");
-        for round in 0..1_000 {
-            if self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| !peer.founders().is_empty()))
-                || !self.violations.is_empty()
-            {
-                break;
-            }
-            for n in 0..self.nodes.len() {
-                let origin = Origin { client: FORMER, request: round };
-                let request = Box::new(Request::Form(Form { change: change.clone() }));
-                let incarnation = self.nodes[n].incarnation;
-                self.after(n as u64 * 100, Event::Ask { node: n, incarnation, origin, request });
-            }
-            self.run_to(self.time + 100_000);
-        }
+        self.begin_forming();
+        self.expect("somebody acknowledges change 0", |world| world.formed() > 0);
+        let limit = if self.is_chaotic { 1_000_000 } else { PATIENCE };
+        self.run_until(limit, |world| world.formed() == world.nodes.len());
     }
 
     /// Reads every key with R=all, several times, at any peer; in the end lists them. Between the rounds everything that is still under
@@ -130,6 +115,7 @@ impl World {
         for round in 0..ROUNDS {
             if round > 0 {
                 self.expect("all that is under way arrives", |world| world.is_quiet());
+                self.expect("what it has made stand-ins owe is paid", |world| world.owes_nothing());
             }
             let script: VecDeque<Wish> = self.keys().map(|key| self.read_all(key)).collect();
             let auditor = self.add_client(AUDITOR + u64::from(round), Some(script));

@@ -30,6 +30,12 @@ impl Trace {
         }
     }
 
+    /// An event that carries a frame, whose bytes are hashed too.
+    pub fn frame(&mut self, time: u64, what: fmt::Arguments<'_>, frame: &[u8], words: impl FnOnce() -> String) {
+        self.hasher.write(frame);
+        self.event(time, what, words);
+    }
+
     /// How many events there were.
     pub fn events(&self) -> u64 {
         self.events

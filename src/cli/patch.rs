@@ -1,7 +1,7 @@
 //! `henge patch`: changes some paths of a document.
 
 use super::key_path::{KeyPath, whole_key};
-use super::request_flags::WriteFlags;
+use super::request_flags::{WriteFlags, parse_ttl};
 use super::typed_value::{strict_json, typed_json};
 use super::{Exit, Global, receipt};
 use crate::client::Client;
@@ -27,6 +27,9 @@ pub struct Args {
     /// A merge patch (RFC 7396): members are set, null removes them
     #[arg(long, value_name = "JSON", conflicts_with = "rest")]
     merge: Option<String>,
+    /// What is written expires after this long: 500ms, 30s, 15m, 12h, 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    ttl: Option<u64>,
     #[command(flatten)]
     flags: WriteFlags,
 }
@@ -56,7 +59,7 @@ fn request(args: &Args) -> Result<Update, Exit> {
         (None, _) => return Err(Exit::new(Exit::USAGE, "a patch needs a value, or --merge JSON; see henge patch --help")),
     };
     let (context, w, deadline_ms) = (args.flags.context()?, args.flags.w, args.flags.deadline_ms());
-    Ok(Update { key, patch, context, w, deadline_ms, retry: None })
+    Ok(Update { key, patch, context, w, deadline_ms, retry: None, strict: args.flags.strict, ttl_ms: args.ttl.unwrap_or(0) })
 }
 
 fn set(place: KeyPath, value: &str) -> Result<(bytes::Bytes, PatchBody), Exit> {

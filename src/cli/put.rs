@@ -1,7 +1,7 @@
 //! `henge put`: writes a whole value.
 
 use super::key_path::whole_key;
-use super::request_flags::WriteFlags;
+use super::request_flags::{WriteFlags, parse_ttl};
 use super::typed_value::{piped_body, typed_json};
 use super::{Exit, Global, output, receipt};
 use crate::client::Client;
@@ -32,6 +32,9 @@ pub struct Args {
     /// Keep the bytes of VALUE or of standard input as they are, JSON or not
     #[arg(long)]
     raw: bool,
+    /// What is written expires after this long: 500ms, 30s, 15m, 12h, 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    ttl: Option<u64>,
     #[command(flatten)]
     flags: WriteFlags,
 }
@@ -69,7 +72,7 @@ fn request(args: &Args) -> Result<Put, Exit> {
         (None, text) => Body::Json(typed_json(text, &Path::ROOT)?),
     };
     let (context, w, deadline_ms) = (args.flags.context()?, args.flags.w, args.flags.deadline_ms());
-    Ok(Put { key, body, context, w, deadline_ms, retry: None })
+    Ok(Put { key, body, context, w, deadline_ms, retry: None, strict: args.flags.strict, ttl_ms: args.ttl.unwrap_or(0) })
 }
 
 fn read_file(file: &FilePath) -> Result<Bytes, Exit> {

@@ -1,7 +1,7 @@
 //! The flags that requests share: how many replicas, which context, how long.
 
 use super::Exit;
-use crate::limits::{REPLICAS_MAX, REQUEST_DEADLINE_MS_MAX};
+use crate::limits::{REPLICAS_MAX, REQUEST_DEADLINE_MS_MAX, TTL_MS_MAX};
 use crate::message::Quorum;
 use crate::vclock::Sealed;
 use bytes::Bytes;
@@ -38,6 +38,9 @@ pub(super) struct WriteFlags {
     /// Print the context of the key after the write
     #[arg(long)]
     pub(super) print_context: bool,
+    /// Only owners of the key count: nobody stands in for one that is down
+    #[arg(long)]
+    pub(super) strict: bool,
     /// Say who has stored it, and how
     #[arg(short, long)]
     pub(super) verbose: bool,
@@ -88,6 +91,19 @@ pub(super) fn parse_quorum(text: &str) -> Result<Quorum, String> {
     }
 }
 
+/// Reads how long a value lives, as milliseconds.
+pub(super) fn parse_ttl(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms);
+    let ms = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    match ms {
+        Some(ms @ 1..=TTL_MS_MAX) => Ok(ms),
+        _ => Err("write a number and its unit, ms, s, m, h or d, up to 36500d: 30s".to_string()),
+    }
+}
+
 fn parse_deadline(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(ms @ 1..=REQUEST_DEADLINE_MS_MAX) => Ok(ms as u32),
@@ -107,6 +123,18 @@ mod tests {
         assert_eq!(parse_quorum("2"), Ok(Quorum::Exactly(2)));
         for wrong in ["0", "8", "255", "-1", "", "two"] {
             assert!(parse_quorum(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn how_long_a_value_lives_has_a_unit() {
+        assert_eq!(parse_ttl("500ms"), Ok(500));
+        assert_eq!(parse_ttl("30s"), Ok(30_000));
+        assert_eq!(parse_ttl("15m"), Ok(900_000));
+        assert_eq!(parse_ttl("12h"), Ok(43_200_000));
+        assert_eq!(parse_ttl("36500d"), Ok(TTL_MS_MAX));
+        for wrong in ["", "30", "0s", "s", "-1s", "1.5s", "36501d", "99999999999999999999d", "5 m", "5w"] {
+            assert!(parse_ttl(wrong).is_err(), "{wrong}");
         }
     }
 

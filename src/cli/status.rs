@@ -3,7 +3,8 @@
 use super::serve::show_sync;
 use super::{Exit, Global, output};
 use crate::client::Client;
-use crate::message::{Failure, MemberStatus, Status};
+use crate::limits::HINT_AGE_WARNING_MS;
+use crate::message::{DebtStatus, Failure, MemberStatus, Status};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::json;
@@ -43,10 +44,39 @@ pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), E
             Ok(status) => told(name, &status.member).into_iter().try_for_each(output::print_line)?,
         }
     }
+    for debts in asked.iter().filter_map(|asked| asked.answer.as_ref().ok()).flat_map(debts_in_words) {
+        output::print_line(debts)?;
+    }
     if down > 0 {
         output::print_line(format!("{} of {} peers are up", asked.len() - down, asked.len()))?;
     }
     Ok(())
+}
+
+/// What a peer keeps for others, a line for each of them.
+fn debts_in_words(status: &Status) -> Vec<String> {
+    let MemberStatus { name, debts, hints_full, .. } = &status.member;
+    let mut lines: Vec<String> = debts
+        .iter()
+        .map(|debt| {
+            let paid = if debt.paid > 0 { format!(", {} handed over so far", debt.paid) } else { String::new() };
+            let alarm = match debt.oldest_ms >= HINT_AGE_WARNING_MS {
+                true => format!("; warning: bring {} back, it has been away for long", debt.name),
+                false => String::new(),
+            };
+            format!(
+                "{name} keeps {} keys ({}) for {}, the oldest for {}{paid}{alarm}",
+                debt.hints,
+                output::bytes_text(debt.bytes),
+                debt.name,
+                output::duration_text(debt.oldest_ms)
+            )
+        })
+        .collect();
+    if *hints_full {
+        lines.push(format!("{name} keeps as much for others as it may, and stands in for nothing new until some of them are back"));
+    }
+    lines
 }
 
 /// What there is to know of a member beside its figures: what it misses and how far it is, and its alarms.
@@ -143,6 +173,17 @@ fn row(name: &str, address: &str, Status { member, links }: &Status) -> Vec<Stri
     ]
 }
 
+fn debt_json(debt: &DebtStatus) -> serde_json::Value {
+    json!({
+        "name": debt.name,
+        "hints": debt.hints,
+        "bytes": debt.bytes,
+        "oldest_ms": debt.oldest_ms,
+        "paid": debt.paid,
+        "in_flight": debt.in_flight,
+    })
+}
+
 fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
     let Status { member, links } = match answer {
         Err(failure) => return json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
@@ -167,6 +208,8 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "in_flight": member.in_flight,
         "requests": member.requests,
         "repairs": member.repairs,
+        "debts": member.debts.iter().map(debt_json).collect::<Vec<_>>(),
+        "hints_full": member.hints_full,
         "incomplete_partitions": member.incomplete_partitions,
         "comparisons_done": member.comparisons_done,
         "comparisons_needed": member.comparisons_needed,

@@ -30,7 +30,8 @@ pub fn found_or_missing(merged: &Merged, key: &[u8], path: &Path, wall_ms: u64, 
 
 /// The answer to a write.
 pub fn sealed_receipt(written: Written, coordinator: Attempt, key: &[u8], seal: &SealKeys) -> Receipt {
-    let live: Seen = written.dots.iter().copied().collect();
+    let mut live: Seen = written.dots.iter().copied().collect();
+    live.union_with(&written.left);
     let mut context = written.context;
     context.union_with(&live);
     Receipt {
@@ -39,6 +40,7 @@ pub fn sealed_receipt(written: Written, coordinator: Attempt, key: &[u8], seal: 
         dots: written.dots,
         covered: written.covered,
         context: Sealed { live, context }.seal(seal, key),
+        stood_in: written.stood_in,
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Draft {
     covered: Vec<Dot>,
     naming: Option<Scope>,
     receipt: Seen,
+    /// What the client had seen live, and a patch leaves where it is.
+    left: Seen,
 }
 
 impl Intent {
@@ -98,6 +100,14 @@ impl Intent {
             PatchBody::Set { path, json } => set(Path::parse(path)?, json)?,
             PatchBody::Merge { json } => merge_patch(json)?,
         }))
+    }
+
+    /// True if it removes something, be it beside other changes.
+    pub fn removes(&self) -> bool {
+        match self {
+            Intent::Whole(leaves) => leaves.is_empty(),
+            Intent::Changes(changes) => changes.iter().any(|change| matches!(change, Change::Remove { .. })),
+        }
     }
 
     /// Draws the write up against the coordinator's own view.
@@ -132,6 +142,7 @@ fn draw_up_whole(leaves: &[Leaf], view: View<'_>, sealed: Option<&Sealed>) -> Dr
         naming: sealed.is_none().then(|| Scope { set: vec![Path::ROOT], ..Scope::default() }),
         receipt: context.clone(),
         context,
+        left: Seen::new(),
     }
 }
 
@@ -154,7 +165,14 @@ fn draw_up_patch(changes: &[Change], view: View<'_>, sealed: Option<&Sealed>) ->
         receipt.union_with(&sealed.context);
         receipt.union_with(&sealed.live);
     }
-    Ok(Draft { leaves: drawn.leaves, context, covered, naming: sealed.is_none().then_some(scope), receipt })
+    let left = sealed.map(|sealed| left_alone(view.entry, sealed, &context)).unwrap_or_default();
+    Ok(Draft { leaves: drawn.leaves, context, covered, naming: sealed.is_none().then_some(scope), receipt, left })
+}
+
+/// The live dots that a client has seen and that a patch does not cover. Its receipt lists them again: whoever takes the next patch under that
+/// receipt must know which leaf each of them belongs to (rule `blind_patch`).
+pub fn left_alone(entry: &Entry, sealed: &Sealed, covered: &Seen) -> Seen {
+    entry.dots().filter(|dot| sealed.live.contains(*dot) && !covered.contains(*dot)).collect()
 }
 
 impl Draft {
@@ -200,7 +218,8 @@ impl Draft {
     }
 
     /// The plan of the write under these dots: `first` and those that follow it, one per leaf in path order.
-    pub fn plan(self, key: Bytes, first: Dot, time: Timestamp) -> Plan {
+    /// `expiry_ms`: when its versions expire, in milliseconds since 1970; 0: never.
+    pub fn plan(self, key: Bytes, first: Dot, time: Timestamp, expiry_ms: u64) -> Plan {
         let dot_of = |n: usize| Dot { actor: first.actor, counter: first.counter + n as u64 };
         let dots: Vec<Dot> = (0..self.leaves.len()).map(dot_of).collect();
         let versions = self.leaves.into_iter().zip(&dots).map(|(leaf, dot)| Version {
@@ -209,11 +228,11 @@ impl Draft {
             kind: leaf.kind,
             value: leaf.value,
             time,
-            expiry_ms: 0,
+            expiry_ms,
         });
         let entry = pack(&Entry::new(versions.collect(), self.context));
         let before = if dots.is_empty() { Timestamp(u64::MAX) } else { time };
         let naming = self.naming.map(|scope| Arc::new(Naming { scope, dots: dots.clone(), before }));
-        Plan { key, entry, naming, dots, covered: self.covered, context: self.receipt }
+        Plan { key, entry, naming, dots, covered: self.covered, context: self.receipt, left: self.left }
     }
 }

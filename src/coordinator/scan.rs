@@ -107,7 +107,14 @@ impl Scan {
     }
 
     /// A member has answered. `partition_of` says where a key lies.
-    pub fn on_page(&mut self, from: MemberId, page: ScanPage, partition_of: &dyn Fn(&[u8]) -> u16) -> Outcome<ScanStep> {
+    /// `wall_ms`: what has expired by then is left out.
+    pub fn on_page(
+        &mut self,
+        from: MemberId,
+        page: ScanPage,
+        partition_of: &dyn Fn(&[u8]) -> u16,
+        wall_ms: u64,
+    ) -> Outcome<ScanStep> {
         if !self.waits_for(from) {
             return Outcome::Pending;
         }
@@ -118,7 +125,7 @@ impl Scan {
         if self.pages.len() < self.asked.len() {
             return Outcome::Pending;
         }
-        self.compare(partition_of);
+        self.compare(partition_of, wall_ms);
         let unclear: Vec<Bytes> = self.verdicts.iter().filter(|(_, live)| live.is_none()).map(|(key, _)| key.clone()).collect();
         if unclear.is_empty() { Outcome::Done(self.page()) } else { Outcome::Done(ScanStep::Read(unclear)) }
     }
@@ -152,22 +159,23 @@ impl Scan {
         (self.pages.len(), self.asked.len())
     }
 
-    fn compare(&mut self, partition_of: &dyn Fn(&[u8]) -> u16) {
+    fn compare(&mut self, partition_of: &dyn Fn(&[u8]) -> u16, wall_ms: u64) {
         // Nobody has looked behind the last key of a page that is not its last one.
         let cut = self.pages.values().filter(|page| page.more).filter_map(|page| page.items.last()).map(|item| &item.key).min();
         let within = |key: &Bytes| cut.is_none_or(|cut| key <= cut);
-        let mut listed: BTreeMap<&Bytes, Vec<u64>> = BTreeMap::new();
+        let mut listed: BTreeMap<&Bytes, Vec<(u64, u64)>> = BTreeMap::new();
         let in_order = |item: &&ScanItem| within(&item.key) && item.key > self.after && item.key.starts_with(&self.prefix);
         for item in self.pages.values().flat_map(|page| &page.items).filter(in_order) {
-            listed.entry(&item.key).or_default().push(item.hash);
+            listed.entry(&item.key).or_default().push((item.hash, item.hidden_ms));
         }
         let more = cut.is_some() || listed.len() > self.limit;
         let mut verdicts = BTreeMap::new();
-        for (key, hashes) in listed.into_iter().take(self.limit) {
+        for (key, states) in listed.into_iter().take(self.limit) {
             let partition = partition_of(key);
             let owners = self.asked.values().filter(|partitions| partitions.binary_search(&partition).is_ok()).count();
-            let agree = hashes.len() == owners && hashes.iter().collect::<BTreeSet<_>>().len() == 1;
-            verdicts.insert(key.clone(), agree.then_some(true));
+            let agree = states.len() == owners && states.iter().collect::<BTreeSet<_>>().len() == 1;
+            let is_visible = states.iter().all(|(_, hidden_ms)| *hidden_ms == 0 || *hidden_ms > wall_ms);
+            verdicts.insert(key.clone(), agree.then_some(is_visible));
         }
         self.resume_after = more.then(|| verdicts.keys().next_back().cloned().unwrap_or_default());
         self.verdicts = verdicts;

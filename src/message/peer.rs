@@ -94,7 +94,7 @@ pub struct Applied {
     pub uncovered: Vec<Dot>,
     /// Why it was refused, if it was; for people.
     pub refused: Option<String>,
-    /// True if this store has lost nothing of the key's partition: what a removal without a context needs of W owners.
+    /// True if it was taken in by an owner that has lost nothing: it knows what a write without a context has to cover.
     pub complete: bool,
 }
 
@@ -168,6 +168,8 @@ pub struct ScanItem {
     pub key: Bytes,
     /// The leaf's hash in the trie.
     pub hash: u64,
+    /// When its last version expires, in milliseconds since 1970; 0: never.
+    pub hidden_ms: u64,
 }
 
 /// A request handed on. It is handed on only once.

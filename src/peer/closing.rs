@@ -117,8 +117,8 @@ impl Peer {
     }
 
     /// The partitions for which a hint here holds a dot of that actor from a start below.
-    fn hinted(&self, _actor: Actor, _below: Start) -> Vec<u16> {
-        Vec::new()
+    fn hinted(&self, actor: Actor, below: Start) -> Vec<u16> {
+        self.replica.store().hints_hold(actor, below).into_iter().map(|partition| partition.0).collect()
     }
 
     /// A member has promised. When all have, every other owner is pulled from.

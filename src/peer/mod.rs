@@ -10,6 +10,8 @@
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod closing;
+mod expiring;
+mod handoff;
 mod membership;
 mod operation;
 mod replica;
@@ -23,10 +25,12 @@ pub use membership::Introduction;
 
 use crate::anti_entropy::Closing;
 use crate::coordinator::{Effects, RetryMemory};
+use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
 use crate::ring::{MemberId, PartitionId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use expiring::Expiring;
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -164,10 +168,13 @@ pub struct Peer {
     /// Acknowledgements and answers of this peer to itself that wait for the disk.
     own: VecDeque<(Position, Message)>,
     effects: Effects,
+    /// What it owes and is paying.
+    handoff: Handoff,
     counts: RequestCounts,
     repairs: u64,
     started_ms: u64,
     stripped_ms: u64,
+    expiring: Expiring,
     stopping: bool,
     closing: Closing,
     /// Partitions that count as complete though acknowledged writes may be missing.
@@ -209,10 +216,12 @@ impl Peer {
             local: VecDeque::new(),
             own: VecDeque::new(),
             effects: Effects::default(),
+            handoff: Handoff::default(),
             counts: RequestCounts::default(),
             repairs: 0,
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
+            expiring: Expiring { looked: now },
             stopping: false,
             closing: Closing::new(now.monotonic_ms),
             doubtful: BTreeSet::new(),
@@ -261,7 +270,7 @@ impl Peer {
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let closing = self.placement.is_some().then(|| self.closing.next_wake());
-        [check, store.next_wake(), full, closing].into_iter().flatten().min()
+        [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake(), closing].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -300,10 +309,12 @@ impl Peer {
     }
 
     fn on_wake(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        self.handoff.on_wake(now.monotonic_ms);
         if now.monotonic_ms >= self.stripped_ms + STRIP_MS {
             self.stripped_ms = now.monotonic_ms;
             self.replica.store_mut().strip_contexts();
         }
+        self.drop_expired(now, outbox);
         while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
@@ -328,6 +339,7 @@ impl Peer {
         while let Some(message) = self.local.pop_front() {
             self.on_message(now, self.me, message, outbox);
         }
+        self.pay_hints(now, outbox);
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }

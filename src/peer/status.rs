@@ -26,6 +26,8 @@ impl Peer {
             in_flight: self.operations.len() as u32,
             requests: self.counts,
             repairs: self.repairs,
+            debts: self.debts(now),
+            hints_full: store.hints_full(),
             incomplete_partitions: incomplete.partitions,
             comparisons_done: incomplete.compared,
             comparisons_needed: incomplete.needed,

@@ -7,9 +7,12 @@ mod cache;
 mod disk;
 mod durability;
 mod evidence;
+mod expiry;
 #[cfg(test)]
 mod formats;
 mod frame;
+mod hinting;
+mod hints;
 mod identity;
 mod job;
 mod location;
@@ -31,6 +34,8 @@ mod window;
 
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::DiskEvent;
+pub use expiry::{Expiry, has_expired};
+pub use hinting::{Debt, OwedHint};
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
 pub use job::{
     DiskDone, DiskJob, LogDone, LogWrite, OpenFiles, PrepareSegment, ReadError, ReadRecord, RecordRead, SegmentPrepared, execute,
@@ -44,4 +49,4 @@ pub use recovery::{Recovered, RecoveryError, Rot};
 pub use renewal::{REFUSED_FILE, replace, store_refusal};
 pub use segment::{SegmentInfo, segment_path};
 pub use standing::{Fence, Progress as Completeness, Standing};
-pub use store::{Held, RetryNote, Store, StoreError, Taken};
+pub use store::{Held, Listed, RetryNote, Store, StoreError, Taken};

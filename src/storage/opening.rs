@@ -4,6 +4,7 @@ use super::standing::{Fence, Standing};
 use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
 use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
+use crate::broken::{Rule, is_broken};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, PartitionId, Placement};
@@ -72,6 +73,9 @@ impl Store {
         // Not the author of whatever dot of the entry has this count: others count from 1 too.
         store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
+        if is_broken(Rule::SkipSeen) && !opened.stopped_cleanly {
+            store.skip_seen();
+        }
         store.strip_contexts();
         let (records, cut_bytes) = (opened.recovered.records, opened.recovered.cut_bytes);
         Ok((store, Found { records, cut_bytes, was_clean: opened.stopped_cleanly }))
@@ -92,12 +96,12 @@ impl Replay {
         if self.senseless.is_some() {
             return;
         }
-        if let Err(reason) = self.try_record(location, record) {
+        if let Err(reason) = self.try_record(location, position, record) {
             self.senseless = Some(format!("record {} at {location:?} makes no sense: {reason}", position.0));
         }
     }
 
-    fn try_record(&mut self, location: Location, record: &Record<'_>) -> Result<(), String> {
+    fn try_record(&mut self, location: Location, position: Position, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Membership { change, .. } => {
                 let change: Change = rmp_serde::from_slice(change).map_err(|error| error.to_string())?;
@@ -118,12 +122,20 @@ impl Replay {
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).clock.union_with(&clock);
                 Ok(())
             }
+            Record::Hint { partition, since_ms, owed, key, entry, .. } => {
+                let place = (PartitionId(*partition), Bytes::copy_from_slice(key));
+                self.tables(place.0)?.replay_hint(place, (*since_ms, owed, entry), (location, position))
+            }
+            Record::HintPaid { partition, member, position, key, .. } => {
+                let place = (PartitionId(*partition), Bytes::copy_from_slice(key));
+                self.tables(place.0)?.replay_hint_paid(&place, *member, *position);
+                Ok(())
+            }
             Record::PartitionDropped { partition, .. } => {
                 let place = self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition));
                 *place = Default::default();
                 Ok(())
             }
-            Record::Batch(batch) => self.on_batch(location, batch),
             Record::Fence { actor, member, below } => {
                 let fence = Fence { member: *member, below: *below, position: Position(0) };
                 self.fences.insert(*actor, fence);
@@ -134,12 +146,13 @@ impl Replay {
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).standing = standing;
                 Ok(())
             }
+            Record::Batch(batch) => self.on_batch(location, position, batch),
             Record::Mark { .. } | Record::Seal { .. } => Ok(()),
         }
     }
 
-    fn on_batch(&mut self, location: Location, batch: &Batch<'_>) -> Result<(), String> {
-        batch.iter().try_for_each(|record| self.try_record(location, &record))
+    fn on_batch(&mut self, location: Location, position: Position, batch: &Batch<'_>) -> Result<(), String> {
+        batch.iter().try_for_each(|record| self.try_record(location, position, &record))
     }
 
     fn on_entry(
@@ -153,7 +166,6 @@ impl Replay {
         let gone = decoded(gone).map_err(|error| error.to_string())?;
         let tables = self.tables(partition)?;
         if let Some(plain) = plain(packed)
-            && plain.expiry_ms == 0
             && tables.index_plain(partition, key, &plain, &packed[plain.value.clone()], location).is_ok()
         {
             tables.partition_mut(partition).clock.insert(plain.dot);

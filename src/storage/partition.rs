@@ -1,5 +1,6 @@
 //! What a peer holds of one partition: its trie, its clock, and the few contexts that the clock has not swallowed yet.
 
+use super::Expiry;
 use super::standing::Standing;
 use super::trie::Trie;
 use crate::vclock::{Actor, Dot, Seen, Start};
@@ -15,6 +16,8 @@ pub(super) struct Partition {
     pub clock: Seen,
     /// Keys with an explicit context: what they have seen that the clock has not. Live keys and deleted ones alike.
     pub contexts: BTreeMap<Bytes, Seen>,
+    /// Keys with versions that expire. None of them is missing, and most stores have none.
+    pub expiries: BTreeMap<Bytes, Expiry>,
     /// How whole it is.
     pub standing: Standing,
     /// Dots issued in this start. Never set back within it (rule `drop_counter`).

@@ -5,12 +5,13 @@
 //! at a later start. Whatever breaks off before leaves the folder as it was, as far as anybody reads it.
 
 use super::disk::{Call, Disk, DiskError, Mode, Reason};
+use super::hinting::coded_members;
 use super::identity::{Identity, load_identity, store_identity};
 use super::job::{PrepareSegment, prepare_segment};
 use super::log::{Log, Resume};
 use super::open::{OpenError, OpenOptions, QUARANTINE_DIR};
 use super::recovery::{RecoveryError, recover};
-use super::salvage::Survivors;
+use super::salvage::{Survivors, read_hint};
 use super::segment::{LOG_DIR, SegmentInfo, TMP_DIR, parse_file_name};
 use super::standing::Standing;
 use super::store::coded;
@@ -55,6 +56,7 @@ pub(super) fn renew<D: Disk>(
     }
     if refused {
         survivors.entries.clear();
+        survivors.hints.clear();
         survivors.clocks.clear();
     }
     survivors.fences.insert(identity.actor, (identity.member, Start(u32::MAX)));
@@ -65,6 +67,11 @@ pub(super) fn renew<D: Disk>(
         let Some(entry) = survivors.read(disk, (*partition, key), *place)?.filter(|entry| !entry.is_empty()) else { continue };
         let entry = pack(&entry);
         log.append(&Record::Entry { partition: *partition, epoch: 0, key, entry: &entry, gone: &[], retry: None })?;
+    }
+    for ((partition, key), (segment, at, _, owed)) in survivors.hints.iter().filter(|(_, (.., owed))| !owed.is_empty()) {
+        let Some((since_ms, entry)) = read_hint(disk, (*partition, key), (*segment, *at))? else { continue };
+        let owed = coded_members(owed);
+        log.append(&Record::Hint { partition: *partition, epoch: 0, since_ms, owed: &owed, key, entry: &entry })?;
     }
     if is_broken(Rule::HoleClock) {
         for (partition, clock) in &survivors.clocks {

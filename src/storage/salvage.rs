@@ -5,6 +5,7 @@
 
 use super::disk::{Disk, DiskError, Mode};
 use super::frame::{self, FRAME_BYTES, MARK_BYTES};
+use super::hinting::decoded_members;
 use super::record::{Malformed, Record};
 use super::recovery::RecoveryError;
 use super::segment::{BadHeader, HEADER_BYTES, LOG_DIR, SegmentInfo, decode_header, parse_file_name, segment_path};
@@ -24,6 +25,8 @@ pub(super) struct Survivors {
     pub changes: BTreeMap<u32, Vec<u8>>,
     /// Where the latest readable record of each key lies.
     pub entries: BTreeMap<(u16, Vec<u8>), (SegmentInfo, u64)>,
+    /// The same of hints, with the position of the record and the members that it is still owed to.
+    pub hints: BTreeMap<(u16, Vec<u8>), (SegmentInfo, u64, Position, Vec<MemberId>)>,
     /// Promises.
     pub fences: BTreeMap<Actor, (MemberId, Start)>,
     /// Readable records.
@@ -76,7 +79,7 @@ impl Survivors {
                 Ok((position, record)) => {
                     last = position;
                     self.records += 1;
-                    self.take(&record, (info, at));
+                    self.take(&record, (info, at), position);
                 }
                 Err(unknown @ Malformed::Unknown { .. }) => {
                     let (file, found) = (segment_path(info.id), unknown.to_string());
@@ -89,7 +92,7 @@ impl Survivors {
         Ok(last)
     }
 
-    fn take(&mut self, record: &Record<'_>, place: (SegmentInfo, u64)) {
+    fn take(&mut self, record: &Record<'_>, place: (SegmentInfo, u64), position: Position) {
         match record {
             Record::Membership { index, change } => drop(self.changes.insert(*index, change.to_vec())),
             Record::Entry { partition, key, entry, gone, .. } => {
@@ -100,9 +103,21 @@ impl Survivors {
                     self.entries.insert((*partition, key.to_vec()), place);
                 }
             }
+            Record::Hint { partition, owed, key, .. } => {
+                let owed = decoded_members(owed).unwrap_or_default();
+                self.hints.insert((*partition, key.to_vec()), (place.0, place.1, position, owed));
+            }
+            Record::HintPaid { partition, member, position: paid, key, .. } => {
+                let place = (*partition, key.to_vec());
+                if let Some((_, _, known, owed)) = self.hints.get_mut(&place)
+                    && *known == *paid
+                {
+                    owed.retain(|owed| owed.0 != *member);
+                }
+            }
             Record::PartitionDropped { partition, .. } => self.entries.retain(|(of, _), _| of != partition),
             Record::Fence { actor, member, below } => drop(self.fences.insert(*actor, (*member, *below))),
-            Record::Batch(batch) => batch.iter().for_each(|record| self.take(&record, place)),
+            Record::Batch(batch) => batch.iter().for_each(|record| self.take(&record, place, position)),
             Record::Clock { partition, clock, .. } => self.remember_clock(*partition, &[], clock),
             Record::Standing { .. } | Record::Mark { .. } | Record::Seal { .. } => {}
         }
@@ -128,15 +143,7 @@ impl Survivors {
         (partition, key): (u16, &[u8]),
         (info, at): (SegmentInfo, u64),
     ) -> Result<Option<Entry>, DiskError> {
-        let file = disk.open(&segment_path(info.id), Mode::Read)?;
-        let mut head = [0; FRAME_BYTES];
-        disk.read_at(&file, at, &mut head)?;
-        let Ok(size) = frame::size(&head, info.size - at) else { return Ok(None) };
-        let mut bytes = vec![0; size];
-        let found = disk.read_at(&file, at, &mut bytes)?;
-        if found < size || frame::verify(&bytes, info.salt, at).is_err() {
-            return Ok(None);
-        }
+        let bytes = read_again(disk, (info, at))?;
         let Ok((_, record)) = Record::read(&bytes) else { return Ok(None) };
         let mut packed: &[u8] = &[];
         entry_of(&record, (partition, key), &mut packed);
@@ -147,6 +154,42 @@ impl Survivors {
             entry.fill(clock);
         }
         Ok(Some(entry))
+    }
+}
+
+/// A surviving hint, read once more: since when it has been owed, and its packed entry. None: it makes no sense.
+pub(super) fn read_hint<D: Disk>(
+    disk: &D,
+    (partition, key): (u16, &[u8]),
+    place: (SegmentInfo, u64),
+) -> Result<Option<(u64, Bytes)>, DiskError> {
+    let bytes = read_again(disk, place)?;
+    let mut found = None;
+    if let Ok((_, record)) = Record::read(&bytes) {
+        hint_of(&record, (partition, key), &mut found);
+    }
+    Ok(found.map(|(since_ms, packed)| (since_ms, Bytes::copy_from_slice(packed))))
+}
+
+/// The bytes of a record; none if they cannot be read any more.
+fn read_again<D: Disk>(disk: &D, (info, at): (SegmentInfo, u64)) -> Result<Vec<u8>, DiskError> {
+    let file = disk.open(&segment_path(info.id), Mode::Read)?;
+    let mut head = [0; FRAME_BYTES];
+    disk.read_at(&file, at, &mut head)?;
+    let Ok(size) = frame::size(&head, info.size - at) else { return Ok(Vec::new()) };
+    let mut bytes = vec![0; size];
+    let found = disk.read_at(&file, at, &mut bytes)?;
+    let is_sound = found == size && frame::verify(&bytes, info.salt, at).is_ok();
+    Ok(if is_sound { bytes } else { Vec::new() })
+}
+
+fn hint_of<'a>(record: &Record<'a>, (partition, key): (u16, &[u8]), found: &mut Option<(u64, &'a [u8])>) {
+    match record {
+        Record::Hint { partition: of, key: its, entry, since_ms, .. } if *of == partition && *its == key => {
+            *found = Some((*since_ms, entry));
+        }
+        Record::Batch(batch) => batch.iter().for_each(|record| hint_of(&record, (partition, key), found)),
+        _ => {}
     }
 }
 

@@ -8,7 +8,7 @@ use super::record::COMPARED_BYTES;
 use super::store::{Store, coded};
 use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
-use crate::vclock::{Actor, Seen, Start};
+use crate::vclock::{Actor, Interval, Seen, Start};
 use std::collections::BTreeMap;
 
 /// How whole a partition is.
@@ -153,7 +153,7 @@ impl Store {
         let (compared, incomplete) = (standing.coded(), *standing != Standing::Complete);
         let record = Record::Standing { partition: partition.0, epoch: 0, incomplete, compared: &compared };
         let (position, _) = self.append(&record);
-        self.sync_wanted = position;
+        self.want_sync(position);
         position
     }
 
@@ -167,13 +167,21 @@ impl Store {
         place.strip_contexts();
         let clock = coded(seen);
         let (position, _) = self.append(&Record::Clock { partition: partition.0, epoch: 0, clock: &clock });
-        self.sync_wanted = position;
+        self.want_sync(position);
         position
     }
 
     /// The explicit contexts of a partition, in the order of their keys.
     pub fn contexts_of(&self, partition: PartitionId) -> impl Iterator<Item = &Seen> {
         self.tables.partition(partition).contexts.values()
+    }
+
+    /// What a store must never do by itself: marks as seen whatever it may have issued before this start. Others may hold what it forgot.
+    pub(super) fn skip_seen(&mut self) {
+        let (actor, start) = (self.identity.actor, self.identity.start);
+        for partition in &mut self.tables.partitions {
+            partition.clock.insert_interval(actor, Interval { first: 1, last: start.base() });
+        }
     }
 
     /// The first start of an actor whose messages are still taken in; none: no promise has been made.
@@ -195,7 +203,7 @@ impl Store {
             return known.position;
         }
         let (position, _) = self.append(&Record::Fence { actor, member, below });
-        self.sync_wanted = position;
+        self.want_sync(position);
         self.fences.insert(actor, Fence { member, below, position });
         position
     }

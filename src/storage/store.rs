@@ -3,7 +3,7 @@
 use super::cache::Cache;
 use super::standing::Fence;
 use super::tables::Tables;
-use super::{Identity, Location, Log, Record, RetryRecord};
+use super::{Identity, Location, Log, Record, RetryRecord, has_expired};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, MemberId, PartitionId, Placement};
@@ -69,6 +69,17 @@ pub enum Held {
     Entry(Entry),
 }
 
+/// A key of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The hash of its live state.
+    pub hash: u64,
+    /// When its last version expires, in milliseconds since 1970; 0: never.
+    pub hidden_ms: u64,
+}
+
 /// What became of an entry that was taken in.
 #[derive(Debug)]
 pub struct Taken {
@@ -87,6 +98,8 @@ pub enum StoreError {
     Cold(Location),
     /// Its record, or the entry that arrives, cannot be read; for people.
     Unreadable(String),
+    /// So much is kept for others already that nothing new is taken.
+    HintsFull,
 }
 
 impl Store {
@@ -201,15 +214,16 @@ impl Store {
         }
     }
 
-    /// Keys with a prefix, after a key, in order, over some partitions: at most `limit` of them with the hashes of their states,
-    /// and whether there are more.
-    pub fn list(&self, partitions: &[u16], prefix: &[u8], after: &[u8], limit: usize) -> (Vec<(Vec<u8>, u64)>, bool) {
-        let mut found: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    /// Keys with a prefix, after a key, in order, over some partitions: at most `limit` of them, and whether there are more. What has
+    /// expired and is not dropped yet is among them.
+    pub fn list(&self, partitions: &[u16], prefix: &[u8], after: &[u8], limit: usize) -> (Vec<Listed>, bool) {
+        let mut found: BTreeMap<Vec<u8>, (u64, u64)> = BTreeMap::new();
         let mut more = false;
         let after = (!after.is_empty()).then_some(after);
         for partition in partitions.iter().map(|partition| PartitionId(*partition)).filter(|partition| self.tables.has(*partition))
         {
-            let mut scan = self.tables.partition(partition).trie.scan(prefix, after);
+            let place = self.tables.partition(partition);
+            let mut scan = place.trie.scan(prefix, after);
             let mut key = Vec::new();
             while let Some(slot) = scan.next_into(&mut key) {
                 if found.len() == limit {
@@ -219,10 +233,15 @@ impl Store {
                     }
                     found.pop_last();
                 }
-                found.insert(key.clone(), slot.hash);
+                let hidden_ms = match place.expiries.is_empty() {
+                    true => 0,
+                    false => place.expiries.get(key.as_slice()).map_or(0, |expiry| expiry.hidden_ms),
+                };
+                found.insert(key.clone(), (slot.hash, hidden_ms));
             }
         }
-        (found.into_iter().collect(), more)
+        let listed = found.into_iter().map(|(key, (hash, hidden_ms))| Listed { key, hash, hidden_ms });
+        (listed.collect(), more)
     }
 
     /// Takes an entry in: the one way by which anything arrives, from a coordinator, a repair, anybody.
@@ -245,7 +264,7 @@ impl Store {
     fn take_plain(&mut self, partition: PartitionId, key: &Bytes, incoming: &Bytes, retry: Option<&RetryNote>) -> Option<Taken> {
         let (plain, context) = plain_with_context(incoming)?;
         let place = self.tables.partition(partition);
-        let is_new = !place.clock.contains(plain.dot) && plain.expiry_ms == 0;
+        let is_new = !place.clock.contains(plain.dot);
         let leaves_no_context =
             context.is_subset_of(&place.clock) && (place.contexts.is_empty() || !place.contexts.contains_key(key));
         let covers_what_is_held = match self.tables.glance(partition, key) {
@@ -292,6 +311,34 @@ impl Store {
         Ok(Taken { position, held: held(entry), newest })
     }
 
+    /// The keys that have a version that expired at or before this moment (milliseconds since 1970): at most `limit` of them.
+    pub fn expired(&self, by_ms: u64, limit: usize) -> Vec<(PartitionId, Bytes)> {
+        let due = self.tables.due().take_while(|due| due.0 <= by_ms).take(limit);
+        due.map(|(_, partition, key)| (*partition, key.clone())).collect()
+    }
+
+    /// When the next version expires, in milliseconds since 1970.
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.tables.due().next().map(|due| due.0)
+    }
+
+    /// Drops the versions of a key that expired at or before this moment. Expiry takes a version, never what has been seen: its dot
+    /// stays in the clock, and the context of the key stays as it is.
+    pub fn expire(&mut self, partition: PartitionId, key: &Bytes, by_ms: u64) -> Result<(), StoreError> {
+        if self.tables.partition(partition).expiries.get(key).is_none_or(|expiry| expiry.first_ms > by_ms) {
+            return Ok(());
+        }
+        // The dot of a plain version stands in its slot: nothing has to be read.
+        let (entry, _) = self.read_dots(partition, key)?;
+        let is_plain = matches!(self.tables.glance(partition, key), Some((_, Some(_))));
+        let (versions, context) = entry.into_parts();
+        let (gone, kept): (Vec<Version>, Vec<Version>) =
+            versions.into_iter().partition(|version| is_plain || has_expired(version, by_ms));
+        let gone: Seen = gone.into_iter().map(|version| version.dot).collect();
+        self.put(partition, key, &Entry::new(kept, context), &gone, None);
+        Ok(())
+    }
+
     /// Writes the state of a key down and lets the tables follow.
     fn put(&mut self, partition: PartitionId, key: &Bytes, entry: &Entry, gone: &Seen, retry: Option<&RetryNote>) -> Position {
         let packed = if entry.is_empty() { Bytes::new() } else { pack(entry) };
@@ -333,7 +380,7 @@ impl Store {
     }
 
     /// The cache follows: a record that is no longer the key's will not be read again.
-    fn keep(&mut self, old: Option<Location>, location: Location, packed: Bytes) {
+    pub(super) fn keep(&mut self, old: Option<Location>, location: Location, packed: Bytes) {
         if let Some(old) = old {
             self.cache.remove(old);
         }
@@ -350,7 +397,7 @@ impl Store {
         (Entry::new(Vec::new(), self.tables.context(partition, key)), position.unwrap_or_default())
     }
 
-    fn packed_at(&mut self, location: Location) -> Result<Bytes, StoreError> {
+    pub(super) fn packed_at(&mut self, location: Location) -> Result<Bytes, StoreError> {
         if let Some(packed) = self.cache.get(location) {
             return Ok(packed);
         }
@@ -358,7 +405,7 @@ impl Store {
             return Err(StoreError::Cold(location));
         };
         match Record::read(bytes) {
-            Ok((_, Record::Entry { entry, .. })) => {
+            Ok((_, Record::Entry { entry, .. } | Record::Hint { entry, .. })) => {
                 let packed = Bytes::copy_from_slice(entry);
                 self.cache.insert(location, packed.clone());
                 Ok(packed)
@@ -368,7 +415,7 @@ impl Store {
     }
 
     /// The position of a record that is not durable yet; 0 if it is.
-    fn position_of(&self, location: Location) -> Position {
+    pub(super) fn position_of(&self, location: Location) -> Position {
         match self.unsettled.binary_search_by_key(&place(location), |record| record.0) {
             Ok(at) => self.unsettled[at].1,
             Err(_) => Position(0),

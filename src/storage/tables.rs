@@ -1,23 +1,29 @@
 //! What a store knows without looking at the disk: the membership list, and each partition's trie, clock and contexts.
 
-use super::Location;
 use super::authors::Authors;
+use super::hints::Hints;
 use super::partition::Partition;
 use super::trie::Slot;
+use super::{Expiry, Location};
 use crate::ring::{Change, PartitionId, Placement};
 use crate::vclock::{Actor, Dot, Entry, Plain, Seen, Start, leaf_hash, plain_leaf_hash};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// The tables of a store. They follow from the log alone: a start makes them anew from it.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub membership: Vec<Change>,
     pub partitions: Vec<Partition>,
+    /// What is kept for owners that are down.
+    pub hints: Hints,
+    /// When the first version of a key expires (milliseconds since 1970), of which key.
+    due: BTreeSet<(u64, PartitionId, Bytes)>,
     authors: Authors,
     hash_key: [u8; 16],
 }
 
-/// The slot's flag for a single version at the root path that never expires: its dot stands in the slot.
+/// The slot's flag for a single version at the root path: its dot stands in the slot.
 const PLAIN: u8 = 1;
 
 impl Tables {
@@ -70,10 +76,11 @@ impl Tables {
             self.partition_mut(partition).trie.insert(key, slot)
         };
         self.partition_mut(partition).set_context(key, entry.context().clone());
+        self.set_expiry(partition, key, Expiry::of(entry));
         old.map(location_of)
     }
 
-    /// The same for a plain version that never expires and has no context. False if all aliases of authors are given out.
+    /// The same for a plain version that has no context. An error if all aliases of authors are given out.
     pub fn index_plain(
         &mut self,
         partition: PartitionId,
@@ -88,7 +95,33 @@ impl Tables {
         if !place.contexts.is_empty() {
             place.contexts.remove(key);
         }
-        Ok(place.trie.insert(key, slot(location, hash, author, plain.dot, PLAIN)).map(location_of))
+        let old = place.trie.insert(key, slot(location, hash, author, plain.dot, PLAIN)).map(location_of);
+        self.set_expiry(partition, key, Expiry::of_plain(plain.expiry_ms));
+        Ok(old)
+    }
+
+    fn set_expiry(&mut self, partition: PartitionId, key: &[u8], expiry: Option<Expiry>) {
+        let expiries = &mut self.partitions[usize::from(partition.0)].expiries;
+        if expiry.is_none() && expiries.is_empty() {
+            return;
+        }
+        // A copy: the key may be a slice of a large buffer.
+        let key = Bytes::copy_from_slice(key);
+        let old = match expiry {
+            Some(expiry) => expiries.insert(key.clone(), expiry),
+            None => expiries.remove(&key),
+        };
+        if let Some(old) = old {
+            self.due.remove(&(old.first_ms, partition, key.clone()));
+        }
+        if let Some(expiry) = expiry {
+            self.due.insert((expiry.first_ms, partition, key));
+        }
+    }
+
+    /// The keys of which a version expires first, in that order: when (milliseconds since 1970), and which key.
+    pub fn due(&self) -> impl Iterator<Item = &(u64, PartitionId, Bytes)> {
+        self.due.iter()
     }
 
     /// True if the author of this dot has an alias, or can be given one.
@@ -99,7 +132,6 @@ impl Tables {
     fn slot_of(&mut self, entry: &Entry, hash: u64, location: Location) -> Slot {
         if let [only] = entry.versions()
             && only.path.is_root()
-            && only.expiry_ms == 0
             && let Some(author) = self.authors.alias(only.dot)
         {
             return slot(location, hash, author, only.dot, PLAIN);

@@ -98,6 +98,8 @@ fn put() -> Put {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
+        ttl_ms: 0,
     }
 }
 
@@ -153,6 +155,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
             w: Quorum::All,
             deadline_ms: 500,
             retry: None,
+            strict: false,
         })),
         request(Request::Update(Update {
             key: key.clone(),
@@ -161,6 +164,8 @@ pub(super) fn one_of_each() -> Vec<Said> {
             w: Quorum::Exactly(2),
             deadline_ms: 70_000,
             retry: Some(Retry { session: 0xfeed_face_cafe_beef, number: 7, first: Some(attempt()) }),
+            strict: true,
+            ttl_ms: 60_000,
         })),
         request(Request::Get(Get {
             key: key.clone(),
@@ -190,6 +195,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
             dots: vec![dot(4)],
             covered: vec![dot(1), dot(3)],
             context: context.clone(),
+            stood_in: vec![StoodIn { member: member(2), owed: vec![member(3)] }],
         })),
         reply(Reply::Found(found())),
         reply(Reply::Missing(Missing { context: context.clone(), answered: 3 })),
@@ -222,6 +228,16 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 in_flight: 2,
                 requests: RequestCounts { puts: 1, removes: 2, updates: 3, gets: 4, lists: 5, failed: 6 },
                 repairs: 9,
+                debts: vec![DebtStatus {
+                    member: member(3),
+                    name: "stone-3".into(),
+                    hints: 12,
+                    bytes: 4_000,
+                    oldest_ms: 90_000,
+                    paid: 5,
+                    in_flight: 1,
+                }],
+                hints_full: false,
                 incomplete_partitions: 12,
                 comparisons_done: 7,
                 comparisons_needed: 24,
@@ -268,7 +284,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         })),
         Said::Message(Message::ScanPage(ScanPage {
             operation,
-            items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX }],
+            items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX, hidden_ms: 0 }],
             more: false,
             complete: false,
             incomplete: vec![7],
@@ -322,17 +338,35 @@ pub(super) fn all() -> Vec<Said> {
         let (key, context) = (Bytes::from(vec![0xc0; 4_096]), Bytes::from(vec![7; 300]));
         let body = Body::Bytes(Bytes::from(vec![1; 70_000]));
         let w = Quorum::Exactly(254);
-        all.push(Said::Request(u64::MAX, Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry })));
+        all.push(Said::Request(
+            u64::MAX,
+            Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry, strict: true, ttl_ms: u64::MAX }),
+        ));
     }
     all.push(Said::Request(0, Request::Put(Put { key: empty.clone(), body: Body::Bytes(empty.clone()), ..put() })));
     let merge = PatchBody::Merge { json: Bytes::from_static(b"{}") };
     let (key, w) = (empty.clone(), Quorum::All);
     all.push(Said::Request(
         1,
-        Request::Update(Update { key, patch: merge, context: empty.clone(), w, deadline_ms: 1, retry: None }),
+        Request::Update(Update {
+            key,
+            patch: merge,
+            context: empty.clone(),
+            w,
+            deadline_ms: 1,
+            retry: None,
+            strict: true,
+            ttl_ms: 0,
+        }),
     ));
-    let receipt =
-        Receipt { coordinator: attempt(), acks: vec![], dots: vec![big; 70_000], covered: vec![], context: empty.clone() };
+    let receipt = Receipt {
+        coordinator: attempt(),
+        acks: vec![],
+        dots: vec![big; 70_000],
+        covered: vec![],
+        context: empty.clone(),
+        stood_in: vec![],
+    };
     all.push(Said::Reply(1, Reply::Written(receipt)));
     all.push(Said::Reply(1, Reply::Found(Found { value: None, agreed: 255, dots: vec![], ..found() })));
     all.push(Said::Reply(1, Reply::Found(Found { value: Some(Value::Bytes(empty.clone())), conflicts: vec![], ..found() })));

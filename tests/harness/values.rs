@@ -12,7 +12,16 @@ use tokio::time::{Instant, sleep};
 
 /// A write of a whole value, with the usual quorum and without a context.
 pub fn put(key: &str, body: Body) -> Put {
-    Put { key: key.to_string().into(), body, context: Default::default(), w: Quorum::Default, deadline_ms: 0, retry: None }
+    Put {
+        key: key.to_string().into(),
+        body,
+        context: Default::default(),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: None,
+        strict: false,
+        ttl_ms: 0,
+    }
 }
 
 /// A read of a whole value, with the usual quorum.

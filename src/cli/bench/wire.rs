@@ -79,8 +79,16 @@ impl Wire {
     pub(super) async fn henge(address: &str, options: &Options, shape: &Shape) -> Result<Wire, String> {
         let connection = Connection::open(address, options).await.map_err(|error| error.to_string())?;
         let (context, key) = (Bytes::new(), Bytes::new());
-        let put =
-            Put { key: key.clone(), body: Body::Bytes(shape.value.clone()), context, w: shape.w, deadline_ms: 0, retry: None };
+        let put = Put {
+            key: key.clone(),
+            body: Body::Bytes(shape.value.clone()),
+            context,
+            w: shape.w,
+            deadline_ms: 0,
+            retry: None,
+            strict: false,
+            ttl_ms: 0,
+        };
         let get = Get { key, path: String::new(), r: shape.r, session: Bytes::new(), last_writer_wins: false, deadline_ms: 0 };
         Ok(Wire::Henge(HengeWire { connection, put: Request::Put(put), get: Request::Get(get) }))
     }

@@ -174,8 +174,51 @@ fn a_retry_is_recognised_and_does_not_write_twice() {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: Some(again),
+        strict: false,
+        ttl_ms: 0,
     });
     assert_eq!(failed(cluster.ask(first, other)).kind, FailureKind::BadRequest);
+}
+
+#[test]
+fn the_receipt_of_a_retry_covers_what_its_client_had_seen() {
+    let mut cluster = Cluster::new(3);
+    cluster.put(0, "k", r#"{"a":1,"b":1}"#, &NONE);
+    let seen = cluster.found(0, "k").context;
+    let retry = Retry { session: 5, number: 1, first: None };
+    let with = |retry| {
+        let Request::Update(update) = set("k", "a", "2", &seen) else { unreachable!() };
+        Request::Update(crate::message::Update { retry: Some(retry), ..update })
+    };
+    let first = written(cluster.ask(0, with(retry)));
+    let again = written(cluster.ask(0, with(Retry { first: Some(first.coordinator), ..retry })));
+    assert_eq!(again.dots, first.dots);
+    cluster.ask(0, set("k", "b", "2", &again.context));
+    assert_eq!(cluster.found(1, "k").value, json(r#"{"a":2,"b":2}"#), "the old `b` was seen before the patch of `a`");
+}
+
+#[test]
+fn a_retry_without_context_takes_away_what_its_receipt_says_is_covered() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let retry = Retry { session: 5, number: 1, first: None };
+    let with = |retry| {
+        let Request::Update(update) = set("k", "b", "2", &NONE) else { unreachable!() };
+        Request::Update(crate::message::Update { retry: Some(retry), ..update })
+    };
+    // An earlier write that nobody has but its coordinator, and later the coordinator of the write that is tried again.
+    cluster.filter = Box::new(|_, message| !matches!(message, Message::Apply(_)));
+    cluster.begin(owners[1], set("k", "b", "1", &NONE));
+    cluster.now.wall_ms += 1_000;
+    cluster.begin(owners[0], with(retry));
+    let (meets, start) = (owners[0], cluster.peer(owners[0]).introduction());
+    cluster.filter = Box::new(move |to, _| to == meets);
+    cluster.wait(1_000);
+    cluster.filter = Box::new(|_, _| true);
+    let first = Some(crate::message::Attempt { member: start.member, start: start.start });
+    let receipt = written(cluster.ask(owners[0], with(Retry { first, ..retry })));
+    assert_eq!(receipt.covered.len(), 1);
+    assert_eq!(cluster.found(owners[2], "k").value, json(r#"{"b":2}"#));
 }
 
 #[test]
@@ -192,6 +235,22 @@ fn a_patch_that_has_seen_more_than_its_coordinator_lets_it_catch_up_first() {
     for at in 0..3 {
         assert_eq!(cluster.found(at, "k").value, json(r#"{"a":2,"b":1}"#));
     }
+}
+
+#[test]
+fn the_receipt_of_a_patch_lists_what_its_client_had_seen_beside_it() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let behind = owners[0];
+    cluster.put(owners[1], "k", r#"{"a":1,"b":1}"#, &NONE);
+    let seen = cluster.found(owners[1], "k").context;
+    // The patch of `b` does not reach this owner, a later one of `a` does.
+    cluster.filter = Box::new(move |to, message| !(to == behind && matches!(message, Message::Apply(_))));
+    let first = written(cluster.ask(owners[1], set("k", "b", "2", &seen)));
+    cluster.filter = Box::new(|_, _| true);
+    let second = written(cluster.ask(owners[1], set("k", "a", "2", &first.context)));
+    cluster.ask(behind, set("k", "b", "3", &second.context));
+    assert_eq!(cluster.found(owners[2], "k").value, json(r#"{"a":2,"b":3}"#), "its client had seen `b` before");
 }
 
 #[test]

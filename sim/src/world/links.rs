@@ -1,0 +1,87 @@
+//! Links between peers: dialled, refused, up, gone.
+
+use super::{Event, World};
+use crate::node::Node;
+use crate::oracle::Violation;
+use henge::peer::Input;
+
+impl World {
+    pub(super) fn dial_all(&mut self, n: usize) {
+        for other in (0..self.nodes.len()).filter(|other| *other != n) {
+            let delay = 200 + self.network_dice.below(5_000);
+            self.dial_after(delay, n, other);
+        }
+    }
+
+    pub(super) fn dial_after(&mut self, delay: u64, a: usize, b: usize) {
+        let link = self.network.link_mut(a, b);
+        if !link.is_up && !link.is_dialing {
+            link.is_dialing = true;
+            self.after(delay, Event::Dial { a: a.min(b), b: a.max(b) });
+        }
+    }
+
+    pub(super) fn on_dial(&mut self, a: usize, b: usize) {
+        self.network.link_mut(a, b).is_dialing = false;
+        let (Some(left), Some(right)) = (&self.nodes[a].peer, &self.nodes[b].peer) else { return };
+        let is_stopping = self.nodes[a].stopping || self.nodes[b].stopping;
+        let is_paused = self.nodes[a].paused_until > self.time || self.nodes[b].paused_until > self.time;
+        let is_cut = self.network.is_cut(a, b) || self.network.is_cut(b, a);
+        let are_members = !left.founders().is_empty() && !right.founders().is_empty();
+        if is_stopping || is_paused || is_cut || !are_members {
+            let delay = 50_000 + self.network_dice.below(100_000);
+            return self.dial_after(delay, a, b);
+        }
+        let (mine, theirs) = (left.introduction(), right.introduction());
+        let refusal = left.check_introduction(&theirs).and_then(|()| right.check_introduction(&mine));
+        if let Err(reason) = refusal {
+            self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
+            return;
+        }
+        self.trace
+            .event(self.time, format_args!("link {a} {b}"), || format!("{} ↔ {} linked", self.nodes[a].name, self.nodes[b].name));
+        for (side, other) in [(a, b), (b, a)] {
+            if self.network.believes(side, other) {
+                self.network.set_belief(side, other, false);
+                let member = self.nodes[other].member;
+                self.step(side, Input::LinkDown { member });
+            }
+        }
+        let link = self.network.link_mut(a, b);
+        link.session += 1;
+        link.is_up = true;
+        link.believes = [true, true];
+        for (side, other) in [(a, b), (b, a)] {
+            let Node { member, actor, start, .. } = self.nodes[other];
+            self.step(side, Input::LinkUp { member, actor, start });
+        }
+    }
+
+    /// A link is gone; each side that believes in it notices within `limit` (microseconds).
+    pub(crate) fn break_link(&mut self, a: usize, b: usize, limit: u64) {
+        let link = self.network.link_mut(a, b);
+        link.is_up = false;
+        let session = link.session;
+        for (node, other) in [(a, b), (b, a)] {
+            if self.network.believes(node, other) {
+                let delay = self.network_dice.spread(100, limit);
+                self.after(delay, Event::Hangup { node, other, session });
+            }
+        }
+        let delay = self.network_dice.spread(5_000, 500_000);
+        self.dial_after(delay, a, b);
+    }
+
+    pub(super) fn on_hangup(&mut self, n: usize, other: usize, session: u64) {
+        if self.network.link(n, other).session != session || !self.network.believes(n, other) {
+            return;
+        }
+        self.network.set_belief(n, other, false);
+        let names = (&self.nodes[n].name, &self.nodes[other].name);
+        self.trace.event(self.time, format_args!("hangup {n} {other}"), || {
+            format!("{} notices that its link to {} is gone", names.0, names.1)
+        });
+        let member = self.nodes[other].member;
+        self.step(n, Input::LinkDown { member });
+    }
+}

@@ -1,0 +1,271 @@
+//! The world of one seed: one heap of events, and everything that they happen to.
+//!
+//! An event is taken, handled, and leads to others; nothing else makes the time go on. The rooms: `process` is a peer as its driver sees
+//! it, `links` and `delivery` are the network between them, `faults` is what goes wrong, `notes` is what the oracles are told at the
+//! moment in which it leaves a peer.
+
+mod delivery;
+mod faults;
+mod forming;
+mod frames;
+mod links;
+mod notes;
+mod process;
+
+pub use faults::Fault;
+
+use crate::client::{Client, Stats};
+use crate::dice::Dice;
+use crate::history::{History, KeyId};
+use crate::network::Network;
+use crate::node::{Down, Node};
+use crate::oracle::Violation;
+use crate::oracle::dots::Dots;
+use crate::plan::Plan;
+use crate::trace::Trace;
+use bytes::Bytes;
+use henge::peer::{Input, Origin, Output};
+use henge::ring::{Change, MemberId, PartitionId, Placement};
+use henge::vclock::{Seen, Start};
+use std::collections::BTreeMap;
+
+/// A run that has more events than this is stuck in a circle.
+const EVENTS_MAX: u64 = 3_000_000;
+
+/// Something that happens.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message arrives, as the bytes of its frame. `session` is that of the link; none for a duplicate from the past.
+    Deliver { from: usize, start: Start, to: usize, session: Option<u64>, frame: Bytes },
+    /// Somebody dials.
+    Dial { a: usize, b: usize },
+    /// A peer notices that a link is gone.
+    Hangup { node: usize, other: usize, session: u64 },
+    /// A disk job is finished.
+    Job { node: usize, incarnation: u64, job: u64 },
+    /// A peer's timer.
+    Wake { node: usize, incarnation: u64, at: u64 },
+    /// A request arrives at the start of a peer to which it was sent.
+    Ask { node: usize, incarnation: u64, origin: Origin, frame: Bytes },
+    /// An answer arrives at a client.
+    Answer { origin: Origin, frame: Bytes },
+    /// A client notices that its connection is gone.
+    Broken { origin: Origin },
+    /// A client loses its patience.
+    Patience { origin: Origin },
+    /// A client turns to its next request.
+    Next { client: usize },
+    /// A client tries its request again.
+    Again { origin: Origin },
+    /// A fault.
+    Fault(Fault),
+    /// A peer goes down, if this is still the same start of it.
+    Down { node: usize, incarnation: u64, how: Down },
+    /// A peer is started.
+    Start { node: usize },
+    /// Change 0 is handed to a peer, if it has not acknowledged it.
+    Form { node: usize },
+    /// A cut is mended.
+    Mend { directions: Vec<(usize, usize)> },
+}
+
+/// Everything.
+pub struct World {
+    pub(crate) plan: Plan,
+    pub(crate) time: u64,
+    sequence: u64,
+    heap: BTreeMap<(u64, u64), Event>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) network_dice: Dice,
+    pub(crate) fault_dice: Dice,
+    disk_dice: Vec<Dice>,
+    pub(crate) trace: Trace,
+    pub(crate) history: History,
+    pub(crate) dots: Dots,
+    dots_of_key: BTreeMap<KeyId, Seen>,
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) placement: Option<Placement>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) stats: Stats,
+    /// Change 0.
+    change: Option<Change>,
+    /// Faults happen.
+    pub(crate) is_chaotic: bool,
+    /// Everything has been mended: from now on every request must be answered.
+    pub(crate) is_settled: bool,
+    /// A wall clock has jumped.
+    pub(crate) clocks_jumped: bool,
+    jobs: u64,
+    outbox: Vec<Output>,
+}
+
+/// The name of a key in the store.
+pub(crate) fn key_name(key: KeyId) -> Bytes {
+    Bytes::from(format!("key{}", key.0))
+}
+
+/// The key of a name in the store.
+pub(crate) fn key_of(name: &[u8]) -> Option<KeyId> {
+    std::str::from_utf8(name.strip_prefix(b"key")?).ok()?.parse().ok().map(KeyId)
+}
+
+impl World {
+    /// The world of a plan before anything has happened.
+    pub fn new(plan: Plan, prints: bool) -> World {
+        let seed = plan.seed;
+        World {
+            time: 0,
+            sequence: 0,
+            heap: BTreeMap::new(),
+            nodes: (0..plan.peers).map(|index| Node::new(index, plan.zones)).collect(),
+            network: Network::new(plan.peers),
+            network_dice: Dice::of(seed, 1),
+            fault_dice: Dice::of(seed, 2),
+            disk_dice: (0..plan.peers as u64).map(|index| Dice::of(seed, 100 + index)).collect(),
+            trace: Trace::new(prints),
+            history: History::default(),
+            dots: Dots::default(),
+            dots_of_key: BTreeMap::new(),
+            violations: Vec::new(),
+            placement: None,
+            clients: Vec::new(),
+            stats: Stats::default(),
+            change: None,
+            is_chaotic: false,
+            is_settled: false,
+            clocks_jumped: false,
+            jobs: 0,
+            outbox: Vec::new(),
+            plan,
+        }
+    }
+
+    /// Lets something happen after a while (microseconds).
+    pub(crate) fn after(&mut self, delay: u64, event: Event) {
+        self.sequence += 1;
+        self.heap.insert((self.time + delay, self.sequence), event);
+    }
+
+    /// Handles events until one would come after `time`, or a promise is broken.
+    pub(crate) fn run_to(&mut self, time: u64) {
+        while self.violations.is_empty() && self.heap.first_key_value().is_some_and(|((at, _), _)| *at <= time) {
+            self.take_event();
+        }
+        self.time = self.time.max(time);
+    }
+
+    /// Handles events until something holds. False if it does not within `limit` (microseconds), or a promise is broken.
+    pub(crate) fn run_until(&mut self, limit: u64, holds: impl Fn(&World) -> bool) -> bool {
+        let end = self.time + limit;
+        while self.violations.is_empty() {
+            if holds(self) {
+                return true;
+            }
+            if self.heap.first_key_value().is_none_or(|((at, _), _)| *at > end) {
+                return false;
+            }
+            self.take_event();
+        }
+        false
+    }
+
+    fn take_event(&mut self) {
+        let Some(((at, _), event)) = self.heap.pop_first() else { return };
+        self.time = at;
+        if self.trace.events() > EVENTS_MAX {
+            let what = format!("{EVENTS_MAX} events, and no end: something goes round in a circle; now {event:?}");
+            self.violations.push(Violation::new("i", what));
+            return;
+        }
+        self.handle(event);
+    }
+
+    fn handle(&mut self, event: Event) {
+        if let Some(node) = event.node()
+            && self.nodes[node].paused_until > self.time
+        {
+            let rest = self.nodes[node].paused_until - self.time;
+            return self.after(rest, event);
+        }
+        match event {
+            Event::Deliver { from, start, to, session, frame } => self.on_deliver((from, start), to, session, frame),
+            Event::Dial { a, b } => self.on_dial(a, b),
+            Event::Hangup { node, other, session } => self.on_hangup(node, other, session),
+            Event::Job { node, incarnation, job } => self.on_job(node, incarnation, job),
+            Event::Wake { node, incarnation, at } => {
+                let peer = &mut self.nodes[node];
+                if peer.incarnation == incarnation && peer.peer.is_some() && peer.wake_at == Some(at) {
+                    peer.wake_at = None;
+                    self.trace.event(self.time, format_args!("wake {node}"), || format!("{} wakes", peer.name));
+                    self.step(node, Input::Wake);
+                }
+            }
+            Event::Ask { node, incarnation, origin, frame } => self.on_ask(node, incarnation, origin, frame),
+            Event::Answer { origin, frame } => self.on_reply_frame(origin, frame),
+            Event::Broken { origin } => self.on_broken(origin),
+            Event::Patience { origin } => self.on_patience(origin),
+            Event::Next { client } => self.on_next(client),
+            Event::Again { origin } => self.on_again(origin),
+            Event::Fault(fault) => self.on_fault(fault),
+            Event::Down { node, incarnation, how } => {
+                if self.nodes[node].incarnation == incarnation && self.is_chaotic {
+                    self.go_down(node, how);
+                }
+            }
+            Event::Start { node } => self.start_node(node),
+            Event::Form { node } => self.on_form(node),
+            Event::Mend { directions } => {
+                self.trace.event(self.time, format_args!("mend {directions:?}"), || format!("mended: {directions:?}"));
+                directions.into_iter().for_each(|(from, to)| self.network.set_cut(from, to, false));
+            }
+        }
+    }
+
+    pub(crate) fn partition(&self, key: KeyId) -> PartitionId {
+        self.placement.as_ref().map_or(PartitionId(0), |placement| placement.partition(&key_name(key)))
+    }
+
+    /// The peers that own a key, in the order of preference.
+    pub(crate) fn owners(&self, key: KeyId) -> Vec<usize> {
+        let Some(placement) = &self.placement else { return Vec::new() };
+        let members = placement.owners(placement.partition(&key_name(key))).iter().map(|owner| placement.member(*owner).member);
+        members.filter_map(|member| self.index_of(member)).collect()
+    }
+
+    pub(crate) fn index_of(&self, member: MemberId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.member == member)
+    }
+
+    /// True if all peers are up and linked.
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_up = |node: &Node| node.peer.is_some() && !node.stopping && node.paused_until <= self.time;
+        self.nodes.iter().all(is_up) && self.network.pairs().iter().all(|(a, b)| self.network.link(*a, *b).is_up)
+    }
+
+    /// True if nobody keeps anything for others any more.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| peer.store().hints() == 0))
+    }
+
+    /// True if no message from the past is under way any more.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self
+            .heap
+            .values()
+            .any(|event| matches!(event, Event::Deliver { .. } | Event::Job { .. } | Event::Ask { .. } | Event::Answer { .. }))
+    }
+}
+
+impl Event {
+    /// Whom it happens to, if that is a process, which may stand still.
+    fn node(&self) -> Option<usize> {
+        match self {
+            Event::Deliver { to, .. } => Some(*to),
+            Event::Hangup { node, .. } | Event::Job { node, .. } | Event::Wake { node, .. } | Event::Ask { node, .. } => {
+                Some(*node)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the oracles note of what leaves a peer, and what they ask it.
+
+use super::{World, key_name, key_of};
+use crate::history::KeyId;
+use crate::node::{Asked, Node};
+use bytes::Bytes;
+use henge::message::{Fetch, FetchMode, Message, OperationId, Reply};
+use henge::peer::{Input, Origin, Output};
+use henge::ring::MemberId;
+use henge::storage::DiskJob;
+use henge::vclock::{Dot, Entry, Seen, unpack};
+
+/// The operation under which oracles ask peers.
+const AUDIT: OperationId = OperationId(u64::MAX);
+
+impl World {
+    pub(super) fn note_promise(&mut self, n: usize, to: MemberId, message: &Message) {
+        match message {
+            Message::Apply(apply) => {
+                if let (Ok(entry), Some(key)) = (unpack(&apply.entry), key_of(&apply.key)) {
+                    self.note_versions(key, &entry);
+                }
+            }
+            Message::Applied(applied) if applied.refused.is_none() => {
+                if let Some(Asked::Apply(key, entry)) = self.nodes[n].asked.remove(&(to, applied.operation)) {
+                    self.nodes[n].shadow.on_applied(&key, &entry);
+                }
+            }
+            Message::Fetched(fetched) => {
+                let node = &mut self.nodes[n];
+                if let (Some(Asked::Fetch(name)), Ok(entry)) = (node.asked.remove(&(to, fetched.operation)), unpack(&fetched.entry))
+                {
+                    let known = key_of(&name).and_then(|key| self.dots_of_key.get(&key));
+                    node.shadow.on_told(&name, entry.dots());
+                    node.shadow.on_gone(
+                        &name,
+                        known.into_iter().flat_map(dots_in).filter(|dot| entry.has_seen(*dot) && !entry.is_live(*dot)),
+                    );
+                    if let (FetchMode::Full, Some(key)) = (fetched.mode, key_of(&name)) {
+                        self.note_versions(key, &entry);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn note_receipt(&mut self, n: usize, to: Origin, reply: &Reply) {
+        let Reply::Written(receipt) = reply else { return };
+        let member = self.nodes[n].member;
+        if let Some(key) = self.key_of_request(to)
+            && self.owners(key).contains(&n)
+            && receipt.acks.iter().any(|ack| ack.member == member)
+        {
+            self.nodes[n].shadow.on_told(&key_name(key), receipt.dots.iter().copied());
+        }
+    }
+
+    /// Oracle a″ and the phantoms of b, for every version in any message.
+    pub(crate) fn note_versions(&mut self, key: KeyId, entry: &Entry) {
+        let partition = self.partition(key);
+        for version in entry.versions() {
+            self.dots_of_key.entry(key).or_default().insert(version.dot);
+            if let Err(violation) = self.dots.note_version(&self.history, partition.0, key, version) {
+                self.violations.push(violation);
+            }
+        }
+    }
+
+    /// What a peer would answer if it were asked for a key at this moment: its entry with the context filled. None if it is down, or
+    /// is no owner, or is waiting for its disk.
+    pub(crate) fn ask(&mut self, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {
+        let Node { member: from, start, .. } = self.nodes[(n + 1) % self.nodes.len()];
+        let now = self.nodes[n].now(self.time);
+        let fetch = Message::Fetch(Fetch { operation: AUDIT, key: key.clone(), mode });
+        let mut inputs = vec![Input::Message { from, start, message: fetch }];
+        let mut answer = None;
+        while let Some(input) = inputs.pop() {
+            let mut outbox = Vec::new();
+            self.nodes[n].peer.as_mut()?.step(now, input, &mut outbox);
+            for output in outbox {
+                match output {
+                    Output::Send { message: Message::Fetched(fetched), .. } if fetched.operation == AUDIT => {
+                        answer = Some(unpack(&fetched.entry).unwrap_or_default());
+                    }
+                    Output::Disk(DiskJob::Read(read)) => {
+                        let done = self.nodes[n].execute(DiskJob::Read(read));
+                        inputs.push(Input::Disk(done));
+                    }
+                    other => self.route(n, other),
+                }
+            }
+        }
+        answer
+    }
+}
+
+fn dots_in(seen: &Seen) -> impl Iterator<Item = Dot> {
+    seen.runs().flat_map(|(actor, intervals)| {
+        intervals.iter().flat_map(move |run| (run.first..=run.last).map(move |counter| Dot { actor, counter }))
+    })
+}

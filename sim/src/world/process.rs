@@ -1,0 +1,200 @@
+//! A peer as its driver sees it: inputs handed in, outputs held until the log allows them, disk jobs, timers, going down and coming up.
+
+use super::{Event, World};
+use crate::node::{Down, Held};
+use crate::oracle::Violation;
+use crate::plan::Plant;
+use crate::trace;
+use henge::message::{FetchMode, Position, SyncMode};
+use henge::peer::{Input, Output};
+use henge::storage::DiskJob;
+
+impl World {
+    /// Hands an input to a peer that is up, and does what it wants done.
+    pub(crate) fn step(&mut self, n: usize, input: Input) {
+        let node = &mut self.nodes[n];
+        let now = node.now(self.time);
+        let Some(peer) = node.peer.as_mut() else { return };
+        if node.stopping && !matches!(input, Input::Disk(_) | Input::Wake) {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        peer.step(now, input, &mut outbox);
+        outbox.drain(..).for_each(|output| self.route(n, output));
+        self.outbox = outbox;
+        self.settle(n);
+    }
+
+    pub(super) fn route(&mut self, n: usize, output: Output) {
+        match output {
+            Output::Send { after, .. } | Output::Reply { after, .. } => self.nodes[n].held.push(Held { after, output }),
+            Output::Disk(job) => self.start_job(n, job),
+            Output::Members => self.dial_all(n),
+            Output::Halt { reason } => {
+                self.violations.push(Violation::new("halt", format!("{} stops: {reason}", self.nodes[n].name)));
+            }
+        }
+    }
+
+    /// Starts the next log write, lets go what may leave, sets the timer.
+    pub(super) fn settle(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        let now = node.now(self.time);
+        let Some(peer) = node.peer.as_mut() else { return };
+        if let Some(job) = peer.take_log_write(now) {
+            self.start_job(n, job);
+        }
+        let node = &mut self.nodes[n];
+        let Some(peer) = node.peer.as_ref() else { return };
+        let released = if self.plan.plant == Plant::EarlyRelease { Position(u64::MAX) } else { peer.released() };
+        let (leave, stay) = std::mem::take(&mut node.held).into_iter().partition(|held| held.after <= released);
+        node.held = stay;
+        let is_finished = node.stopping && peer.is_drained() && node.jobs.is_empty();
+        if let Some(wake_ms) = peer.next_wake() {
+            let at = (wake_ms * 1_000).max(self.time + 1);
+            if node.wake_at.is_none_or(|earlier| at < earlier) {
+                node.wake_at = Some(at);
+                let incarnation = node.incarnation;
+                self.after(at - self.time, Event::Wake { node: n, incarnation, at });
+            }
+        }
+        let leave: Vec<Held> = leave;
+        leave.into_iter().for_each(|held| self.leave(n, held.output));
+        if is_finished {
+            self.go_down(n, Down::Clean);
+        }
+    }
+
+    /// An output leaves its peer: from here on it is a promise.
+    pub(super) fn leave(&mut self, n: usize, output: Output) {
+        match output {
+            Output::Send { to, message, .. } => {
+                self.note_promise(n, to, &message);
+                self.send(n, to, message);
+            }
+            Output::Reply { to, reply, .. } => {
+                self.note_receipt(n, to, &reply);
+                self.trace.event(self.time, format_args!("reply {n} {to:?}"), || {
+                    format!("{} ⇒ client {}.{}: {}", self.nodes[n].name, to.client, to.request, trace::reply(&reply))
+                });
+                let delay = self.plan.network.delay(&mut self.network_dice);
+                self.send_reply(delay, to, &reply);
+            }
+            Output::Disk(_) | Output::Members | Output::Halt { .. } => unreachable!("only what names a position is held"),
+        }
+        if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_at_send) {
+            let incarnation = self.nodes[n].incarnation;
+            let delay = self.fault_dice.below(200);
+            self.after(delay, Event::Down { node: n, incarnation, how: Down::PowerCut });
+        }
+    }
+
+    pub(super) fn start_job(&mut self, n: usize, job: DiskJob) {
+        self.jobs += 1;
+        let number = self.jobs;
+        let latency = self.plan.disk.latency(&mut self.disk_dice[n]);
+        self.nodes[n].jobs.insert(number, job);
+        let incarnation = self.nodes[n].incarnation;
+        self.after(latency, Event::Job { node: n, incarnation, job: number });
+    }
+
+    pub(super) fn on_job(&mut self, n: usize, incarnation: u64, number: u64) {
+        if self.nodes[n].incarnation != incarnation {
+            return;
+        }
+        let Some(job) = self.nodes[n].jobs.remove(&number) else { return };
+        let name = &self.nodes[n].name;
+        match &job {
+            DiskJob::Write(write) => {
+                let (last, sync, bytes) = (write.last.0, write.sync, write.bytes.len());
+                self.trace.event(self.time, format_args!("write {n} {last} {bytes} {sync}"), || {
+                    format!("{name} disk: {bytes} bytes up to {last}{}", if sync { ", synced" } else { "" })
+                });
+            }
+            other => {
+                self.trace.event(self.time, format_args!("job {n} {other:?}"), || {
+                    format!("{name} disk: {}", format!("{other:?}").chars().take(90).collect::<String>())
+                });
+            }
+        }
+        let done = self.nodes[n].execute(job);
+        self.step(n, Input::Disk(done));
+    }
+
+    pub(crate) fn go_down(&mut self, n: usize, how: Down) {
+        if self.nodes[n].peer.is_none() {
+            return;
+        }
+        self.trace.event(self.time, format_args!("down {n} {how:?}"), || format!("{} goes down: {how:?}", self.nodes[n].name));
+        self.stats.count_fault(&format!("{how:?}"));
+        let mut shadow = std::mem::take(&mut self.nodes[n].shadow);
+        shadow.before_crash(|key| self.ask(n, key, FetchMode::Dots));
+        self.nodes[n].shadow = shadow;
+        self.nodes[n].go_down(how, &mut self.fault_dice);
+        self.break_connections(n);
+        for other in (0..self.nodes.len()).filter(|other| *other != n) {
+            self.network.set_belief(n, other, false);
+            self.break_link(n, other, 2_000_000);
+        }
+        if self.plan.plant == Plant::OldIdentity {
+            self.nodes[n].forget_starts();
+        }
+        let away = match self.is_chaotic {
+            true => self.fault_dice.spread(20_000, 2_000_000),
+            false => 1_000,
+        };
+        self.after(away, Event::Start { node: n });
+    }
+
+    /// Starts a peer; its recovery may be cut short by the next crash, twice.
+    pub(crate) fn start_node(&mut self, n: usize) {
+        if self.nodes[n].peer.is_some() {
+            return;
+        }
+        let cuts = if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_in_recovery) {
+            self.fault_dice.between(1, 2)
+        } else {
+            0
+        };
+        for _ in 0..cuts {
+            let call = self.fault_dice.below(40);
+            match self.nodes[n].start(self.time, self.plan.sync, Some(call), &mut self.fault_dice) {
+                Ok(false) => self.stats.count_fault("crash in recovery"),
+                Ok(true) => break,
+                Err(reason) => return self.cannot_start(n, reason),
+            }
+        }
+        if self.nodes[n].peer.is_none() {
+            match self.nodes[n].start(self.time, self.plan.sync, None, &mut self.fault_dice) {
+                Ok(is_up) => assert!(is_up, "nothing was to go wrong"),
+                Err(reason) => return self.cannot_start(n, reason),
+            }
+        }
+        let node = &self.nodes[n];
+        self.trace.event(self.time, format_args!("start {n} {:?}", node.start), || {
+            format!("{} comes up, start {}", node.name, node.start.0)
+        });
+        if self.plan.plant == Plant::LyingSync {
+            node.make_disk_lie();
+        }
+        if self.plan.plant == Plant::OldIdentity && node.incarnation == 1 {
+            self.nodes[n].forget_starts();
+        }
+        let shadow = std::mem::take(&mut self.nodes[n].shadow);
+        if self.plan.sync == SyncMode::Always {
+            let name = self.nodes[n].name.clone();
+            let broken = shadow.after_recovery(|key| self.ask(n, key, FetchMode::Dots).unwrap_or_default());
+            self.violations.extend(broken.into_iter().map(|mut violation| {
+                violation.what = format!("{name}: {}", violation.what);
+                violation
+            }));
+        }
+        self.nodes[n].shadow = shadow;
+        self.dial_all(n);
+        self.settle(n);
+    }
+
+    pub(super) fn cannot_start(&mut self, n: usize, reason: String) {
+        self.violations.push(Violation::new("a′", format!("{} cannot start: {reason}", self.nodes[n].name)));
+    }
+}
