@@ -12,6 +12,7 @@
 mod closing;
 mod expiring;
 mod handoff;
+mod healing;
 mod membership;
 mod operation;
 mod replica;
@@ -31,6 +32,7 @@ use crate::ring::{MemberId, PartitionId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
 use expiring::Expiring;
+use healing::Healings;
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -177,6 +179,7 @@ pub struct Peer {
     expiring: Expiring,
     stopping: bool,
     closing: Closing,
+    healings: Healings,
     /// Partitions that count as complete though acknowledged writes may be missing.
     doubtful: BTreeSet<PartitionId>,
     /// What people have to know, as long as this process runs.
@@ -224,6 +227,7 @@ impl Peer {
             expiring: Expiring { looked: now },
             stopping: false,
             closing: Closing::new(now.monotonic_ms),
+            healings: Healings::default(),
             doubtful: BTreeSet::new(),
             alarms: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -270,7 +274,10 @@ impl Peer {
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let closing = self.placement.is_some().then(|| self.closing.next_wake());
-        [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake(), closing].into_iter().flatten().min()
+        [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake(), closing, self.next_healing()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -320,6 +327,7 @@ impl Peer {
             self.check(now, id, outbox);
         }
         self.wake_closing(now, outbox);
+        self.wake_healings(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {

@@ -306,6 +306,9 @@ impl Peer {
     /// A replica has told what it holds.
     pub(super) fn on_fetched(&mut self, now: Now, from: MemberId, fetched: &Fetched, outbox: &mut Vec<Output>) {
         let id = fetched.operation;
+        if self.on_fetched_for_healing(now, from, fetched, outbox) {
+            return;
+        }
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Read { read, .. } = &mut operation.machine else { return };
         let outcome = read.on_fetched(id, from, fetched, &mut self.effects);

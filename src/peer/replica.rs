@@ -8,7 +8,7 @@ use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
 };
 use crate::ring::{MemberId, PartitionId};
-use crate::storage::{DiskJob, Held, Listed, Store, StoreError, Taken};
+use crate::storage::{DiskJob, Held, Listed, Store, StoreError, Taken, Unread};
 use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -46,6 +46,19 @@ impl Replica {
 
     pub(super) fn store_mut(&mut self) -> &mut Store {
         &mut self.store
+    }
+
+    /// Lets tasks of a key wait, and whatever comes behind them.
+    pub(super) fn hold(&mut self, place: (PartitionId, Bytes), ticket: u64, tasks: VecDeque<Task>) {
+        self.waiting.entry(place).or_insert_with(|| (ticket, VecDeque::new())).1.extend(tasks);
+    }
+
+    /// The tasks of a key that wait under this ticket, in order; they wait no more.
+    pub(super) fn release(&mut self, place: &(PartitionId, Bytes), ticket: u64) -> VecDeque<Task> {
+        match self.waiting.get(place) {
+            Some((of, _)) if *of == ticket => self.waiting.remove(place).map(|(_, tasks)| tasks).unwrap_or_default(),
+            _ => VecDeque::new(),
+        }
     }
 }
 
@@ -102,13 +115,14 @@ impl Peer {
     }
 
     /// A cold record has come from the disk: its key's tasks go on.
-    pub(super) fn on_record(&mut self, now: Now, ticket: u64, record: Result<(), String>, outbox: &mut Vec<Output>) {
+    pub(super) fn on_record(&mut self, now: Now, ticket: u64, record: Result<(), Unread>, outbox: &mut Vec<Output>) {
         let Some(place) = self.replica.tickets.remove(&ticket) else { return };
         let Some((_, tasks)) = self.replica.waiting.remove(&place) else { return };
         let (partition, key) = place;
         match record {
             Ok(()) => tasks.into_iter().for_each(|task| self.run_in_order(now, partition, key.clone(), task, outbox)),
-            Err(reason) => tasks.into_iter().for_each(|task| self.refuse(now, task, &reason, outbox)),
+            Err(unread) if unread.is_damaged => self.heal(now, (partition, key), tasks, &unread.reason, outbox),
+            Err(unread) => tasks.into_iter().for_each(|task| self.refuse(now, task, &unread.reason, outbox)),
         }
     }
 
@@ -234,7 +248,7 @@ impl Peer {
         Ok(())
     }
 
-    fn refuse(&mut self, now: Now, task: Task, reason: &str, outbox: &mut Vec<Output>) {
+    pub(super) fn refuse(&mut self, now: Now, task: Task, reason: &str, outbox: &mut Vec<Output>) {
         match task {
             Task::Apply(from, apply) => {
                 let refusal = self.refusal(apply.operation, reason.to_string());

@@ -17,6 +17,7 @@ mod identity;
 mod job;
 mod location;
 mod log;
+mod mending;
 mod open;
 mod opening;
 mod partition;
@@ -33,7 +34,7 @@ mod varint;
 mod window;
 
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
-pub use durability::DiskEvent;
+pub use durability::{DiskEvent, Unread};
 pub use expiry::{Expiry, has_expired};
 pub use hinting::{Debt, OwedHint};
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
@@ -42,6 +43,7 @@ pub use job::{
 };
 pub use location::Location;
 pub use log::{Appended, Log, Progress, TooLarge};
+pub use mending::Lost;
 pub use open::{OpenError, OpenOptions, Opened, open};
 pub use opening::{Found, StoreOpenError, StoreOptions};
 pub use record::{Batch, Malformed, Record, RetryRecord};

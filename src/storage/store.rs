@@ -340,7 +340,14 @@ impl Store {
     }
 
     /// Writes the state of a key down and lets the tables follow.
-    fn put(&mut self, partition: PartitionId, key: &Bytes, entry: &Entry, gone: &Seen, retry: Option<&RetryNote>) -> Position {
+    pub(super) fn put(
+        &mut self,
+        partition: PartitionId,
+        key: &Bytes,
+        entry: &Entry,
+        gone: &Seen,
+        retry: Option<&RetryNote>,
+    ) -> Position {
         let packed = if entry.is_empty() { Bytes::new() } else { pack(entry) };
         let (position, location) = self.append_entry(partition, key, &packed, gone, retry);
         let old = self.tables.index(partition, key, entry, location);

@@ -209,3 +209,86 @@ fn a_promise_survives_a_restart_and_refuses_what_an_ended_start_said() {
     assert!(cluster.peer(2).is_fenced(member, start) && !cluster.peer(2).is_fenced(member, Start(start.0 + 1)));
     assert!(!cluster.peer(2).is_fenced(from.0, from.1));
 }
+
+/// Starts a peer anew, so that it has nothing in memory, and flips a bit of a value in its log.
+fn damage_value(cluster: &mut Cluster, at: usize, value: &str) {
+    cluster.wait(300);
+    cluster.kill(at);
+    cluster.start(at);
+    cluster.connect(at);
+    let found = cluster.machines[at].disk.files("log/").into_iter().find_map(|(path, bytes)| {
+        let place = bytes.windows(value.len()).position(|window| window == value.as_bytes())?;
+        Some((path, place))
+    });
+    let (path, place) = found.expect("it is in the log");
+    cluster.machines[at].disk.flip(&path, place + 2);
+}
+
+fn read_at_one(cluster: &mut Cluster, at: usize, key: &str) -> Reply {
+    let Request::Get(one) = get(key, "") else { panic!("a get") };
+    cluster.ask(at, Request::Get(crate::message::Get { r: Quorum::Exactly(1), ..one }))
+}
+
+fn alarms(cluster: &mut Cluster, at: usize) -> Vec<String> {
+    let Reply::Status(status) = cluster.ask(at, Request::Status) else { panic!("a status") };
+    status.member.alarms.clone()
+}
+
+#[test]
+fn a_damaged_record_is_fetched_from_another_owner_while_whoever_wants_it_waits() {
+    let mut cluster = Cluster::new(3);
+    cluster.put(0, "plain", "\"needle-one\"", &NONE);
+    cluster.put(0, "document", "{\"a\":\"needle-two\",\"b\":1}", &NONE);
+    for (key, value) in [("plain", "needle-one"), ("document", "needle-two")] {
+        damage_value(&mut cluster, 0, value);
+        let before = cluster.peer(0).store().summary(cluster.peer(0).partition_of(key.as_bytes()));
+        let answer = read_at_one(&mut cluster, 0, key);
+        assert!(matches!(&answer, Reply::Found(found) if found.value.is_some()), "{key}: {answer:?}");
+        assert_eq!(
+            cluster.peer(0).store().summary(cluster.peer(0).partition_of(key.as_bytes())),
+            before,
+            "the same dots, the same bytes"
+        );
+        assert_eq!(alarms(&mut cluster, 0), Vec::<String>::new());
+        // It is on its own disk again, for good.
+        cluster.wait(300);
+        cluster.kill(0);
+        cluster.start(0);
+        assert_eq!(held(&mut cluster, 0, key), 0, "it is cold");
+        assert!(matches!(read_at_one(&mut cluster, 0, key), Reply::Found(_)));
+        cluster.connect(0);
+    }
+}
+
+#[test]
+fn a_damaged_record_that_has_been_replaced_elsewhere_gives_way_without_an_alarm() {
+    let mut cluster = Cluster::new(3);
+    cluster.put(1, "key", "\"needle-old\"", &NONE);
+    cluster.filter = Box::new(|to, _| to != 0);
+    cluster.put(1, "key", "\"new\"", &NONE);
+    cluster.filter = Box::new(|_, _| true);
+    damage_value(&mut cluster, 0, "needle-old");
+    let Reply::Found(found) = read_at_one(&mut cluster, 0, "key") else { panic!("it is there") };
+    assert_eq!((found.value, found.conflicts), (json("\"new\""), vec![]));
+    assert_eq!(alarms(&mut cluster, 0), Vec::<String>::new());
+}
+
+#[test]
+fn a_damaged_record_that_nobody_else_has_is_given_up_with_an_alarm_and_not_before_all_have_said_so() {
+    let mut cluster = Cluster::new(3);
+    cluster.filter = Box::new(|to, _| to == 0);
+    let Request::Put(one) = put("key", "\"needle-alone\"", &NONE) else { panic!("a put") };
+    cluster.ask(0, Request::Put(Put { w: Quorum::Exactly(1), ..one }));
+    cluster.filter = Box::new(|_, _| true);
+    damage_value(&mut cluster, 0, "needle-alone");
+    cluster.kill(2);
+    read_at_one(&mut cluster, 0, "key");
+    cluster.wait(7_000);
+    assert_eq!((alarms(&mut cluster, 0).len(), cluster.peer(0).store().keys()), (0, 1), "one owner has not been heard");
+    cluster.start(2);
+    cluster.connect(2);
+    cluster.wait(2_000);
+    let told = alarms(&mut cluster, 0);
+    assert!(told.len() == 1 && told[0].contains("\"key\""), "{told:?}");
+    assert!(matches!(cluster.get(0, "key"), Reply::Missing(_)));
+}
