@@ -79,7 +79,7 @@ async fn a_log_file_that_was_cut_off_or_has_a_flipped_bit_is_refused_and_not_tou
         let before = log_of(peer);
         let (code, said) = peer.refuse().await;
         assert_eq!(code, Some(4), "{said}");
-        let advice = ["Nothing was changed", "put a copy of the file back", "move the folder aside"];
+        let advice = ["Nothing was changed", "put a copy of the file back", "henge serve --quarantine"];
         says(&said, &[&name, "is damaged at byte", "expected record", "found", "so this is no torn write"]);
         says(&said, &advice);
         let offset: usize = said.split("at byte ").nth(1).and_then(|rest| rest.split(':').next()?.parse().ok()).expect("an offset");

@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{FenceAsk, FencePromise, Reply, Request, SyncMode};
+use super::{Comparing, FenceAsk, FencePromise, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub enum Message {
     Forward(Box<Forward>),
     /// The owner's answer.
     Forwarded(Box<Forwarded>),
+    /// One owner learns from another.
+    Comparing(Box<Comparing>),
     /// Whoever closes a gap to every member: refuse what this start said, from now on.
     FenceAsk(FenceAsk),
     /// Every member to it: promised.

@@ -126,7 +126,7 @@ impl Peer {
         let partitions = self.closing.on_promise(now.monotonic_ms, from, promise);
         for partition in partitions {
             let others: Vec<MemberId> = self.owners_of(partition).iter().copied().filter(|owner| *owner != self.me).collect();
-            let wishes = others.into_iter().map(|other| (other, self.want_pull(partition, other))).collect();
+            let wishes = others.into_iter().map(|other| (other, self.rounds.want(partition, other))).collect();
             self.closing.wait_for(partition, wishes);
         }
         self.close_what_is_pulled(now);
@@ -134,22 +134,13 @@ impl Peer {
 
     /// Marks as seen what nobody can hold any more.
     pub(super) fn close_what_is_pulled(&mut self, now: Now) {
-        let closed = self.closing.take_closed(now.monotonic_ms, &Peer::finished_pull);
+        let rounds = &self.rounds;
+        let closed = self.closing.take_closed(now.monotonic_ms, &|partition, partner| rounds.finished(partition, partner));
         for (partition, seen) in closed {
             if self.owners_of(partition).contains(&self.me) && self.replica.store().is_complete(partition) {
                 self.replica.store_mut().take_clock(partition, &seen);
             }
         }
-    }
-
-    /// Wishes for a pull that begins from now on; its number.
-    fn want_pull(&mut self, _partition: PartitionId, _partner: MemberId) -> u64 {
-        u64::MAX
-    }
-
-    /// The greatest number of such a wish that has been fulfilled.
-    fn finished_pull(_partition: PartitionId, _partner: MemberId) -> u64 {
-        0
     }
 
     /// Open gaps of the partitions that this peer owns, as far as it can tell.

@@ -113,12 +113,14 @@ impl Peer {
     }
 
     /// A member can be reached from now on. Writes that are under way reach it at their next check.
-    fn on_member_up(&mut self, now: Now, _member: MemberId, _outbox: &mut Vec<Output>) {
+    fn on_member_up(&mut self, now: Now, member: MemberId, _outbox: &mut Vec<Output>) {
+        self.compare_with_returned(now, member);
         self.closing.look_soon(now.monotonic_ms);
     }
 
     /// A member cannot be reached any more: whatever waits for it goes on without it.
     fn on_member_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
+        self.stop_comparing_with(now, member);
         self.on_link_lost(member, outbox);
         self.closing.on_member_down(now.monotonic_ms, member);
     }
@@ -129,7 +131,7 @@ impl Peer {
     }
 
     /// Takes in change 0, once. Answers with the position that must be durable before it counts; the error is for people.
-    pub(super) fn form(&mut self, change: Change, outbox: &mut Vec<Output>) -> Result<Position, String> {
+    pub(super) fn form(&mut self, now: Now, change: Change, outbox: &mut Vec<Output>) -> Result<Position, String> {
         let placement = Placement::from_changes(std::slice::from_ref(&change)).map_err(|error| error.to_string())?;
         if let Some(mine) = &self.placement {
             if self.replica.store().membership() == std::slice::from_ref(&change) {
@@ -154,6 +156,7 @@ impl Peer {
         let position = self.replica.store_mut().append_membership(&change, &placement);
         self.owners = owners(&placement);
         self.placement = Some(placement);
+        self.set_pairs(now.monotonic_ms);
         outbox.push(Output::Members);
         Ok(position)
     }

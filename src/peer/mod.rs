@@ -10,6 +10,7 @@
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod closing;
+mod comparing;
 mod expiring;
 mod handoff;
 mod healing;
@@ -24,13 +25,14 @@ mod tests;
 
 pub use membership::Introduction;
 
-use crate::anti_entropy::Closing;
+use crate::anti_entropy::{Closing, Rounds};
 use crate::coordinator::{Effects, RetryMemory};
 use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
 use crate::ring::{MemberId, PartitionId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use comparing::Pulls;
 use expiring::Expiring;
 use healing::Healings;
 use operation::{Operation, ReplyTo};
@@ -172,6 +174,9 @@ pub struct Peer {
     effects: Effects,
     /// What it owes and is paying.
     handoff: Handoff,
+    /// When to learn what from whom.
+    rounds: Rounds,
+    pulls: Pulls,
     counts: RequestCounts,
     repairs: u64,
     started_ms: u64,
@@ -220,6 +225,8 @@ impl Peer {
             own: VecDeque::new(),
             effects: Effects::default(),
             handoff: Handoff::default(),
+            rounds: Rounds::default(),
+            pulls: Pulls::default(),
             counts: RequestCounts::default(),
             repairs: 0,
             started_ms: now.monotonic_ms,
@@ -232,6 +239,7 @@ impl Peer {
             alarms: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
+        peer.set_pairs(now.monotonic_ms);
         peer.settle_alone(now);
         peer
     }
@@ -246,7 +254,10 @@ impl Peer {
             Input::LinkDown { member } => self.on_link_down(now, member, outbox),
             Input::Message { from, start, message } => {
                 if self.is_current(from, start) && !self.is_fenced(from, start) {
-                    self.on_message(now, from, message, outbox);
+                    match message {
+                        Message::Comparing(comparing) => self.on_comparing(now, from, start, *comparing, outbox),
+                        message => self.on_message(now, from, message, outbox),
+                    }
                 }
             }
             Input::Request { from, request } => self.on_request(now, ReplyTo::Client(from), request, outbox),
@@ -273,11 +284,10 @@ impl Peer {
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
+        let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
         let closing = self.placement.is_some().then(|| self.closing.next_wake());
-        [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake(), closing, self.next_healing()]
-            .into_iter()
-            .flatten()
-            .min()
+        let rest = [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake(), closing, self.next_healing()];
+        rest.into_iter().chain(pulls).flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -326,6 +336,7 @@ impl Peer {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
         }
+        self.wake_pulls(now, outbox);
         self.wake_closing(now, outbox);
         self.wake_healings(now, outbox);
     }
@@ -348,6 +359,8 @@ impl Peer {
             self.on_message(now, self.me, message, outbox);
         }
         self.pay_hints(now, outbox);
+        self.settle_pulls(now);
+        self.drive_pulls(now, outbox);
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
@@ -368,6 +381,8 @@ impl Peer {
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
             Message::FenceAsk(ask) => self.on_fence_ask(from, &ask, outbox),
             Message::FencePromise(promise) => self.on_fence_promise(now, from, &promise),
+            // A pull is never from this very peer.
+            Message::Comparing(_) => {}
         }
     }
 

@@ -20,7 +20,6 @@ pub(super) struct Incomplete {
 
 impl Peer {
     /// Everything that an owner held of a partition when the pull began has been taken over here, durably.
-    #[allow(dead_code, reason = "pulls call it")]
     pub(super) fn on_pull_finished(&mut self, now: Now, partition: PartitionId, partner: MemberId, partner_is_complete: bool) {
         self.note_compared(now, partition, Some((partner, partner_is_complete)));
         self.close_what_is_pulled(now);

@@ -4,6 +4,7 @@
 
 mod authors;
 mod cache;
+mod comparing;
 mod disk;
 mod durability;
 mod evidence;
@@ -33,6 +34,7 @@ pub mod trie;
 mod varint;
 mod window;
 
+pub use comparing::{Late, clock_digest};
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::{DiskEvent, Unread};
 pub use expiry::{Expiry, has_expired};

@@ -5,7 +5,7 @@
 
 use super::Record;
 use super::record::COMPARED_BYTES;
-use super::store::{Store, coded};
+use super::store::Store;
 use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
 use crate::vclock::{Actor, Interval, Seen, Start};
@@ -153,20 +153,6 @@ impl Store {
         let (compared, incomplete) = (standing.coded(), *standing != Standing::Complete);
         let record = Record::Standing { partition: partition.0, epoch: 0, incomplete, compared: &compared };
         let (position, _) = self.append(&record);
-        self.want_sync(position);
-        position
-    }
-
-    /// Marks dots as seen, for good: the caller knows that nobody holds them, or that this store has taken over whatever its author held.
-    pub fn take_clock(&mut self, partition: PartitionId, seen: &Seen) -> Position {
-        let place = self.tables.partition_mut(partition);
-        if seen.is_subset_of(&place.clock) {
-            return Position(0);
-        }
-        place.clock.union_with(seen);
-        place.strip_contexts();
-        let clock = coded(seen);
-        let (position, _) = self.append(&Record::Clock { partition: partition.0, epoch: 0, clock: &clock });
         self.want_sync(position);
         position
     }

@@ -11,10 +11,12 @@
 mod body_reader;
 mod body_writer;
 mod codec;
+mod comparing;
 mod contents;
 mod error;
 mod fence;
 mod frame;
+mod front_coded;
 mod hello;
 mod kind;
 mod membership;
