@@ -98,7 +98,7 @@ impl Cluster {
                     machine.peer.step(self.now, Input::Disk(done), &mut Vec::new());
                 }
                 Output::Members => {}
-                Output::Halt { reason } => panic!("{reason}"),
+                Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
             }
         }
         self.outbox = outbox;

@@ -81,6 +81,8 @@ pub fn message(message: &Message) -> String {
         Message::Forwarded(forwarded) => format!("done for you: {} #{}", reply(&forwarded.reply), short(forwarded.operation.0)),
         Message::Comparing(comparing) => format!("{comparing:?} #{}", short(comparing.pull().0)).chars().take(400).collect(),
         Message::Gossip(said) => format!("{said:?}"),
+        Message::FenceAsk(ask) => format!("{ask:?}"),
+        Message::FencePromise(promise) => format!("{promise:?}"),
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), E
             Ok(status) if status.member.cluster.is_none() => {
                 output::print_line(format!("{name} waits to be formed; see `henge form`"))?
             }
-            Ok(_) => {}
+            Ok(status) => told(name, &status.member).into_iter().try_for_each(output::print_line)?,
         }
     }
     said_of_others(&asked).into_iter().try_for_each(output::print_line)?;
@@ -80,6 +80,19 @@ fn debts_in_words(status: &Status) -> Vec<String> {
     if *hints_full {
         lines.push(format!("{name} keeps as much for others as it may, and stands in for nothing new until some of them are back"));
     }
+    lines
+}
+
+/// What there is to know of a member beside its figures: what it misses and how far it is, and its alarms.
+fn told(name: &str, member: &MemberStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if member.incomplete_partitions > 0 {
+        lines.push(format!(
+            "{name}: {} of {} partitions incomplete: compared with {} of {} owners; until then they count for no read",
+            member.incomplete_partitions, member.partitions, member.comparisons_done, member.comparisons_needed
+        ));
+    }
+    lines.extend(member.alarms.iter().map(|alarm| format!("{name}: ALARM: {alarm}")));
     lines
 }
 
@@ -283,6 +296,11 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "in_step": member.in_step,
         "hedges": member.hedges,
         "stood_in": member.stood_in,
+        "incomplete_partitions": member.incomplete_partitions,
+        "comparisons_done": member.comparisons_done,
+        "comparisons_needed": member.comparisons_needed,
+        "open_gaps": member.open_gaps,
+        "alarms": member.alarms,
         "links": links,
         "comparisons": comparisons,
         "incarnation": gossip.incarnation,

@@ -3,6 +3,7 @@
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod comparing;
+mod fence;
 mod gossip;
 mod peer;
 mod reply;
@@ -12,6 +13,7 @@ mod why;
 pub use comparing::{
     Compare, Compared, Comparing, Declined, Entries, FetchEntries, KeyContext, Prefix, Step, Walk, Walked, seen_bytes_about,
 };
+pub use fence::{FenceAsk, FencePromise};
 pub use gossip::{EndedActor, Gossip, MemberRecord, News, Probe, Rank, Standing};
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,

@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{Comparing, Gossip, Holding, Reply, Request, SyncMode};
+use super::{Comparing, FenceAsk, FencePromise, Gossip, Holding, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -39,6 +39,10 @@ pub enum Message {
     Comparing(Box<Comparing>),
     /// Who is alive.
     Gossip(Box<Gossip>),
+    /// Whoever closes a gap to every member: refuse what this start said, from now on.
+    FenceAsk(FenceAsk),
+    /// Every member to it: promised.
+    FencePromise(FencePromise),
 }
 
 /// Take this entry in. The one message by which a value arrives at a replica.
@@ -159,8 +163,10 @@ pub struct ScanPage {
     pub items: Vec<ScanItem>,
     /// True if there is more after the last of them.
     pub more: bool,
-    /// True if this store has lost nothing.
+    /// True if this store has lost nothing of any of the partitions.
     pub complete: bool,
+    /// Of the partitions that were asked for those of which it has lost something: for them, what is not listed means nothing.
+    pub incomplete: Vec<u16>,
 }
 
 /// One key and the keyed hash of its live state: equal hashes, equal states.

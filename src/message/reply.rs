@@ -268,6 +268,16 @@ pub struct MemberStatus {
     pub hedges: u64,
     /// Since the start: reads that were answered with the help of stand-ins.
     pub stood_in: u64,
+    /// Partitions of which this peer has lost something that comparisons have not brought back yet.
+    pub incomplete_partitions: u32,
+    /// The comparisons with complete owners that they have behind them.
+    pub comparisons_done: u32,
+    /// And how many they need.
+    pub comparisons_needed: u32,
+    /// Gaps of starts that are over in the clocks of its partitions; 0 while a member is away.
+    pub open_gaps: u32,
+    /// What people have to know, as long as the process runs.
+    pub alarms: Vec<String>,
 }
 
 /// What a peer owes to an owner that was down when it stood in for it.

@@ -88,7 +88,7 @@ impl Peer {
             let reason = format!("{} and the asker do not own partition {} together", self.config.name, partition.0);
             return self.respond_comparing(from, Comparing::Declined(Declined { pull, reason }), outbox);
         }
-        let complete = self.is_complete(partition);
+        let complete = self.replica.store().is_complete(partition);
         let answer = match question {
             Comparing::Compare(compare) => {
                 let store = self.replica.store_mut();
@@ -304,12 +304,12 @@ impl Peer {
     }
 
     /// What has been taken over and is durable counts from now on.
-    pub(super) fn settle_pulls(&mut self, now: Now, outbox: &mut Vec<Output>) {
+    pub(super) fn settle_pulls(&mut self, now: Now) {
         let durable = self.released();
         while let Some(at) = self.pulls.taken_over.iter().position(|pull| pull.after <= durable) {
             let Some(pull) = self.pulls.taken_over.remove(at) else { break };
             self.rounds.settle(now.monotonic_ms, pull.partition, pull.partner, pull.began);
-            self.on_pull_finished(now, pull.partition, pull.partner, pull.partner_is_complete, outbox);
+            self.on_pull_finished(now, pull.partition, pull.partner, pull.partner_is_complete);
         }
     }
 
@@ -334,21 +334,5 @@ impl Peer {
         }
         let stale: Vec<OperationId> = self.pulls.under_way.iter().filter(|(_, pull)| is_meant(pull)).map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.abandon(now, id, reason));
-    }
-
-    /// A pull has finished, durably: this store knows all that the partner knew when it began.
-    fn on_pull_finished(
-        &mut self,
-        _now: Now,
-        _partition: PartitionId,
-        _partner: MemberId,
-        _partner_is_complete: bool,
-        _outbox: &mut Vec<Output>,
-    ) {
-    }
-
-    /// Whether this store has lost nothing of a partition.
-    fn is_complete(&self, _partition: PartitionId) -> bool {
-        true
     }
 }

@@ -89,16 +89,11 @@ impl Peer {
     }
 
     pub(super) fn wake_gossip(&mut self, now: Now, outbox: &mut Vec<Output>) {
-        let incomplete = self.incomplete_partitions();
+        let incomplete = self.incomplete().partitions;
         self.with_gossip(now, outbox, |swim, now, out| {
             swim.set_incomplete(now, incomplete);
             swim.on_wake(now, out);
         });
-    }
-
-    /// In how many of its partitions this store has lost something. A store that has does not start yet.
-    fn incomplete_partitions(&self) -> u32 {
-        0
     }
 
     pub(super) fn gossip_link_up(&mut self, now: Now, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
@@ -121,7 +116,7 @@ impl Peer {
         for event in out.events {
             match event {
                 Event::Died(member) | Event::Returned(member) => self.tell_reach(now, member, outbox),
-                Event::Copy(reason) => outbox.push(Output::Halt { reason }),
+                Event::Copy(reason) => outbox.push(Output::Refused { reason }),
             }
         }
     }

@@ -6,6 +6,9 @@ use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
 
+/// What to do when the newest folder is gone.
+const QUARANTINE: &str = "if that is lost, run `henge serve --quarantine` once with its usual flags";
+
 /// What a peer says of itself at the beginning of a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Introduction {
@@ -70,11 +73,22 @@ impl Peer {
     /// is above all others. But this store has seen what the member wrote in starts of which the copy knows nothing: going on from it would
     /// take back what was acknowledged.
     pub fn old_copy(&self, other: &Introduction) -> Option<String> {
-        let seen = self.replica.store().newest_start_of(other.actor)?;
+        let store = self.replica.store();
+        // A promise names a start that the actor has really had, or says that the actor has ended.
+        let fenced = store.fence(other.actor).filter(|below| *below > other.previous && *below != other.start);
+        if let Some(below) = fenced {
+            let has_ended = if below == Start(u32::MAX) { "its actor has ended" } else { "newer starts of it have been met" };
+            return Some(format!(
+                "{} at {} comes from a folder that was last started as {}, and {has_ended}: this is an old copy of this folder; stop it, and \
+                 start the peer from its newest folder; {QUARANTINE}",
+                other.name, other.address, other.previous.0
+            ));
+        }
+        let seen = store.newest_start_of(other.actor)?;
         (seen > other.previous && seen != other.start).then(|| {
             format!(
                 "{} at {} comes from a folder that was last started as {}, and writes of its start {} have been seen: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder",
+                 this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
                 other.name, other.address, other.previous.0, seen.0
             )
         })
@@ -104,12 +118,14 @@ impl Peer {
     /// A member can be reached from now on. Writes that are under way reach it at their next check.
     pub(super) fn on_member_up(&mut self, now: Now, member: MemberId, _outbox: &mut Vec<Output>) {
         self.compare_with_returned(now, member);
+        self.closing.look_soon(now.monotonic_ms);
     }
 
     /// A member cannot be reached any more: whatever waits for it goes on without it.
     pub(super) fn on_member_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         self.stop_comparing_with(now, member);
         self.on_link_lost(member, outbox);
+        self.closing.on_member_down(now.monotonic_ms, member);
     }
 
     /// Whether a message counts: whoever knows a newer start of a member refuses what its older ones have said.

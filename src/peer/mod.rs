@@ -10,16 +10,19 @@
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod acquaintance;
+mod closing;
 mod comparing;
 mod expiring;
 mod gossiping;
 mod handoff;
+mod healing;
 mod membership;
 mod operation;
 mod pace;
 mod pause;
 mod replica;
 mod requests;
+mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,23 +31,24 @@ mod why;
 pub use acquaintance::Verdict;
 pub use membership::Introduction;
 
-use crate::anti_entropy::Rounds;
+use crate::anti_entropy::{Closing, Rounds};
 use crate::coordinator::{Effects, RetryMemory};
 use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
-use crate::ring::{MemberId, Placement};
+use crate::ring::{MemberId, PartitionId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
 use acquaintance::KnownStart;
 use comparing::Pulls;
 use expiring::Expiring;
 use gossiping::Gossiping;
+use healing::Healings;
 use operation::{Operation, ReplyTo};
 use pace::Paces;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use replica::Replica;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The time, as a driver tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -126,6 +130,11 @@ pub enum Output {
     },
     /// Run a disk job, in any order with other jobs, and answer with [`Input::Disk`]. Log writes come by [`Peer::take_log_write`] instead.
     Disk(DiskJob),
+    /// The others know that this peer runs from an old or second copy of its folder: note it in the folder, stop the process, tell why.
+    Refused {
+        /// For people.
+        reason: String,
+    },
     /// The list of members has changed: keep a link to each of [`Peer::founders`] but this one.
     Members,
     /// The store can promise nothing any more: stop the process and tell why.
@@ -198,6 +207,12 @@ pub struct Peer {
     stripped_ms: u64,
     expiring: Expiring,
     stopping: bool,
+    closing: Closing,
+    healings: Healings,
+    /// Partitions that count as complete though acknowledged writes may be missing.
+    doubtful: BTreeSet<PartitionId>,
+    /// What people have to know, as long as this process runs.
+    alarms: Vec<String>,
     rng: ChaCha8Rng,
 }
 
@@ -248,10 +263,15 @@ impl Peer {
             stripped_ms: now.monotonic_ms,
             expiring: Expiring { looked: now },
             stopping: false,
+            closing: Closing::new(now.monotonic_ms),
+            healings: Healings::default(),
+            doubtful: BTreeSet::new(),
+            alarms: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
         peer.set_pairs(now.monotonic_ms);
         peer.gossip_with_members(now);
+        peer.settle_alone(now);
         peer
     }
 
@@ -265,7 +285,7 @@ impl Peer {
             Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
             Input::LinkDown { member } => self.on_link_down(now, member, outbox),
             Input::Message { from, start, message } => {
-                if self.is_current(from, start) {
+                if self.is_current(from, start) && !self.is_fenced(from, start) {
                     match message {
                         Message::Comparing(comparing) => self.on_comparing(now, from, start, *comparing, outbox),
                         message => self.on_message(now, from, message, outbox),
@@ -301,8 +321,10 @@ impl Peer {
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
-        let rest = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake(), self.gossip.next_wake()];
-        rest.into_iter().chain(pulls).flatten().min()
+        let closing = self.placement.is_some().then(|| self.closing.next_wake());
+        let own = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
+        let rest = own.into_iter().chain([self.gossip.next_wake(), closing, self.next_healing()]);
+        rest.chain(pulls).flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -354,6 +376,8 @@ impl Peer {
         }
         self.wake_pulls(now, outbox);
         self.hedge(now, outbox);
+        self.wake_closing(now, outbox);
+        self.wake_healings(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
@@ -374,7 +398,7 @@ impl Peer {
             self.on_message(now, self.me, message, outbox);
         }
         self.pay_hints(now, outbox);
-        self.settle_pulls(now, outbox);
+        self.settle_pulls(now);
         self.drive_pulls(now, outbox);
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
@@ -395,6 +419,8 @@ impl Peer {
             Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
             Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+            Message::FenceAsk(ask) => self.on_fence_ask(from, &ask, outbox),
+            Message::FencePromise(promise) => self.on_fence_promise(now, from, &promise),
             // A pull is never from this very peer.
             Message::Comparing(_) => {}
             Message::Gossip(said) => self.on_gossip(now, from, *said, outbox),

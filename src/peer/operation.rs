@@ -316,6 +316,9 @@ impl Peer {
     /// A replica has told what it holds.
     pub(super) fn on_fetched(&mut self, now: Now, from: MemberId, fetched: &Fetched, outbox: &mut Vec<Output>) {
         let id = fetched.operation;
+        if self.on_fetched_for_healing(now, from, fetched, outbox) {
+            return;
+        }
         self.note_pace(now, from, id);
         let Some(operation) = self.operations.get_mut(&id) else { return };
         if let Machine::Why { inquiry, .. } = &mut operation.machine {
@@ -393,7 +396,16 @@ impl Peer {
 
     fn advance_scan(&mut self, now: Now, id: OperationId, outcome: Outcome<ScanStep>, outbox: &mut Vec<Output>) {
         match outcome {
-            Outcome::Pending | Outcome::Again => {}
+            Outcome::Pending => {}
+            Outcome::Again => {
+                let Some(operation) = self.operations.remove(&id) else { return };
+                let new_id = self.next_operation_id();
+                if let Machine::Scan(scan) = &operation.machine {
+                    scan.send(new_id, &mut self.effects);
+                }
+                self.begin(now, new_id, operation);
+                self.flush_effects(outbox);
+            }
             Outcome::Done(ScanStep::Page { keys, resume_after }) => self.finish_scan(id, keys, resume_after, outbox),
             Outcome::Done(ScanStep::Read(keys)) => {
                 let Some(operation) = self.operations.get(&id) else { return };

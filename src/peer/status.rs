@@ -8,6 +8,7 @@ use crate::ring::{Founder, Placement};
 impl Peer {
     pub(super) fn status(&self, now: Now) -> Status {
         let store = self.replica.store();
+        let incomplete = self.incomplete();
         let owned = self.owners.iter().filter(|owners| owners.contains(&self.me)).count();
         let (shared, in_step) = self.rounds.in_step();
         let member = MemberStatus {
@@ -33,6 +34,11 @@ impl Peer {
             in_step,
             hedges: self.paces.hedges,
             stood_in: self.stood_in,
+            incomplete_partitions: incomplete.partitions,
+            comparisons_done: incomplete.compared,
+            comparisons_needed: incomplete.needed,
+            open_gaps: self.open_gap_count(),
+            alarms: self.alarms.clone(),
         };
         let others = self.founders().iter().filter(|founder| founder.member != self.me);
         let link = |founder: &Founder| LinkStatus {

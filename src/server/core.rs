@@ -54,6 +54,8 @@ pub(super) struct Signals {
     /// The process is to stop: gracefully, or at once with this message.
     pub(super) stop: Notify,
     halted: RefCell<Option<String>>,
+    /// True if others have refused the folder as a copy.
+    pub(super) is_copy: Cell<bool>,
 }
 
 /// How far the server is on its way to its end.
@@ -92,6 +94,12 @@ impl Signals {
     pub(super) fn halt(&self, reason: String) {
         self.halted.borrow_mut().get_or_insert(reason);
         self.stop.notify_one();
+    }
+
+    /// Stops the process at once: others know that the folder is a copy.
+    pub(super) fn halt_copy(&self, reason: String) {
+        self.is_copy.set(true);
+        self.halt(reason);
     }
 
     pub(super) fn halted(&self) -> Option<String> {
@@ -152,6 +160,7 @@ impl Core {
                 }
                 Output::Members => self.signals.members.notify_one(),
                 Output::Halt { reason } => self.signals.halt(reason),
+                Output::Refused { reason } => self.signals.halt_copy(reason),
             }
         }
         self.outbox = outbox;

@@ -52,7 +52,7 @@ fn take_turn(
         let Some(frame) = reader.take().map_err(|error| error.to_string())? else { return Ok(false) };
         if let Some(refused) = handshake::refusal(&frame) {
             if refused.code == RefusalCode::OldStart {
-                core.signals.halt(handshake::said_by(&connection.address, &refused));
+                core.signals.halt_copy(handshake::said_by(&connection.address, &refused));
             }
             return Err(refused.message);
         }
@@ -118,7 +118,7 @@ async fn dial_once(core: &SharedCore, member: MemberId, own: &Credentials, said:
             say_once(said, member, &address, format!("{} is there now; start the peer, at whatever address", other.name));
             tokio::task::spawn_local(serve_link(core.clone(), other, greeted));
         }
-        Err(DialError::WeAreACopy(reason)) => core.borrow().signals.halt(reason),
+        Err(DialError::WeAreACopy(reason)) => core.borrow().signals.halt_copy(reason),
         Err(DialError::Failed(reason)) => say_once(said, member, &address, reason),
     }
 }

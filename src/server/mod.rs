@@ -19,5 +19,5 @@ mod listener;
 mod reader;
 mod run;
 
-pub use config::{Config, ServeError};
+pub use config::{Config, Replacement, ServeError};
 pub use run::serve;

@@ -202,12 +202,12 @@ impl Store {
 }
 
 /// Members as a record has them.
-fn coded_members(members: &[MemberId]) -> Vec<u8> {
+pub(super) fn coded_members(members: &[MemberId]) -> Vec<u8> {
     members.iter().flat_map(|member| member.0.to_be_bytes()).collect()
 }
 
 /// Decodes what [`coded_members`] made; they come in order, each once.
-fn decoded_members(bytes: &[u8]) -> Option<Vec<MemberId>> {
+pub(super) fn decoded_members(bytes: &[u8]) -> Option<Vec<MemberId>> {
     let (members, rest) = bytes.as_chunks();
     let members: Vec<MemberId> = members.iter().map(|member| MemberId(u128::from_be_bytes(*member))).collect();
     (rest.is_empty() && !members.is_empty() && members.is_sorted_by(|a, b| a < b)).then_some(members)

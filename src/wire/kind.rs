@@ -127,4 +127,8 @@ kinds! {
     Entries = 85,
     /// `Comparing::Declined`.
     Declined = 86,
+    /// `Message::FenceAsk`.
+    FenceAsk = 88,
+    /// `Message::FencePromise`.
+    FencePromise = 89,
 }

@@ -14,6 +14,7 @@ mod codec;
 mod comparing;
 mod contents;
 mod error;
+mod fence;
 mod frame;
 mod front_coded;
 mod gossip;

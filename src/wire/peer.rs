@@ -3,8 +3,9 @@
 use super::body_reader::BodyReader;
 use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
+use super::fence::{FenceAskBody, FencePromiseBody};
 use super::frame::write_frame;
-use super::{Frame, Kind, WireError, comparing, gossip, positional, reply, request};
+use super::{Frame, Kind, WireError, comparing, fence, gossip, positional, reply, request};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Holding, Message, Naming, OperationId, ScanAsk, ScanItem,
     ScanPage, Scope,
@@ -51,8 +52,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             Message::ScanAsk(ScanAsk { operation, partitions, prefix, after, limit })
         }
         Kind::ScanPage => {
-            let ScanPageBody { items, more, complete } = contents.read_positional()?;
-            Message::ScanPage(ScanPage { operation, items, more, complete })
+            let ScanPageBody { items, more, complete, incomplete } = contents.read_positional()?;
+            Message::ScanPage(ScanPage { operation, items, more, complete, incomplete })
         }
         Kind::Forward => {
             let request = request::read_request(&contents.wrapped(request::EXPECTED)?)?;
@@ -63,6 +64,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             Message::Forwarded(Box::new(Forwarded { operation, reply }))
         }
         kind if gossip::is_gossip(kind) => Message::Gossip(Box::new(gossip::read(frame.id(), &contents)?)),
+        Kind::FenceAsk => Message::FenceAsk(contents.read_positional::<FenceAskBody>()?.under(operation)),
+        Kind::FencePromise => Message::FencePromise(contents.read_positional::<FencePromiseBody>()?.under(operation)),
         _ => match comparing::read(operation, &contents)? {
             Some(comparing) => Message::Comparing(Box::new(comparing)),
             None => return Err(contents.unexpected(EXPECTED)),
@@ -85,6 +88,8 @@ fn head(message: &Message) -> (Kind, OperationId) {
         Message::Forwarded(forwarded) => (Kind::Forwarded, forwarded.operation),
         Message::Comparing(comparing) => (comparing::kind_of(comparing), comparing.pull()),
         Message::Gossip(said) => gossip::head(said),
+        Message::FenceAsk(ask) => (Kind::FenceAsk, ask.operation),
+        Message::FencePromise(promise) => (Kind::FencePromise, promise.operation),
     }
 }
 
@@ -138,9 +143,14 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             let (partitions, prefix, after) = (partitions.clone(), prefix.clone(), after.clone());
             positional::write(out, &ScanAskBody { partitions, prefix, after, limit: *limit });
         }
-        Message::ScanPage(ScanPage { operation: _, items, more, complete }) => {
-            positional::write(out, &ScanPageBody { items: items.clone(), more: *more, complete: *complete });
+        Message::ScanPage(ScanPage { operation: _, items, more, complete, incomplete }) => {
+            positional::write(
+                out,
+                &ScanPageBody { items: items.clone(), more: *more, complete: *complete, incomplete: incomplete.clone() },
+            );
         }
+        Message::FenceAsk(ask) => fence::write_ask(ask, out),
+        Message::FencePromise(promise) => fence::write_promise(promise, out),
         Message::Forward(forward) => {
             wrap(out, request::request_kind(&forward.request));
             request::write_body(&forward.request, out);
@@ -175,6 +185,7 @@ struct ScanPageBody {
     items: Vec<ScanItem>,
     more: bool,
     complete: bool,
+    incomplete: Vec<u16>,
 }
 
 #[inline]

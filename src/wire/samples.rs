@@ -282,6 +282,11 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 in_step: 152,
                 hedges: 10,
                 stood_in: 11,
+                incomplete_partitions: 12,
+                comparisons_done: 7,
+                comparisons_needed: 24,
+                open_gaps: 1,
+                alarms: vec!["something is missing".into()],
             },
             links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
             comparisons: vec![ComparisonStatus {
@@ -351,7 +356,8 @@ pub(super) fn one_of_each() -> Vec<Said> {
             operation,
             items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX, hidden_ms: 0 }],
             more: false,
-            complete: true,
+            complete: false,
+            incomplete: vec![7],
         })),
         Said::Message(Message::Forward(Box::new(Forward { operation, request: Request::Put(put()) }))),
         Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply: Reply::Found(found()) }))),
@@ -371,6 +377,13 @@ pub(super) fn one_of_each() -> Vec<Said> {
             ],
         }),
         gossip(Gossip::CatchUp { news: vec![], wanted: vec![member(2)] }),
+        Said::Message(Message::FenceAsk(FenceAsk { operation, actor: dot(1).actor, member: member(2), below: attempt().start })),
+        Said::Message(Message::FencePromise(FencePromise {
+            operation,
+            actor: dot(1).actor,
+            below: attempt().start,
+            hinted: vec![7, 255],
+        })),
     ]
     .into_iter()
     .chain(pull().into_iter().map(comparing))

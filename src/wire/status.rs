@@ -33,6 +33,11 @@ pub(super) struct StatusBody {
     comparisons: Vec<ComparisonStatus>,
     hedges: u64,
     stood_in: u64,
+    incomplete_partitions: u32,
+    comparisons_done: u32,
+    comparisons_needed: u32,
+    open_gaps: u32,
+    alarms: Vec<String>,
     gossip: GossipStatus,
 }
 
@@ -81,6 +86,11 @@ impl From<Status> for StatusBody {
             comparisons,
             hedges: member.hedges,
             stood_in: member.stood_in,
+            incomplete_partitions: member.incomplete_partitions,
+            comparisons_done: member.comparisons_done,
+            comparisons_needed: member.comparisons_needed,
+            open_gaps: member.open_gaps,
+            alarms: member.alarms,
             gossip,
         }
     }
@@ -114,6 +124,11 @@ impl From<StatusBody> for Status {
                 in_step: body.in_step,
                 hedges: body.hedges,
                 stood_in: body.stood_in,
+                incomplete_partitions: body.incomplete_partitions,
+                comparisons_done: body.comparisons_done,
+                comparisons_needed: body.comparisons_needed,
+                open_gaps: body.open_gaps,
+                alarms: body.alarms,
             },
             gossip: body.gossip,
         }

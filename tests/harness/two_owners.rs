@@ -98,7 +98,7 @@ impl TwoOwners {
                         let machine = &mut self.machines[at];
                         inputs.push_back(Input::Disk(execute(&machine.disk, &mut machine.files, job)));
                     }
-                    Output::Halt { reason } => panic!("{reason}"),
+                    Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
                     Output::Reply { .. } | Output::Members => {}
                 }
             }

@@ -285,6 +285,7 @@ pub fn judge(disk: &SimDisk, history: &History, place: &str) -> Result<(Opened, 
     let mut found = 0;
     let mut wrong = None;
     let options = OpenOptions {
+        quarantine: false,
         wall_ms: 0,
         seed: u64::from(history.start) << 32 | disk.syncs(),
         segment_bytes_min: SEGMENT_BYTES_MIN,

@@ -1,6 +1,8 @@
 //! Peers wired together in one process: messages arrive at once and in order, unless a test holds them back.
 
+mod closing;
 mod comparing;
+mod damage;
 mod expiry;
 mod explanations;
 mod gossip;
@@ -14,7 +16,7 @@ mod writes;
 use super::{Input, Now, Origin, Output, Peer, PeerConfig};
 use crate::message::{Body, Failure, Form, Found, Get, Message, PatchBody, Put, Quorum, Receipt, Remove, Reply, Request, Update};
 use crate::message::{List, Retry, SyncMode, Value};
-use crate::ring::{Change, ClusterId, Founder, MemberId};
+use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId};
 use crate::storage::{OpenFiles, OpenOptions, Store, StoreOptions, execute};
 use crate::vclock::Start;
 use bytes::Bytes;
@@ -163,7 +165,7 @@ impl Cluster {
                     Output::Reply { to, reply, after } if after <= released => drop(self.replies.insert(to.request, reply)),
                     Output::Disk(job) => jobs.push(job),
                     Output::Members => {}
-                    Output::Halt { reason } => panic!("{reason}"),
+                    Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
                     waiting => self.machines[at].held.push(waiting),
                 }
             }
