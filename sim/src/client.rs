@@ -262,10 +262,12 @@ impl World {
         if let Some(write) = pending.write {
             let write = self.history.write_mut(write);
             // A peer that stands still may begin it whenever it goes on.
-            write.until = match self.plan.process.pause_interval {
-                Some(_) => u64::MAX,
-                None => self.time + 2 * patience + 3_000_000,
-            };
+            // So may one whose clock runs slowly.
+            write.until =
+                match self.plan.process.pause_interval.or(self.plan.process.clock_interval).or(self.plan.process.long_pause) {
+                    Some(_) => u64::MAX,
+                    None => self.time + 2 * patience + 3_000_000,
+                };
         }
         let is_down = node.peer.is_none() || node.stopping;
         let delay = self.plan.network.delay(&mut client.dice);
@@ -348,6 +350,7 @@ impl World {
             false => self.stats.answered += u64::from(is_answered),
         }
         let think = client.dice.below(2 * self.plan.clients.think);
+        let think = if self.time < self.idle_until { 200 * think } else { think };
         self.after(think, Event::Next { client: c });
     }
 

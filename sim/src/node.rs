@@ -2,6 +2,7 @@
 
 use crate::dice::Dice;
 use crate::disk::{Fate, SimDisk};
+use crate::machine_clock::MachineClock;
 use crate::oracle::durability::Shadow;
 use bytes::Bytes;
 use henge::message::{Message, OperationId, Position, SyncMode};
@@ -11,8 +12,6 @@ use henge::storage::{DiskDone, DiskJob, LogWrite, OpenFiles, OpenOptions, Store,
 use henge::vclock::{Actor, Entry, Start};
 use std::collections::BTreeMap;
 
-/// The wall clock at the beginning of time (milliseconds since 1970).
-const EPOCH_MS: u64 = 1_800_000_000_000;
 /// Small segments, so that a run goes through several of them.
 const SEGMENT_BYTES_MIN: u64 = 32 << 10;
 const SEGMENT_BYTES_MAX: u64 = 256 << 10;
@@ -70,8 +69,8 @@ pub struct Node {
     pub paused_until: u64,
     /// It was asked to stop, and does nothing but finish its log.
     pub stopping: bool,
-    /// How far its wall clock is off (milliseconds).
-    pub clock_off_ms: i64,
+    /// The clocks of its machine.
+    pub clock: MachineClock,
     /// What it has promised.
     pub shadow: Shadow,
     /// Messages that it has not answered yet.
@@ -100,7 +99,7 @@ impl Node {
             wake_at: None,
             paused_until: 0,
             stopping: false,
-            clock_off_ms: 0,
+            clock: MachineClock::default(),
             shadow: Shadow::default(),
             asked: BTreeMap::new(),
             has_formed: false,
@@ -113,8 +112,7 @@ impl Node {
 
     /// The time as this peer is told it.
     pub fn now(&self, time: u64) -> Now {
-        let wall_ms = (EPOCH_MS + time / 1_000).saturating_add_signed(self.clock_off_ms);
-        Now { monotonic_ms: time / 1_000, wall_ms }
+        self.clock.now(time)
     }
 
     /// Where others would reach it.

@@ -5,6 +5,7 @@
 //! so such seeds have faults of the network alone.
 
 use crate::dice::Dice;
+use crate::network::CutShape;
 use henge::message::SyncMode;
 
 /// What is planted on purpose, to see that the oracles find it. Everything of it lives in the simulator: the peers are right.
@@ -80,8 +81,12 @@ pub struct NetworkPlan {
     pub duplicates: f64,
     /// The share that comes once more, seconds later, restarts or not.
     pub late_duplicates: f64,
-    /// Links are cut, one or all of a peer.
+    /// Links are cut.
     pub cut_interval: Option<u64>,
+    /// What cuts look like.
+    pub cut_shapes: Vec<CutShape>,
+    /// The share of cuts that come and go.
+    pub flapping: f64,
     /// The share of cuts that work in one direction alone.
     pub one_way: f64,
 }
@@ -114,8 +119,12 @@ pub struct ProcessPlan {
     pub crash_in_recovery: f64,
     /// A peer stands still for a while.
     pub pause_interval: Option<u64>,
-    /// A peer's wall clock jumps.
+    /// One peer stands still for that long, minutes, while clients hardly ask for anything and nothing else goes wrong.
+    pub long_pause: Option<u64>,
+    /// Something happens to a peer's clocks.
     pub clock_interval: Option<u64>,
+    /// What happens to clocks.
+    pub clock_faults: Vec<ClockFault>,
     /// Faults begin while the cluster is being formed.
     pub while_forming: bool,
 }
@@ -137,6 +146,21 @@ pub struct ClientPlan {
     pub healed_requests: u32,
 }
 
+/// What happens to a machine's clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockFault {
+    /// The wall clock jumps, by a second or by ten years.
+    Jump,
+    /// Both clocks run too fast or too slow, up to twice.
+    Rate,
+    /// The wall clock stands still.
+    Freeze,
+}
+
+impl ClockFault {
+    const ALL: [ClockFault; 3] = [ClockFault::Jump, ClockFault::Rate, ClockFault::Freeze];
+}
+
 const SECOND: u64 = 1_000_000;
 
 impl Plan {
@@ -155,6 +179,8 @@ impl Plan {
             process = ProcessPlan {
                 pause_interval: process.pause_interval,
                 clock_interval: process.clock_interval,
+                clock_faults: process.clock_faults,
+                long_pause: process.long_pause,
                 ..ProcessPlan::calm()
             };
         } else if plant != Plant::None {
@@ -203,6 +229,14 @@ impl NetworkPlan {
             late_duplicates: half(dice, |dice| dice.unit() * 0.1).unwrap_or(0.0),
             cut_interval: half(dice, |dice| dice.spread(SECOND / 2, 4 * SECOND)),
             one_way: half(dice, |_| 0.3).unwrap_or(0.0),
+            cut_shapes: {
+                let mut shapes: Vec<CutShape> = CutShape::ALL.into_iter().filter(|_| dice.chance(0.5)).collect();
+                if shapes.is_empty() {
+                    shapes.push(CutShape::Peer);
+                }
+                shapes
+            },
+            flapping: half(dice, |_| 0.3).unwrap_or(0.0),
         }
     }
 
@@ -254,6 +288,14 @@ impl ProcessPlan {
             crash_in_recovery: half(dice, |_| 0.4).unwrap_or(0.0),
             pause_interval: half(dice, |dice| dice.spread(SECOND, 6 * SECOND)),
             clock_interval: half(dice, |dice| dice.spread(SECOND, 6 * SECOND)),
+            clock_faults: {
+                let mut faults: Vec<ClockFault> = ClockFault::ALL.into_iter().filter(|_| dice.chance(0.5)).collect();
+                if faults.is_empty() {
+                    faults.push(ClockFault::Jump);
+                }
+                faults
+            },
+            long_pause: Some(dice.between(30, 600) * SECOND).filter(|_| dice.chance(0.03)),
             while_forming: dice.chance(0.25),
         }
     }
@@ -269,6 +311,8 @@ impl ProcessPlan {
             crash_in_recovery: 0.0,
             pause_interval: None,
             clock_interval: None,
+            clock_faults: Vec::new(),
+            long_pause: None,
             while_forming: false,
         }
     }

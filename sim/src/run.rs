@@ -82,6 +82,9 @@ impl World {
         }
         self.start_clients();
         self.run_to(self.time + self.plan.chaos);
+        if self.idle_until > self.time {
+            self.run_to(self.idle_until + self.plan.chaos / 2);
+        }
         self.stop_faults();
         self.expect("the peers are up and linked again", |world| world.is_whole());
         self.is_settled = true;

@@ -67,6 +67,8 @@ pub(crate) enum Event {
     Form { node: usize },
     /// A cut is mended.
     Mend { directions: Vec<(usize, usize)> },
+    /// A cut that flaps comes once more.
+    CutAgain { directions: Vec<(usize, usize)>, length: u64, again: u64 },
 }
 
 /// Everything.
@@ -94,7 +96,9 @@ pub struct World {
     pub(crate) is_chaotic: bool,
     /// Everything has been mended: from now on every request must be answered.
     pub(crate) is_settled: bool,
-    /// A wall clock has jumped.
+    /// Until then clients hardly ask for anything, and nothing else goes wrong: somebody stands still for minutes.
+    pub(crate) idle_until: u64,
+    /// A clock was wrong at some time.
     pub(crate) clocks_jumped: bool,
     jobs: u64,
     outbox: Vec<Output>,
@@ -134,6 +138,7 @@ impl World {
             change: None,
             is_chaotic: false,
             is_settled: false,
+            idle_until: 0,
             clocks_jumped: false,
             jobs: 0,
             outbox: Vec::new(),
@@ -215,6 +220,7 @@ impl World {
             }
             Event::Start { node } => self.start_node(node),
             Event::Form { node } => self.on_form(node),
+            Event::CutAgain { directions, length, again } => self.cut_these(directions, length, again),
             Event::Mend { directions } => {
                 self.trace.event(self.time, format_args!("mend {directions:?}"), || format!("mended: {directions:?}"));
                 directions.into_iter().for_each(|(from, to)| self.network.set_cut(from, to, false));

@@ -51,7 +51,7 @@ impl World {
         node.held = stay;
         let is_finished = node.stopping && peer.is_drained() && node.jobs.is_empty();
         if let Some(wake_ms) = peer.next_wake() {
-            let at = (wake_ms * 1_000).max(self.time + 1);
+            let at = node.clock.when(wake_ms).max(self.time + 1);
             if node.wake_at.is_none_or(|earlier| at < earlier) {
                 node.wake_at = Some(at);
                 let incarnation = node.incarnation;
