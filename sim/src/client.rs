@@ -263,11 +263,10 @@ impl World {
             let write = self.history.write_mut(write);
             // A peer that stands still may begin it whenever it goes on.
             // So may one whose clock runs slowly.
-            write.until =
-                match self.plan.process.pause_interval.or(self.plan.process.clock_interval).or(self.plan.process.long_pause) {
-                    Some(_) => u64::MAX,
-                    None => self.time + 2 * patience + 3_000_000,
-                };
+            write.until = match self.requests_may_wait {
+                true => u64::MAX,
+                false => self.time + 2 * patience + 3_000_000,
+            };
         }
         let is_down = node.peer.is_none() || node.stopping;
         let delay = self.plan.network.delay(&mut client.dice);

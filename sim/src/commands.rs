@@ -1,5 +1,6 @@
 //! The commands that run seeds: `run`, `replay`, `repeat`.
 
+use crate::rules;
 use clap::{Args, Subcommand};
 use sim::batch::{name_the_seed_in_panics, replay_line, run_seeds};
 use sim::plan::Plant;
@@ -20,6 +21,9 @@ pub enum SeedCommand {
         /// Something planted on purpose.
         #[arg(long, value_parser = plant)]
         plant: Option<Plant>,
+        /// A rule of the store that is broken on purpose.
+        #[arg(long)]
+        rule: Option<String>,
     },
     /// Runs each seed twice, in two processes, and compares all that happened.
     Repeat {
@@ -32,6 +36,16 @@ pub enum SeedCommand {
         /// Seeds `A..B`, without B.
         #[arg(long, value_parser = seeds)]
         seeds: Range<u64>,
+    },
+    /// Breaks each rule of the store in turn and says after how many seeds it is found. Builds a second program for it, in
+    /// `target/broken`.
+    Rules {
+        /// At most so many seeds for each.
+        #[arg(long, default_value_t = 2_000)]
+        seeds: u64,
+        /// Only this rule; `none` breaks none, and must not be found.
+        #[arg(long)]
+        rule: Option<String>,
     },
     /// Plants each bug in turn and says after how many seeds it is found.
     Plants {
@@ -71,17 +85,19 @@ fn plant(name: &str) -> Result<Plant, String> {
 pub fn obey(command: SeedCommand) -> ExitCode {
     match command {
         SeedCommand::Run(arguments) => run_many(arguments),
-        SeedCommand::Replay { seed, plant } => replay(seed, plant.unwrap_or_default()),
+        SeedCommand::Replay { seed, plant, rule: None } => replay(seed, plant.unwrap_or_default()),
+        SeedCommand::Replay { seed, rule: Some(rule), .. } => rules::replay(seed, &rule),
         SeedCommand::Repeat { seeds } => repeat(seeds),
         SeedCommand::Hashes { seeds } => {
             seeds.for_each(|seed| println!("{seed} {:016x}", run(seed, Plant::None, false).hash));
             ExitCode::SUCCESS
         }
+        SeedCommand::Rules { seeds, rule } => rules::rules(seeds, rule.as_deref()),
         SeedCommand::Plants { seeds } => plants(seeds),
     }
 }
 
-fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -95,7 +111,7 @@ fn run_many(arguments: RunArguments) -> ExitCode {
     if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn replay(seed: u64, plant: Plant) -> ExitCode {
+pub fn replay(seed: u64, plant: Plant) -> ExitCode {
     name_the_seed_in_panics(plant);
     let report = run(seed, plant, true);
     println!("seed {seed}: {} events, fingerprint {:016x}", report.events, report.hash);

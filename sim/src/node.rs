@@ -5,6 +5,7 @@ use crate::disk::{Fate, SimDisk};
 use crate::machine_clock::MachineClock;
 use crate::oracle::durability::Shadow;
 use bytes::Bytes;
+use henge::broken::{Rule, is_broken};
 use henge::message::{Message, OperationId, Position, SyncMode};
 use henge::peer::{Now, Output, Peer, PeerConfig};
 use henge::ring::MemberId;
@@ -152,7 +153,7 @@ impl Node {
             return Ok(false);
         }
         let (store, _) = opened.map_err(|error| error.to_string())?;
-        if store.start() <= self.start {
+        if store.start() <= self.start && !is_broken(Rule::NoStart) {
             return Err(format!("start {} comes after start {}", store.start().0, self.start.0));
         }
         (self.member, self.actor, self.start) = (store.member(), store.actor(), store.start());

@@ -8,6 +8,7 @@ use crate::plan::{Plan, Plant};
 use crate::workload::Wish;
 use crate::world::{World, key_name};
 use henge::message::{FetchMode, Get, Quorum, Request};
+use henge::vclock::Entry;
 use std::collections::VecDeque;
 
 /// The one who reads everything in the end.
@@ -161,6 +162,7 @@ impl World {
             siblings += u64::from(paths.len() < live.len());
             self.converged(*key, live);
         }
+        self.same_roots();
         self.violations.extend(reads::judge(&self.history, replicas));
         siblings
     }
@@ -168,7 +170,7 @@ impl World {
     /// Oracle c: all owners hold the same live dots, and what was read is what they hold.
     fn converged(&mut self, key: KeyId, live: &Values) {
         let partition = self.partition(key);
-        let mut first = None;
+        let mut first: Option<(String, Entry)> = None;
         for owner in self.owners(key) {
             let Some(entry) = self.ask(owner, &key_name(key), FetchMode::Full) else {
                 let what = format!("{} does not tell what it holds of key {}", self.nodes[owner].name, key.0);
@@ -184,9 +186,10 @@ impl World {
                 self.violations.push(Violation::new("c", what));
             }
             match &first {
-                None => first = Some((name, dots)),
-                Some((other, theirs)) if *theirs != dots => {
-                    let what = format!("{name} and {other} differ in key {}: {dots:?} and {theirs:?}", key.0);
+                None => first = Some((name, entry)),
+                Some((other, theirs)) if theirs.versions() != entry.versions() => {
+                    let (ours, theirs) = (entry.versions(), theirs.versions());
+                    let what = format!("{name} and {other} differ in key {}: {ours:?} and {theirs:?}", key.0);
                     self.violations.push(Violation::new("c", what));
                 }
                 Some(_) => {}

@@ -3,6 +3,7 @@
 use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
 use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
+use crate::broken::{Rule, is_broken};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, PartitionId, Placement};
@@ -70,6 +71,9 @@ impl Store {
         store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
         store.strip_contexts();
+        if is_broken(Rule::NoStart) {
+            store.tables.partitions.iter_mut().for_each(|partition| partition.go_on(identity.actor, identity.start));
+        }
         let (records, cut_bytes) = (opened.recovered.records, opened.recovered.cut_bytes);
         Ok((store, Found { records, cut_bytes, was_clean: opened.stopped_cleanly }))
     }

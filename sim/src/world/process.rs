@@ -60,6 +60,9 @@ impl World {
         }
         let leave: Vec<Held> = leave;
         leave.into_iter().for_each(|held| self.leave(n, held.output));
+        if self.trace.events().is_multiple_of(64) {
+            self.check_bounds(n);
+        }
         if is_finished {
             self.go_down(n, Down::Clean);
         }
