@@ -172,7 +172,16 @@ fn main() {
     let key = |n: u64| keys[(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % keys.len() as u64) as usize].clone();
     let value = Bytes::from(vec![b'x'; 100]);
     let put = |key: Bytes, body: Body| {
-        Request::Put(Put { key, body, context: Bytes::new(), w: Quorum::Default, deadline_ms: 0, retry: None, ttl_ms: 0 })
+        Request::Put(Put {
+            key,
+            body,
+            context: Bytes::new(),
+            w: Quorum::Default,
+            deadline_ms: 0,
+            retry: None,
+            strict: false,
+            ttl_ms: 0,
+        })
     };
     let get = |key: Bytes| {
         let (path, session) = (String::new(), Bytes::new());

@@ -72,11 +72,18 @@ fn main() {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     };
     let ack = |n| Ack { member: member(n), sync: SyncMode::Always };
-    let receipt =
-        Receipt { coordinator, acks: vec![ack(1), ack(2)], dots: vec![dot], covered: vec![dot], context: context.clone() };
+    let receipt = Receipt {
+        coordinator,
+        acks: vec![ack(1), ack(2)],
+        dots: vec![dot],
+        covered: vec![dot],
+        context: context.clone(),
+        stood_in: vec![],
+    };
     let get = Get {
         key: key.clone(),
         path: String::new(),
@@ -107,7 +114,10 @@ fn main() {
         "apply",
         Message::Apply(Apply { operation, key: key.clone(), entry: value.clone(), naming: None, owed: vec![], relief: false }),
     );
-    message("applied", Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![], refused: None }));
+    message(
+        "applied",
+        Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![], refused: None, complete: true }),
+    );
     message("fetch", Message::Fetch(Fetch { operation, key, mode: FetchMode::Full }));
     message("fetched", Message::Fetched(Fetched { operation, entry: value, mode: FetchMode::Full, complete: true }));
     println!("a put, request and reply, written and read: {whole_put:.0} ns; a get: {whole_get:.0} ns");

@@ -122,6 +122,26 @@ pub const LOG_PENDING_BYTES_FULL: usize = 4 << 20;
 /// Bytes of records kept in memory for reads.
 pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
 
+/// Hints that one peer keeps for owners that are down, in bytes of their records: beyond it a stand-in takes nothing new, and the write needs
+/// its owners. Some millions of small writes fit, and hours of an owner's absence.
+pub const HINT_BYTES_MAX: u64 = 1 << 30;
+/// The same, in keys: each takes some 300 bytes of memory.
+pub const HINTS_MAX: usize = 1_000_000;
+/// A debt older than this is said to people as a warning (milliseconds): a peer that is restarted is back long before.
+pub const HINT_AGE_WARNING_MS: u64 = 60 * 60 * 1_000;
+/// Hints on their way to one owner at the most, and in bytes: enough to keep a link and a log busy, too little to crowd out requests.
+pub const HINTS_IN_FLIGHT_MAX: usize = 256;
+/// The same in bytes; one hint alone may have more.
+pub const HINT_BYTES_IN_FLIGHT_MAX: u64 = 4 << 20;
+/// A hint that was not acknowledged after this long is sent again (milliseconds): the slowest healthy disk is faster.
+pub const HINT_ANSWER_MS: u64 = 2_000;
+/// After a hint was refused or not answered its owner is left in peace for this long, doubling (milliseconds).
+pub const HINT_REST_MS_MIN: u64 = 100;
+/// The longest such rest (milliseconds).
+pub const HINT_REST_MS_MAX: u64 = 10_000;
+/// A version is dropped this long after its expiry (milliseconds): clocks may disagree by that much.
+pub const EXPIRY_GRACE_MS: u64 = 60_000;
+
 /// The first segment of a log (bytes); each further one doubles up to `SEGMENT_BYTES_MAX`: small stores stay small.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// The largest segment of a log (bytes).

@@ -144,12 +144,12 @@ class Client:
     def ask(self, kind, body=(), payload=b""): return self.wait(self.send(kind, body, payload))
     def send_put(self, key, value, context=b"", w=0, retry=None):
         raw = isinstance(value, bytes)
-        return self.send(PUT, [key, 0 if raw else 1, context, w, 0, retry, 0], value if raw else json.dumps(value).encode())
+        return self.send(PUT, [key, 0 if raw else 1, context, w, 0, retry, False, 0], value if raw else json.dumps(value).encode())
     def put(self, key, value, **how): return self.wait(self.send_put(key, value, **how))[1]
-    def delete(self, key, path="", context=b"", w=0): return self.ask(REMOVE, [key, path, context, w, 0, None])[1]
+    def delete(self, key, path="", context=b"", w=0): return self.ask(REMOVE, [key, path, context, w, 0, None, False])[1]
     def patch(self, key, path, value, context=b"", w=0):
-        return self.ask(UPDATE, [key, 0, path, context, w, 0, None, 0], json.dumps(value).encode())[1]
-    def merge(self, key, patch): return self.ask(UPDATE, [key, 1, "", b"", 0, 0, None, 0], json.dumps(patch).encode())[1]
+        return self.ask(UPDATE, [key, 0, path, context, w, 0, None, False, 0], json.dumps(value).encode())[1]
+    def merge(self, key, patch): return self.ask(UPDATE, [key, 1, "", b"", 0, 0, None, False, 0], json.dumps(patch).encode())[1]
     def list(self, prefix, after=b"", limit=1000): return self.ask(LIST, [prefix, after, limit, 0, 0])[1]
     def ring(self): return self.ask(RING)[1]
     def status(self): return self.ask(STATUS)[1]

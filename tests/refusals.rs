@@ -402,8 +402,16 @@ async fn what_is_over_a_limit_or_wrong_is_refused_and_nothing_of_it_is_done() {
         says(&deep.message, &["nested more than 64 deep"]);
     }
     let patch = PatchBody::Set { path: "a..b".into(), json: "1".into() };
-    let update =
-        Update { key: "broken".into(), patch, context: Bytes::new(), w: Quorum::Default, deadline_ms: 0, retry: None, ttl_ms: 0 };
+    let update = Update {
+        key: "broken".into(),
+        patch,
+        context: Bytes::new(),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: None,
+        strict: false,
+        ttl_ms: 0,
+    };
     let path = failed(client.update(update).await);
     assert_eq!(path.kind, FailureKind::BadRequest);
     says(&path.message, &["a name is missing", "path"]);

@@ -24,6 +24,7 @@ async fn set(client: &Client, key: &str, path: &str, value: &str, context: &Byte
         w: Quorum::All,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     };
     client.update(update).await.expect("all three peers are there")
@@ -73,8 +74,15 @@ async fn two_patches_of_different_paths_both_stay() {
     set(&one, "ada", "born", "1816", &context).await;
     set(&other, "ada", "address.city", "\"Rome\"", &context).await;
     // A delete of a third path, without any context.
-    let name =
-        Remove { key: "ada".into(), path: "name".into(), context: Bytes::new(), w: Quorum::Default, deadline_ms: 0, retry: None };
+    let name = Remove {
+        key: "ada".into(),
+        path: "name".into(),
+        context: Bytes::new(),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: None,
+        strict: false,
+    };
     one.remove(name).await.expect("removed");
     for client in [one, other] {
         let both = read(&client, "ada").await;

@@ -410,11 +410,15 @@ impl World {
         };
         let (w, is_retried) = (size(pending.wish.quorum, self.replicas()), pending.uncertain);
         let members: BTreeSet<_> = receipt.acks.iter().map(|ack| ack.member).collect();
+        let standing_in: BTreeSet<_> = receipt.stood_in.iter().map(|stood_in| stood_in.member).collect();
         let owners: BTreeSet<_> = self.owners(key).into_iter().map(|owner| self.nodes[owner].member).collect();
-        if members.len() < w || !members.is_subset(&owners) {
+        let takers: BTreeSet<_> = owners.union(&standing_in).copied().collect();
+        if members.len() < w || !members.is_subset(&takers) || !standing_in.is_disjoint(&owners) {
             let what = format!("a write of key {} with W={w} is acknowledged by {:?}", key.0, receipt.acks);
             self.violations.push(Violation::new("a", what));
         }
+        // What is claimed of quorums that meet is claimed of owners alone.
+        let w = w.min(members.intersection(&owners).count());
         self.note_receipt_dots(id, key, &receipt.dots);
         let partition = self.partition(key).0;
         let covered = self.dots.values(partition, &receipt.covered);

@@ -222,7 +222,8 @@ impl Node {
 /// What a message asks for, if its answer is a promise.
 pub fn asks(message: &Message) -> Option<(OperationId, Asked)> {
     match message {
-        Message::Apply(apply) => {
+        // What a stand-in promises it may have handed over before it is asked again.
+        Message::Apply(apply) if apply.owed.is_empty() => {
             let entry = henge::vclock::unpack(&apply.entry).ok()?;
             Some((apply.operation, Asked::Apply(apply.key.clone(), entry)))
         }

@@ -91,6 +91,7 @@ impl World {
         self.is_settled = true;
         self.limit_clients(self.plan.clients.healed_requests);
         self.expect("every request is answered after healing", |world| world.clients_are_done());
+        self.expect("all hints are paid after healing", |world| world.owes_nothing());
         let finals = self.read_everything();
         if self.violations.is_empty() { self.judge(&finals) } else { 0 }
     }
@@ -118,6 +119,7 @@ impl World {
         for round in 0..ROUNDS {
             if round > 0 {
                 self.expect("all that is under way arrives", |world| world.is_quiet());
+                self.expect("what it has made stand-ins owe is paid", |world| world.owes_nothing());
             }
             let script: VecDeque<Wish> = self.keys().map(|key| self.read_all(key)).collect();
             let auditor = self.add_client(AUDITOR + u64::from(round), Some(script));

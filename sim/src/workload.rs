@@ -177,8 +177,16 @@ fn object(values: &[(String, ValueId)], nulls: &[&str]) -> String {
 }
 
 fn put(key: KeyId, body: Body, values: Vec<(String, ValueId)>, quorum: Quorum) -> Wish {
-    let request =
-        Request::Put(Put { key: key_name(key), body, context: Bytes::new(), w: quorum, deadline_ms: 0, retry: None, ttl_ms: 0 });
+    let request = Request::Put(Put {
+        key: key_name(key),
+        body,
+        context: Bytes::new(),
+        w: quorum,
+        deadline_ms: 0,
+        retry: None,
+        strict: false,
+        ttl_ms: 0,
+    });
     Wish { key, request, scope: Some(Scope::Whole), values, quorum }
 }
 
@@ -190,6 +198,7 @@ fn update(key: KeyId, patch: PatchBody, targets: Vec<Target>, values: Vec<(Strin
         w: quorum,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     });
     Wish { key, request, scope: Some(Scope::Paths(targets)), values, quorum }
@@ -207,6 +216,7 @@ fn remove(key: KeyId, path: &str, quorum: Quorum) -> Wish {
         w: quorum,
         deadline_ms: 0,
         retry: None,
+        strict: false,
     });
     Wish { key, request, scope: Some(scope), values: Vec::new(), quorum }
 }

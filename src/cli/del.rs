@@ -43,5 +43,5 @@ async fn write(remove: Remove, flags: &WriteFlags, client: &Client, json: bool) 
 fn request(args: &Args) -> Result<Remove, Exit> {
     let KeyPath { key, path } = KeyPath::read(&args.key, args.path.as_deref())?;
     let (context, w, deadline_ms) = (args.flags.context()?, args.flags.w, args.flags.deadline_ms());
-    Ok(Remove { key, path, context, w, deadline_ms, retry: None })
+    Ok(Remove { key, path, context, w, deadline_ms, retry: None, strict: args.flags.strict })
 }

@@ -59,7 +59,7 @@ fn request(args: &Args) -> Result<Update, Exit> {
         (None, _) => return Err(Exit::new(Exit::USAGE, "a patch needs a value, or --merge JSON; see henge patch --help")),
     };
     let (context, w, deadline_ms) = (args.flags.context()?, args.flags.w, args.flags.deadline_ms());
-    Ok(Update { key, patch, context, w, deadline_ms, retry: None, ttl_ms: args.ttl.unwrap_or(0) })
+    Ok(Update { key, patch, context, w, deadline_ms, retry: None, strict: args.flags.strict, ttl_ms: args.ttl.unwrap_or(0) })
 }
 
 fn set(place: KeyPath, value: &str) -> Result<(bytes::Bytes, PatchBody), Exit> {

@@ -72,7 +72,7 @@ fn request(args: &Args) -> Result<Put, Exit> {
         (None, text) => Body::Json(typed_json(text, &Path::ROOT)?),
     };
     let (context, w, deadline_ms) = (args.flags.context()?, args.flags.w, args.flags.deadline_ms());
-    Ok(Put { key, body, context, w, deadline_ms, retry: None, ttl_ms: args.ttl.unwrap_or(0) })
+    Ok(Put { key, body, context, w, deadline_ms, retry: None, strict: args.flags.strict, ttl_ms: args.ttl.unwrap_or(0) })
 }
 
 fn read_file(file: &FilePath) -> Result<Bytes, Exit> {

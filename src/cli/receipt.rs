@@ -4,7 +4,7 @@ use super::request_flags::WriteFlags;
 use super::serve::show_sync;
 use super::{Exit, output};
 use crate::client::Client;
-use crate::message::{Ack, Receipt, SyncMode};
+use crate::message::{Ack, Receipt, StoodIn, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::Sealed;
 use serde_json::json;
@@ -15,11 +15,21 @@ pub(super) fn show(did: &str, key: &[u8], receipt: &Receipt, flags: &WriteFlags,
         return output::print_line(receipt_json(key, receipt, client));
     }
     let sync = weakest_sync(&receipt.acks).map_or(String::new(), |sync| format!(", sync {}", show_sync(sync)));
-    let line = format!("{did} {}: stored by {} replicas{sync}", output::key_text(key), receipt.acks.len());
+    let stood_in = match receipt.stood_in.len() {
+        0 => String::new(),
+        1 => ", one of them standing in for an owner that is down".to_string(),
+        count => format!(", {count} of them standing in for owners that are down"),
+    };
+    let line = format!("{did} {}: stored by {} replicas{stood_in}{sync}", output::key_text(key), receipt.acks.len());
     if flags.verbose {
         output::remark(line);
         for ack in &receipt.acks {
-            output::remark(format!("  {} (sync {})", name_of(client, ack.member), show_sync(ack.sync)));
+            let stood_in = receipt.stood_in.iter().find(|stood_in| stood_in.member == ack.member);
+            let for_whom = stood_in.map_or(String::new(), |stood_in| {
+                let names: Vec<String> = stood_in.owed.iter().map(|owner| name_of(client, *owner)).collect();
+                format!(", for {} until it is back", names.join(" and "))
+            });
+            output::remark(format!("  {} (sync {}{for_whom})", name_of(client, ack.member), show_sync(ack.sync)));
         }
         output::remark(format!("  coordinated by {}", name_of(client, receipt.coordinator.member)));
         output::remark(format!("  {} leaves written, {} versions replaced", receipt.dots.len(), receipt.covered.len()));
@@ -36,9 +46,14 @@ pub(super) fn show(did: &str, key: &[u8], receipt: &Receipt, flags: &WriteFlags,
 fn receipt_json(key: &[u8], receipt: &Receipt, client: &Client) -> serde_json::Value {
     let ack =
         |ack: &Ack| json!({ "name": name_of(client, ack.member), "member": ack.member.to_string(), "sync": show_sync(ack.sync) });
+    let stood_in = |stood_in: &StoodIn| {
+        let owed: Vec<String> = stood_in.owed.iter().map(|owner| name_of(client, *owner)).collect();
+        json!({ "name": name_of(client, stood_in.member), "for": owed })
+    };
     json!({
         "key": output::key_text(key),
         "acks": receipt.acks.iter().map(ack).collect::<Vec<_>>(),
+        "stood_in": receipt.stood_in.iter().map(stood_in).collect::<Vec<_>>(),
         "coordinator": name_of(client, receipt.coordinator.member),
         "written": receipt.dots.len(),
         "replaced": receipt.covered.len(),

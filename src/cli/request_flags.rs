@@ -38,6 +38,9 @@ pub(super) struct WriteFlags {
     /// Print the context of the key after the write
     #[arg(long)]
     pub(super) print_context: bool,
+    /// Only owners of the key count: nobody stands in for one that is down
+    #[arg(long)]
+    pub(super) strict: bool,
     /// Say who has stored it, and how
     #[arg(short, long)]
     pub(super) verbose: bool,

@@ -3,7 +3,8 @@
 use super::serve::show_sync;
 use super::{Exit, Global, output};
 use crate::client::Client;
-use crate::message::{Failure, MemberStatus, Status};
+use crate::limits::HINT_AGE_WARNING_MS;
+use crate::message::{DebtStatus, Failure, MemberStatus, Status};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::json;
@@ -43,10 +44,39 @@ pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), E
             Ok(_) => {}
         }
     }
+    for debts in asked.iter().filter_map(|asked| asked.answer.as_ref().ok()).flat_map(debts_in_words) {
+        output::print_line(debts)?;
+    }
     if down > 0 {
         output::print_line(format!("{} of {} peers are up", asked.len() - down, asked.len()))?;
     }
     Ok(())
+}
+
+/// What a peer keeps for others, a line for each of them.
+fn debts_in_words(status: &Status) -> Vec<String> {
+    let MemberStatus { name, debts, hints_full, .. } = &status.member;
+    let mut lines: Vec<String> = debts
+        .iter()
+        .map(|debt| {
+            let paid = if debt.paid > 0 { format!(", {} handed over so far", debt.paid) } else { String::new() };
+            let alarm = match debt.oldest_ms >= HINT_AGE_WARNING_MS {
+                true => format!("; warning: bring {} back, it has been away for long", debt.name),
+                false => String::new(),
+            };
+            format!(
+                "{name} keeps {} keys ({}) for {}, the oldest for {}{paid}{alarm}",
+                debt.hints,
+                output::bytes_text(debt.bytes),
+                debt.name,
+                output::duration_text(debt.oldest_ms)
+            )
+        })
+        .collect();
+    if *hints_full {
+        lines.push(format!("{name} keeps as much for others as it may, and stands in for nothing new until some of them are back"));
+    }
+    lines
 }
 
 /// All at once: one that is down must not make the others wait.
@@ -130,6 +160,17 @@ fn row(name: &str, address: &str, Status { member, links }: &Status) -> Vec<Stri
     ]
 }
 
+fn debt_json(debt: &DebtStatus) -> serde_json::Value {
+    json!({
+        "name": debt.name,
+        "hints": debt.hints,
+        "bytes": debt.bytes,
+        "oldest_ms": debt.oldest_ms,
+        "paid": debt.paid,
+        "in_flight": debt.in_flight,
+    })
+}
+
 fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
     let Status { member, links } = match answer {
         Err(failure) => return json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
@@ -154,6 +195,8 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "in_flight": member.in_flight,
         "requests": member.requests,
         "repairs": member.repairs,
+        "debts": member.debts.iter().map(debt_json).collect::<Vec<_>>(),
+        "hints_full": member.hints_full,
         "links": links,
     })
 }

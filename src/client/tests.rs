@@ -117,6 +117,7 @@ impl Played {
                 dots: vec![],
                 covered: vec![],
                 context: Bytes::new(),
+                stood_in: vec![],
             }),
         }
     }
@@ -159,6 +160,7 @@ fn put(deadline_ms: u32) -> Put {
         w: Quorum::Default,
         deadline_ms,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     }
 }

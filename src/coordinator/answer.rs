@@ -40,6 +40,7 @@ pub fn sealed_receipt(written: Written, coordinator: Attempt, key: &[u8], seal: 
         dots: written.dots,
         covered: written.covered,
         context: Sealed { live, context }.seal(seal, key),
+        stood_in: written.stood_in,
     }
 }
 

@@ -103,6 +103,14 @@ impl Intent {
         }))
     }
 
+    /// True if it removes something, be it beside other changes.
+    pub fn removes(&self) -> bool {
+        match self {
+            Intent::Whole(leaves) => leaves.is_empty(),
+            Intent::Changes(changes) => changes.iter().any(|change| matches!(change, Change::Remove { .. })),
+        }
+    }
+
     /// Draws the write up against the coordinator's own view.
     ///
     /// With a context it covers what that context has seen, without one what the coordinator sees; the replicas then name the rest.

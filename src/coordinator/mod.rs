@@ -10,6 +10,7 @@ mod draft;
 mod read;
 mod retry;
 mod scan;
+mod stand_ins;
 mod tally;
 mod write;
 
@@ -18,8 +19,9 @@ pub use draft::{Draft, DraftError, Intent, View, left_alone};
 pub use read::{Merged, Read, ReadFailure, repair};
 pub use retry::{Remembered, RetryMemory};
 pub use scan::{Scan, ScanStep};
+pub use stand_ins::Walk;
 pub use tally::{Tally, quorum_size};
-pub use write::{Plan, Write, Written};
+pub use write::{Demand, Plan, Write, Written};
 
 use crate::message::Message;
 use crate::ring::MemberId;

@@ -4,11 +4,15 @@
 //!    sync mode says. For a write without a context each also names the live dots that the write does not cover.
 //! 2. *Covering*, only if something was named: the same entry, its context grown by the named dots, goes the same way.
 //!    So a write without a context replaces what its replicas hold, and not only what its coordinator happens to see.
+//!
+//! For an owner that is down the next live member on the walk stands in: it stores the entry, owes it to that owner, and counts for W. It
+//! names nothing, since it does not know what the key holds; so a removal without a context needs W owners that have lost nothing.
 
+use super::stand_ins::{StandIns, Walk};
 use super::tally::Tally;
 use super::{Effects, Outcome};
 use crate::broken::{Rule, is_broken};
-use crate::message::{Ack, Applied, Apply, Message, Naming, OperationId};
+use crate::message::{Ack, Applied, Apply, Message, Naming, OperationId, StoodIn};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Entry, Seen, pack, unpack};
 use bytes::Bytes;
@@ -33,11 +37,27 @@ pub struct Plan {
     pub left: Seen,
 }
 
+/// What a write asks of those who acknowledge it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// How many must acknowledge it.
+    pub w: usize,
+    /// True: nobody stands in for an owner.
+    pub strict: bool,
+    /// True: W of them must be owners that have lost nothing. What is removed without a context only they know.
+    pub needs_owners: bool,
+}
+
 /// A write under way.
 #[derive(Debug)]
 pub struct Write {
     plan: Plan,
+    demand: Demand,
+    /// The owners.
     tally: Tally,
+    /// Acknowledgements of owners that have lost nothing.
+    complete: usize,
+    stand_ins: StandIns,
     acks: Vec<Ack>,
     named: Vec<Dot>,
     refusals: Vec<String>,
@@ -49,6 +69,8 @@ pub struct Write {
 pub struct Written {
     /// Who had acknowledged it.
     pub acks: Vec<Ack>,
+    /// Who of them stood in for whom.
+    pub stood_in: Vec<StoodIn>,
     /// Its dots.
     pub dots: Vec<Dot>,
     /// What it replaced, the named dots included.
@@ -60,35 +82,65 @@ pub struct Written {
 }
 
 impl Write {
-    /// A write that waits for `w` of the key's owners.
-    pub fn new(plan: Plan, owners: Vec<MemberId>, w: usize) -> Write {
-        Write { plan, tally: Tally::new(owners, w), acks: Vec::new(), named: Vec::new(), refusals: Vec::new(), covering: false }
-    }
-
-    /// Sends the entry to every owner that has not acknowledged it; again when there was no answer for a while.
-    pub fn send(&self, id: OperationId, effects: &mut Effects) {
-        for owner in self.tally.missing() {
-            let apply = Apply {
-                operation: id,
-                key: self.plan.key.clone(),
-                entry: self.plan.entry.clone(),
-                naming: self.plan.naming.clone(),
-                owed: Vec::new(),
-                relief: false,
-            };
-            effects.send(owner, Message::Apply(apply));
+    /// A write to these owners, or whoever stands in for them.
+    pub fn new(plan: Plan, owners: Vec<MemberId>, demand: Demand) -> Write {
+        Write {
+            plan,
+            demand,
+            tally: Tally::new(owners, demand.w),
+            complete: 0,
+            stand_ins: StandIns::default(),
+            acks: Vec::new(),
+            named: Vec::new(),
+            refusals: Vec::new(),
+            covering: false,
         }
     }
 
-    /// An owner has answered.
+    /// Sends the entry to every owner that has not acknowledged it, and to those who stand in; again when there was no answer for a while.
+    pub fn send(&mut self, id: OperationId, walk: &Walk, effects: &mut Effects) {
+        for owner in self.tally.missing() {
+            effects.send(owner, Message::Apply(self.apply(id, &[])));
+        }
+        self.send_to_stand_ins(id, walk, false, effects);
+    }
+
+    /// Sends it to whoever stands in from now on: an owner has gone down meanwhile, or a stand-in has refused.
+    pub fn send_to_new(&mut self, id: OperationId, walk: &Walk, effects: &mut Effects) {
+        self.send_to_stand_ins(id, walk, true, effects);
+    }
+
+    fn send_to_stand_ins(&mut self, id: OperationId, walk: &Walk, only_new: bool, effects: &mut Effects) {
+        if self.demand.strict {
+            return;
+        }
+        let tally = &self.tally;
+        let has_acked = |owner| !tally.missing().any(|missing| missing == owner);
+        let mut stand_ins = std::mem::take(&mut self.stand_ins);
+        stand_ins.arrange(walk, has_acked);
+        for (member, owed) in stand_ins.to_tell(only_new) {
+            effects.send(member, Message::Apply(self.apply(id, owed)));
+        }
+        self.stand_ins = stand_ins;
+    }
+
+    fn apply(&self, operation: OperationId, owed: &[MemberId]) -> Apply {
+        let naming = if owed.is_empty() { self.plan.naming.clone() } else { None };
+        Apply { operation, key: self.plan.key.clone(), entry: self.plan.entry.clone(), naming, owed: owed.to_vec(), relief: false }
+    }
+
+    /// An owner or a stand-in has answered.
     pub fn on_applied(&mut self, from: MemberId, applied: Applied) -> Outcome<Written> {
         if let Some(reason) = applied.refused {
-            if self.tally.group().contains(&from) && !self.refusals.contains(&reason) {
+            let is_asked = self.tally.group().contains(&from) || self.stand_ins.refuse(from);
+            if is_asked && !self.refusals.contains(&reason) {
                 self.refusals.push(reason);
             }
             return Outcome::Pending;
         }
-        if !self.tally.count(from) {
+        if self.tally.count(from) {
+            self.complete += usize::from(applied.complete);
+        } else if !self.stand_ins.count(from) {
             return Outcome::Pending;
         }
         self.acks.push(Ack { member: from, sync: applied.sync });
@@ -100,7 +152,7 @@ impl Write {
                 self.named.push(dot);
             }
         }
-        if !self.tally.is_met() {
+        if !self.is_met() {
             return Outcome::Pending;
         }
         if self.covering || self.named.is_empty() {
@@ -110,9 +162,15 @@ impl Write {
         Outcome::Again
     }
 
-    /// How many owners have acknowledged, how many must, and why some refused.
+    fn is_met(&self) -> bool {
+        let Demand { w, needs_owners, .. } = self.demand;
+        self.acks.len() >= w && (!needs_owners || self.complete >= w)
+    }
+
+    /// How many have acknowledged, of those that count, how many must, and why some refused.
     pub fn progress(&self) -> (usize, usize, &[String]) {
-        (self.tally.answers(), self.tally.needed(), &self.refusals)
+        let answers = if self.demand.needs_owners { self.complete } else { self.tally.answers() + self.stand_ins.acks() };
+        (answers, self.demand.w, &self.refusals)
     }
 
     fn cover(&mut self) {
@@ -128,6 +186,8 @@ impl Write {
         self.plan.context.union_with(&named);
         self.covering = true;
         self.tally.clear();
+        self.complete = 0;
+        self.stand_ins.clear();
         self.acks.clear();
     }
 
@@ -136,6 +196,7 @@ impl Write {
         covered.extend(self.named.iter().filter(|dot| !covered.contains(dot)).copied().collect::<Vec<_>>());
         Written {
             acks: std::mem::take(&mut self.acks),
+            stood_in: self.stand_ins.stood_in(),
             dots: std::mem::take(&mut self.plan.dots),
             covered,
             context: std::mem::take(&mut self.plan.context),

@@ -11,7 +11,7 @@ pub use peer::{
     ScanPage, Scope,
 };
 pub use reply::{
-    Ack, Conflict, Description, Failure, FailureKind, Found, LinkStatus, Listed, MemberStatus, Missing, Receipt, Reply,
-    RequestCounts, RingTable, Status, SyncMode, Value,
+    Ack, Conflict, DebtStatus, Description, Failure, FailureKind, Found, LinkStatus, Listed, MemberStatus, Missing, Receipt, Reply,
+    RequestCounts, RingTable, Status, StoodIn, SyncMode, Value,
 };
 pub use request::{Attempt, Body, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};

@@ -90,6 +90,8 @@ pub struct Applied {
     pub uncovered: Vec<Dot>,
     /// Why it was refused, if it was; for people.
     pub refused: Option<String>,
+    /// True if it was taken in by an owner that has lost nothing: it knows what a write without a context has to cover.
+    pub complete: bool,
 }
 
 /// What do you hold of this key?

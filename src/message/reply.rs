@@ -62,6 +62,17 @@ pub struct Receipt {
     pub covered: Vec<Dot>,
     /// The sealed context of the key after this write.
     pub context: Bytes,
+    /// Those among `acks` that stood in for owners that were down.
+    pub stood_in: Vec<StoodIn>,
+}
+
+/// A peer that has stored a write in the place of owners that are down, and hands it to them when they are back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StoodIn {
+    /// The stand-in.
+    pub member: MemberId,
+    /// The owners whom it owes the write.
+    pub owed: Vec<MemberId>,
 }
 
 use super::request::Attempt;
@@ -174,6 +185,29 @@ pub struct MemberStatus {
     pub requests: RequestCounts,
     /// Since the start: replicas that read repair has brought up to date.
     pub repairs: u64,
+    /// What it keeps for owners that were down, one row for each of them.
+    pub debts: Vec<DebtStatus>,
+    /// True if it keeps so much for others already that it stands in for nothing new.
+    pub hints_full: bool,
+}
+
+/// What a peer owes to an owner that was down when it stood in for it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DebtStatus {
+    /// The owner.
+    pub member: MemberId,
+    /// Its name.
+    pub name: String,
+    /// How many keys are owed to it.
+    pub hints: u64,
+    /// About how many bytes.
+    pub bytes: u64,
+    /// About how long the oldest of them has been owed (milliseconds).
+    pub oldest_ms: u64,
+    /// How many have been handed to it since this peer started.
+    pub paid: u64,
+    /// How many are on their way to it.
+    pub in_flight: u32,
 }
 
 pub use counts::RequestCounts;

@@ -105,6 +105,8 @@ pub struct Put {
     pub deadline_ms: u32,
     /// Recognises retries; without it a retry is a new write.
     pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
     /// How long the value lives, in milliseconds, by the coordinator's clock; 0: for ever.
     pub ttl_ms: u64,
 }
@@ -124,6 +126,8 @@ pub struct Remove {
     pub deadline_ms: u32,
     /// Recognises retries.
     pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
 }
 
 /// Changes some paths of a document.
@@ -141,6 +145,8 @@ pub struct Update {
     pub deadline_ms: u32,
     /// Recognises retries.
     pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
     /// How long what is set lives, in milliseconds, by the coordinator's clock; 0: for ever.
     pub ttl_ms: u64,
 }

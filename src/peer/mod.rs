@@ -10,6 +10,7 @@
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod expiring;
+mod handoff;
 mod membership;
 mod operation;
 mod replica;
@@ -21,6 +22,7 @@ mod tests;
 pub use membership::Introduction;
 
 use crate::coordinator::{Effects, RetryMemory};
+use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
 use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
@@ -163,6 +165,8 @@ pub struct Peer {
     /// Acknowledgements and answers of this peer to itself that wait for the disk.
     own: VecDeque<(Position, Message)>,
     effects: Effects,
+    /// What it owes and is paying.
+    handoff: Handoff,
     counts: RequestCounts,
     repairs: u64,
     started_ms: u64,
@@ -204,6 +208,7 @@ impl Peer {
             local: VecDeque::new(),
             own: VecDeque::new(),
             effects: Effects::default(),
+            handoff: Handoff::default(),
             counts: RequestCounts::default(),
             repairs: 0,
             started_ms: now.monotonic_ms,
@@ -251,7 +256,7 @@ impl Peer {
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
-        [check, store.next_wake(), full, self.next_expired()].into_iter().flatten().min()
+        [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()].into_iter().flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -290,6 +295,7 @@ impl Peer {
     }
 
     fn on_wake(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        self.handoff.on_wake(now.monotonic_ms);
         if now.monotonic_ms >= self.stripped_ms + STRIP_MS {
             self.stripped_ms = now.monotonic_ms;
             self.replica.store_mut().strip_contexts();
@@ -318,6 +324,7 @@ impl Peer {
         while let Some(message) = self.local.pop_front() {
             self.on_message(now, self.me, message, outbox);
         }
+        self.pay_hints(now, outbox);
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
@@ -376,7 +383,8 @@ impl Peer {
         self.replica.store().sync_mode()
     }
 
-    fn applied(&self, operation: OperationId, uncovered: Vec<crate::vclock::Dot>, refused: Option<String>) -> Message {
-        Message::Applied(Applied { operation, sync: self.sync_mode(), uncovered, refused })
+    fn refusal(&self, operation: OperationId, reason: String) -> Message {
+        let sync = self.sync_mode();
+        Message::Applied(Applied { operation, sync, uncovered: Vec::new(), refused: Some(reason), complete: false })
     }
 }

@@ -2,17 +2,17 @@
 
 use super::{CHECK_MS, Now, Origin, Output, Peer};
 use crate::coordinator::{
-    Draft, DraftError, Intent, Merged, Outcome, Read, ReadFailure, Scan, ScanStep, View, Write, Written, found_or_missing,
-    left_alone, repair, sealed_receipt,
+    Demand, Draft, DraftError, Intent, Merged, Outcome, Read, ReadFailure, Scan, ScanStep, View, Walk, Write, Written,
+    found_or_missing, left_alone, repair, sealed_receipt,
 };
 use crate::limits::RETRY_HINT_MS;
 use crate::message::{
     Applied, Apply, Attempt, Failure, FailureKind, Fetched, Forwarded, Listed, Message, Naming, OperationId, Position, Reply,
     ScanPage,
 };
-use crate::ring::MemberId;
+use crate::ring::{MemberId, PartitionId};
 use crate::storage::{RetryNote, has_expired};
-use crate::vclock::{Path, Sealed, Timestamp};
+use crate::vclock::{Entry, Path, Sealed, Seen, Timestamp};
 use bytes::Bytes;
 use rand::Rng;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub(super) struct Drafting {
     pub key: Bytes,
     pub intent: Intent,
     pub sealed: Option<Sealed>,
-    pub w: usize,
+    pub demand: Demand,
     /// How long what is written lives (milliseconds); 0: for ever.
     pub ttl_ms: u64,
     pub retry: Option<RetryNote>,
@@ -100,6 +100,7 @@ impl Peer {
             Err(reason) => return self.fail(id, FailureKind::Storage, reason, 0, outbox),
         };
         let partition = self.partition_of(&drafting.key);
+        let is_owner = self.is_owner(partition);
         // Another try of this write may have been drawn up while this one waited for the disk or for other owners.
         let meanwhile = drafting
             .retry
@@ -113,10 +114,10 @@ impl Peer {
             self.remember(id, meanwhile);
             return self.view_for(now, id, outbox);
         }
-        let view = View { entry: &entry, clock: self.replica.store().clock(partition) };
+        let view = View { entry: &entry, clock: self.clock_for(partition) };
         match drafting.intent.draw_up(view, drafting.sealed.as_ref()) {
             Ok(draft) => self.spread(now, id, draft, outbox),
-            Err(DraftError::Behind) if !drafting.has_caught_up => self.catch_up(now, id, outbox),
+            Err(DraftError::Behind) if is_owner && !drafting.has_caught_up => self.catch_up(now, id, outbox),
             Err(DraftError::Behind) => {
                 let message = "too few owners of the key can be reached to see what the context has seen: try again later, or \
                                write without a context"
@@ -146,7 +147,7 @@ impl Peer {
     fn spread(&mut self, now: Now, id: OperationId, draft: Draft, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Drafting(drafting) = &mut operation.machine else { return };
-        let (key, w, ttl_ms, retry) = (drafting.key.clone(), drafting.w, drafting.ttl_ms, drafting.retry.take());
+        let (key, demand, ttl_ms, retry) = (drafting.key.clone(), drafting.demand, drafting.ttl_ms, drafting.retry.take());
         let partition = self.partition_of(&key);
         let first = self.replica.store_mut().mint(partition, draft.dots());
         let time = self.clock.issue(now.wall_ms);
@@ -162,12 +163,18 @@ impl Peer {
             self.retries.insert(now.monotonic_ms, retry.session, retry.number, remembered(retry));
         }
         let expiry_ms = if ttl_ms == 0 { 0 } else { now.wall_ms.saturating_add(ttl_ms) };
-        let write = Write::new(draft.plan(key.clone(), first, time, expiry_ms), self.owners_of(partition).to_vec(), w);
+        let write = Write::new(draft.plan(key.clone(), first, time, expiry_ms), self.owners_of(partition).to_vec(), demand);
         self.send_write(id, key, write, retry, outbox);
     }
 
-    fn send_write(&mut self, id: OperationId, key: Bytes, write: Write, retry: Option<RetryNote>, outbox: &mut Vec<Output>) {
-        write.send(id, &mut self.effects);
+    /// What a peer may say with when it draws up a write: an owner's clock. A stand-in has none (rule `standin_clock`).
+    fn clock_for(&self, partition: PartitionId) -> &Seen {
+        if self.is_owner(partition) { self.replica.store().clock(partition) } else { const { &Seen::new() } }
+    }
+
+    fn send_write(&mut self, id: OperationId, key: Bytes, mut write: Write, retry: Option<RetryNote>, outbox: &mut Vec<Output>) {
+        let walk = self.walk_of(self.partition_of(&key));
+        write.send(id, &walk, &mut self.effects);
         if let Some(operation) = self.operations.get_mut(&id) {
             operation.machine = Machine::Write { key, write };
             operation.retry = retry;
@@ -185,9 +192,14 @@ impl Peer {
     ) {
         let Some(operation) = self.operations.get(&id) else { return };
         let Machine::Drafting(drafting) = &operation.machine else { return };
-        let (key, w) = (drafting.key.clone(), drafting.w);
+        let (key, demand) = (drafting.key.clone(), drafting.demand);
         let partition = self.partition_of(&key);
-        let clock = self.replica.store().clock(partition);
+        if !self.is_owner(partition) && !still_holds(entry, again, drafting.sealed.as_ref()) {
+            let message =
+                "this peer stood in for the key's owners and has handed the write over since: read the key to see".to_string();
+            return self.fail(id, FailureKind::Unknown, message, 0, outbox);
+        }
+        let clock = self.clock_for(partition);
         // What came after the first try is not named: it may have been acknowledged since.
         let written = entry.versions().iter().find(|version| version.dot == again.first).map(|version| version.time);
         let before = if again.count == 0 { Some(Timestamp::from_wall_ms(again.wall_ms)) } else { written };
@@ -213,7 +225,7 @@ impl Peer {
             context,
             left: drafting.sealed.as_ref().map(|sealed| left_alone(&entry, sealed, &again.covered)).unwrap_or_default(),
         };
-        let write = Write::new(plan, self.owners_of(partition).to_vec(), w);
+        let write = Write::new(plan, self.owners_of(partition).to_vec(), demand);
         self.send_write(id, key, write, None, outbox);
     }
 
@@ -249,21 +261,37 @@ impl Peer {
 
     /// A replica has stored what a write sent it.
     pub(super) fn on_applied(&mut self, now: Now, from: MemberId, applied: Applied, outbox: &mut Vec<Output>) {
-        let id = applied.operation;
+        let (id, is_refused) = (applied.operation, applied.refused.is_some());
+        if self.on_hint_applied(now, from, &applied) {
+            return;
+        }
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Write { write, .. } = &mut operation.machine else { return };
         match write.on_applied(from, applied) {
+            // Somebody else may stand in.
+            Outcome::Pending if is_refused => self.spread_on(id, outbox),
             Outcome::Pending => {}
             Outcome::Again => {
-                let Some(operation) = self.operations.remove(&id) else { return };
+                let Some(mut operation) = self.operations.remove(&id) else { return };
                 let new_id = self.next_operation_id();
-                if let Machine::Write { write, .. } = &operation.machine {
-                    write.send(new_id, &mut self.effects);
+                if let Machine::Write { key, write } = &mut operation.machine {
+                    let walk = self.walk_of(self.partition_of(key));
+                    write.send(new_id, &walk, &mut self.effects);
                 }
                 self.begin(now, new_id, Operation { retry: None, ..operation });
                 self.flush_effects(outbox);
             }
             Outcome::Done(written) => self.finish_write(id, written, outbox),
+        }
+    }
+
+    /// Sends a write to those who stand in from now on.
+    fn spread_on(&mut self, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(Operation { machine: Machine::Write { key, .. }, .. }) = self.operations.get(&id) else { return };
+        let walk = self.walk_of(self.partition_of(key));
+        if let Some(Operation { machine: Machine::Write { write, .. }, .. }) = self.operations.get_mut(&id) {
+            write.send_to_new(id, &walk, &mut self.effects);
+            self.flush_effects(outbox);
         }
     }
 
@@ -378,12 +406,17 @@ impl Peer {
 
     /// Looks at an operation: ends it at its deadline, else asks again whoever has not answered.
     pub(super) fn check(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
-        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Some(operation) = self.operations.get(&id) else { return };
         if now.monotonic_ms >= operation.deadline_ms {
             return self.end_late(id, outbox);
         }
+        let walk = match &operation.machine {
+            Machine::Write { key, .. } => self.walk_of(self.partition_of(key)),
+            _ => Walk::default(),
+        };
+        let Some(operation) = self.operations.get_mut(&id) else { return };
         match &mut operation.machine {
-            Machine::Write { write, .. } => write.send(id, &mut self.effects),
+            Machine::Write { write, .. } => write.send(id, &walk, &mut self.effects),
             Machine::Read { read, .. } => read.again(id, &mut self.effects),
             Machine::Scan(scan) => scan.send(id, &mut self.effects),
             Machine::Drafting(_) | Machine::Forward { .. } => {}
@@ -407,6 +440,7 @@ impl Peer {
                 }
                 Machine::Scan(scan) if scan.waits_for(member) => self.end_late(id, outbox),
                 Machine::Forward { to, .. } if *to == member => self.end_late(id, outbox),
+                Machine::Write { .. } => self.spread_on(id, outbox),
                 _ => {}
             }
         }
@@ -501,6 +535,20 @@ fn read_failure(failure: &ReadFailure) -> String {
             "the owners that can be reached have not seen what this session has: try again, or read without it".to_string()
         }
     }
+}
+
+/// True if a stand-in still keeps what the first try of a write has made and covered. An owner does for ever, a stand-in until it has handed
+/// it over; what it spread from less than that would be acknowledged without being there.
+fn still_holds(entry: &Entry, again: &crate::coordinator::Remembered, sealed: Option<&Sealed>) -> bool {
+    let mut needed: Seen = again.dots().into_iter().collect();
+    needed.union_with(&again.covered);
+    if let Some(sealed) = sealed {
+        needed.union_with(&sealed.context);
+        needed.union_with(&sealed.live);
+    }
+    needed.subtract(entry.context());
+    needed.subtract(&entry.dots().collect());
+    needed.is_empty()
 }
 
 /// What the coordinator keeps of what its replica writes down.

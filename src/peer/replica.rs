@@ -1,8 +1,11 @@
 //! A peer as a replica: takes entries in, tells what it holds, in order for each key also when one of them waits for the disk.
 
+use super::handoff::Capacity;
 use super::{Now, Output, Peer};
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
-use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope};
+use crate::message::{
+    Applied, Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
+};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::{DiskJob, Held, Listed, Store, StoreError, Taken};
 use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare};
@@ -21,10 +24,12 @@ pub(super) struct Replica {
 
 /// Something to do with one key.
 #[derive(Debug)]
-enum Task {
+pub(super) enum Task {
     Apply(MemberId, Apply),
     Fetch(MemberId, Fetch),
     View(OperationId),
+    /// A hint that is to be handed over under this operation.
+    Pay(OperationId),
     /// Drop what expired by then (milliseconds since 1970).
     Expire(u64),
 }
@@ -48,11 +53,14 @@ impl Peer {
         let key = apply.key.clone();
         let store = self.replica.store();
         let no_room = from != self.me && store.is_full() && store.pending_bytes() >= LOG_PENDING_BYTES_FULL;
-        let serves = if no_room { Err(format!("the disk of {} is full", self.config.name)) } else { self.serves(&key) };
-        match serves {
-            Ok(partition) => self.run_in_order(now, partition, key, Task::Apply(from, apply), outbox),
+        let capacity = match no_room {
+            true => Err(format!("the disk of {} is full", self.config.name)),
+            false => self.capacity_for(&key, &apply.owed),
+        };
+        match capacity {
+            Ok((partition, _)) => self.run_in_order(now, partition, key, Task::Apply(from, apply), outbox),
             Err(reason) => {
-                let refusal = self.applied(apply.operation, Vec::new(), Some(reason));
+                let refusal = self.refusal(apply.operation, reason);
                 self.respond(from, refusal, Default::default(), outbox);
             }
         }
@@ -101,7 +109,7 @@ impl Peer {
         }
     }
 
-    fn run_in_order(&mut self, now: Now, partition: PartitionId, key: Bytes, task: Task, outbox: &mut Vec<Output>) {
+    pub(super) fn run_in_order(&mut self, now: Now, partition: PartitionId, key: Bytes, task: Task, outbox: &mut Vec<Output>) {
         if !self.replica.waiting.is_empty()
             && let Some((_, tasks)) = self.replica.waiting.get_mut(&(partition, key.clone()))
         {
@@ -112,6 +120,7 @@ impl Peer {
             Task::Apply(from, apply) => self.try_apply(now, partition, *from, apply, outbox),
             Task::Fetch(from, fetch) => self.try_fetch(partition, *from, fetch, outbox),
             Task::View(id) => self.try_view(now, partition, &key, *id, outbox),
+            Task::Pay(id) => self.try_pay(now, *id, outbox),
             Task::Expire(by_ms) => self.replica.store.expire(partition, &key, *by_ms),
         };
         match done {
@@ -125,6 +134,11 @@ impl Peer {
                 outbox.push(Output::Disk(job));
             }
             Err(StoreError::Unreadable(reason)) => self.refuse(now, task, &reason, outbox),
+            Err(StoreError::HintsFull) => {
+                let name = &self.config.name;
+                let reason = format!("{name} keeps as much as it may for owners that are down, and stands in for nothing new");
+                self.refuse(now, task, &reason, outbox);
+            }
         }
     }
 
@@ -136,11 +150,16 @@ impl Peer {
         apply: &Apply,
         outbox: &mut Vec<Output>,
     ) -> Result<(), StoreError> {
-        let retry = match from == self.me {
+        let (_, capacity) = self.capacity_for(&apply.key, &apply.owed).map_err(StoreError::Unreadable)?;
+        let retry = match from == self.me && capacity == Capacity::Owner {
             true => self.operations.get(&apply.operation).and_then(|operation| operation.retry.clone()),
             false => None,
         };
-        let taken = self.replica.store.take(partition, &apply.key, &apply.entry, retry.as_ref())?;
+        let store = &mut self.replica.store;
+        let taken = match capacity {
+            Capacity::Owner => store.take(partition, &apply.key, &apply.entry, retry.as_ref())?,
+            Capacity::StandIn => store.take_hint(partition, &apply.key, &apply.entry, &apply.owed, now.wall_ms)?,
+        };
         if retry.is_some()
             && let Some(operation) = self.operations.get_mut(&apply.operation)
         {
@@ -152,11 +171,24 @@ impl Peer {
         }
         let uncovered = apply.naming.as_ref().map(|naming| name_uncovered(naming, &taken)).unwrap_or_default();
         if apply.operation != OperationId(0) {
-            let after = self.replica.store.promise(taken.position);
-            let applied = self.applied(apply.operation, uncovered, None);
-            self.respond(from, applied, after, outbox);
+            let after = self.promise_of(apply, &taken);
+            let (operation, sync) = (apply.operation, self.sync_mode());
+            let complete = capacity == Capacity::Owner;
+            let applied = Applied { operation, sync, uncovered, refused: None, complete };
+            self.respond(from, Message::Applied(applied), after, outbox);
         }
         Ok(())
+    }
+
+    /// What an acknowledgement waits for. Whoever lets something go on the strength of it relies on all that made this store say so, a clock
+    /// that came with a comparison included: so everything up to now is to be on the disk.
+    fn promise_of(&mut self, apply: &Apply, taken: &Taken) -> Position {
+        let store = &mut self.replica.store;
+        if !apply.relief {
+            return store.promise(taken.position);
+        }
+        store.want_sync(store.appended());
+        store.appended()
     }
 
     fn try_fetch(
@@ -188,9 +220,11 @@ impl Peer {
         id: OperationId,
         outbox: &mut Vec<Output>,
     ) -> Result<(), StoreError> {
-        let entry = match self.drafting_needs_values(id) {
-            true => self.replica.store.read(partition, key)?.0,
-            false => self.replica.store.read_dots(partition, key)?.0,
+        let entry = match (self.is_owner(partition), self.drafting_needs_values(id)) {
+            (true, true) => self.replica.store.read(partition, key)?.0,
+            (true, false) => self.replica.store.read_dots(partition, key)?.0,
+            // A stand-in sees what it keeps for the owners, and nothing else.
+            (false, _) => self.replica.store.read_hint(partition, key)?.map(|held| held.0).unwrap_or_default(),
         };
         self.on_view(now, id, Ok(entry), outbox);
         Ok(())
@@ -199,7 +233,7 @@ impl Peer {
     fn refuse(&mut self, now: Now, task: Task, reason: &str, outbox: &mut Vec<Output>) {
         match task {
             Task::Apply(from, apply) => {
-                let refusal = self.applied(apply.operation, Vec::new(), Some(reason.to_string()));
+                let refusal = self.refusal(apply.operation, reason.to_string());
                 self.respond(from, refusal, Default::default(), outbox);
             }
             Task::Fetch(from, fetch) => {
@@ -208,6 +242,7 @@ impl Peer {
                 self.respond(from, Message::Fetched(fetched), Default::default(), outbox);
             }
             Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),
+            Task::Pay(id) => self.on_hint_unreadable(now, id, reason),
             // It stays hidden, and is tried again.
             Task::Expire(_) => {}
         }

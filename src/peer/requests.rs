@@ -2,7 +2,7 @@
 
 use super::operation::{AnswerAs, Drafting, Machine, Operation, ReplyTo};
 use super::{Now, Output, Peer};
-use crate::coordinator::{DraftError, Intent, Read, Remembered, Scan, quorum_size};
+use crate::coordinator::{Demand, DraftError, Intent, Read, Remembered, Scan, quorum_size};
 use crate::limits::{
     CONTEXT_BYTES_MAX, KEY_BYTES_MAX, REQUEST_DEADLINE_MS, REQUEST_DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_HINT_MS,
     SCAN_PAGE_KEYS_MAX, TTL_MS_MAX,
@@ -23,6 +23,7 @@ struct Write<'a> {
     w: Quorum,
     deadline_ms: u32,
     retry: Option<Retry>,
+    strict: bool,
     ttl_ms: u64,
     digest: u64,
 }
@@ -83,8 +84,7 @@ impl Peer {
             return Err(Refusal(if key.is_empty() { FailureKind::BadRequest } else { FailureKind::TooLarge }, message, 0));
         }
         let partition = self.partition_of(key);
-        let is_write = !matches!(request, Request::Get(_));
-        if let Some(target) = self.forward_to(to, partition, retry_of(&request), is_write)? {
+        if let Some(target) = self.forward_to(to, partition, &request)? {
             return self.forward(now, to, target, request, outbox);
         }
         match request {
@@ -104,6 +104,7 @@ impl Peer {
                     w: put.w,
                     deadline_ms: put.deadline_ms,
                     retry: put.retry,
+                    strict: put.strict,
                     ttl_ms: put.ttl_ms,
                     digest,
                 };
@@ -119,6 +120,7 @@ impl Peer {
                     w: remove.w,
                     deadline_ms: remove.deadline_ms,
                     retry: remove.retry,
+                    strict: remove.strict,
                     ttl_ms: 0,
                     digest,
                 };
@@ -143,6 +145,7 @@ impl Peer {
                     w: update.w,
                     deadline_ms: update.deadline_ms,
                     retry: update.retry,
+                    strict: update.strict,
                     ttl_ms: update.ttl_ms,
                     digest,
                 };
@@ -154,13 +157,9 @@ impl Peer {
     }
 
     /// Where a request is to be handed on: nowhere if this peer can coordinate it. A retry goes to whoever took the first try.
-    fn forward_to(
-        &self,
-        to: ReplyTo,
-        partition: PartitionId,
-        retry: Option<Retry>,
-        is_write: bool,
-    ) -> Result<Option<MemberId>, Refusal> {
+    fn forward_to(&self, to: ReplyTo, partition: PartitionId, request: &Request) -> Result<Option<MemberId>, Refusal> {
+        let (retry, strict) = write_of(request);
+        let is_write = !matches!(request, Request::Get(_));
         let owners = self.owners_of(partition);
         let was_forwarded = matches!(to, ReplyTo::Peer(..));
         if let Some(first) = retry.and_then(|retry| retry.first)
@@ -183,14 +182,46 @@ impl Peer {
                 Ok(None)
             };
         }
+        if retry.is_some_and(|retry| self.retries.get(retry.session, retry.number).is_some()) {
+            // It stood in for all owners at the first try, and coordinated it.
+            return Ok(None);
+        }
+        let live = owners.iter().find(|owner| self.is_live(**owner));
+        if is_write && !strict && live.is_none() {
+            return self.stand_in_coordinator(partition, retry, was_forwarded);
+        }
         if was_forwarded {
             let message =
                 format!("{} does not own partition {}: the peers differ about the ring; try again", self.config.name, partition.0);
             return Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS));
         }
-        match owners.iter().find(|owner| self.is_live(**owner)) {
+        match live {
             Some(owner) => Ok(Some(*owner)),
             None => Err(self.too_few(0, 1, "owner", partition)),
+        }
+    }
+
+    /// Who coordinates a write while no owner can be reached: the first that stands in for them, where reads will look for it too. This peer
+    /// itself if it was asked to by another one.
+    fn stand_in_coordinator(
+        &self,
+        partition: PartitionId,
+        retry: Option<Retry>,
+        was_forwarded: bool,
+    ) -> Result<Option<MemberId>, Refusal> {
+        let name = &self.config.name;
+        if retry.is_some_and(|retry| retry.first.is_some()) {
+            let message =
+                format!("{name} does not know the first try, and no owner of the key can be asked: read the key later to see");
+            return Err(Refusal(FailureKind::Unknown, message, 0));
+        }
+        match self.live_stand_ins(partition).next() {
+            Some(first) if first != self.me && !was_forwarded => Ok(Some(first)),
+            _ if self.replica.store().is_full() => {
+                let message = format!("the disk of {name} is full: it takes no writes until there is room; reads go on");
+                Err(Refusal(FailureKind::Storage, message, RETRY_HINT_MS))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -235,12 +266,19 @@ impl Peer {
     ) -> Result<(), Refusal> {
         let partition = self.partition_of(write.key);
         let w = self.quorum(write.w, partition, "W")?;
-        self.check_live(partition, w, "W")?;
+        let needs_owners = write.context.is_empty() && intent.removes();
+        let demand = Demand { w, strict: write.strict, needs_owners };
+        self.check_takers(partition, demand)?;
+        if !self.is_owner(partition) && write.context.is_empty() && matches!(intent, Intent::Changes(_)) {
+            let message = "no owner of the key can be reached, and a change of a path without a context needs to see what is there: \
+                           bring one back or try again later, or write the whole key";
+            return Err(Refusal(FailureKind::Unavailable, message.to_string(), RETRY_HINT_MS));
+        }
         let sealed = self.open_context(write.key, write.context)?;
         let (again, retry) = self.remembered(write)?;
         self.check_ttl(write.ttl_ms)?;
-        let drafting =
-            Drafting { key: write.key.clone(), intent, sealed, w, ttl_ms: write.ttl_ms, retry, has_caught_up: false, again };
+        let ttl_ms = write.ttl_ms;
+        let drafting = Drafting { key: write.key.clone(), intent, sealed, demand, ttl_ms, retry, has_caught_up: false, again };
         let id = self.next_operation_id();
         let deadline_ms = deadline(now, write.deadline_ms);
         let machine = Machine::Drafting(Box::new(drafting));
@@ -355,6 +393,27 @@ impl Peer {
         if live >= needed { Ok(()) } else { Err(self.too_few(live, needed, name, partition)) }
     }
 
+    /// Refuses a write that too few could take in.
+    fn check_takers(&self, partition: PartitionId, demand: Demand) -> Result<(), Refusal> {
+        let Demand { w, strict, needs_owners } = demand;
+        let walk = self.walk_of(partition);
+        let live = self.owners_of(partition).len() - walk.down.len();
+        // One peer that stands in for several owners counts once.
+        let takers = live + walk.stand_ins.len().min(walk.down.len());
+        if live >= w || (takers >= w && !strict && !needs_owners) {
+            return Ok(());
+        }
+        if needs_owners && takers >= w && !strict {
+            let down = walk.down.iter().map(|owner| self.name_of(*owner)).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "a removal without a context needs {w} owners of the key, and {live} can be reached (down: {down}): nothing was done; read \
+                 the key first and remove with the context of that answer, or wait until they are back"
+            );
+            return Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS));
+        }
+        Err(self.too_few(live, w, "W", partition))
+    }
+
     fn too_few(&self, live: usize, needed: usize, name: &str, partition: PartitionId) -> Refusal {
         let owners = self.owners_of(partition);
         let down = owners.iter().filter(|owner| !self.is_live(**owner)).map(|owner| self.name_of(*owner)).collect::<Vec<_>>();
@@ -422,12 +481,13 @@ impl<T> From<Result<T, DraftError>> for Refused<T> {
     }
 }
 
-fn retry_of(request: &Request) -> Option<Retry> {
+/// Of a write: what recognises a retry, and whether nobody may stand in.
+fn write_of(request: &Request) -> (Option<Retry>, bool) {
     match request {
-        Request::Put(put) => put.retry,
-        Request::Remove(remove) => remove.retry,
-        Request::Update(update) => update.retry,
-        _ => None,
+        Request::Put(put) => (put.retry, put.strict),
+        Request::Remove(remove) => (remove.retry, remove.strict),
+        Request::Update(update) => (update.retry, update.strict),
+        _ => (None, false),
     }
 }
 

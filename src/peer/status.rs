@@ -25,6 +25,8 @@ impl Peer {
             in_flight: self.operations.len() as u32,
             requests: self.counts,
             repairs: self.repairs,
+            debts: self.debts(now),
+            hints_full: store.hints_full(),
         };
         let others = self.founders().iter().filter(|founder| founder.member != self.me);
         let link = |founder: &Founder| LinkStatus {

@@ -123,7 +123,7 @@ impl Store {
 
     fn warm(&mut self, location: Location, bytes: &[u8]) -> Result<(), String> {
         match Record::read(bytes).map_err(|error| error.to_string())? {
-            (_, Record::Entry { entry, .. }) => {
+            (_, Record::Entry { entry, .. } | Record::Hint { entry, .. }) => {
                 self.cache.insert(location, Bytes::copy_from_slice(entry));
                 Ok(())
             }

@@ -106,6 +106,7 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
     let mut batch = BytesMut::new();
     Batch::push(&mut batch, &Record::PartitionDropped { partition: PARTITION, epoch: 0 });
     Batch::push(&mut batch, &Record::Clock { partition: PARTITION, epoch: 1, clock: &gone });
+    let owed = MEMBER.0.to_be_bytes();
     let change = rmp_serde::to_vec(&change()).expect("a change is plain data");
     for (name, record) in [
         ("record-entry", plain),
@@ -116,6 +117,14 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
         ("record-entry-gone", removed),
         ("record-batch", Record::Batch(Batch::new(&batch).expect("a batch"))),
         ("record-clock", Record::Clock { partition: PARTITION, epoch: 0, clock: &gone }),
+        (
+            "record-hint",
+            Record::Hint { partition: PARTITION, epoch: 0, since_ms: WALL_MS, owed: &owed, key: b"user7", entry: &entry },
+        ),
+        (
+            "record-hint-paid",
+            Record::HintPaid { partition: PARTITION, epoch: 0, member: MEMBER.0, position: Position(41), key: b"user7" },
+        ),
         ("record-membership", Record::Membership { index: 0, change: &change }),
         ("record-partition-dropped", Record::PartitionDropped { partition: PARTITION, epoch: 0 }),
         ("record-mark", Record::Mark { durable: Position(41), start: START, clean: true }),

@@ -11,6 +11,8 @@ mod expiry;
 #[cfg(test)]
 mod formats;
 mod frame;
+mod hinting;
+mod hints;
 mod identity;
 mod job;
 mod location;
@@ -30,6 +32,7 @@ mod window;
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::DiskEvent;
 pub use expiry::{Expiry, has_expired};
+pub use hinting::{Debt, OwedHint};
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
 pub use job::{
     DiskDone, DiskJob, LogDone, LogWrite, OpenFiles, PrepareSegment, ReadError, ReadRecord, RecordRead, SegmentPrepared, execute,

@@ -92,12 +92,12 @@ impl Replay {
         if self.senseless.is_some() {
             return;
         }
-        if let Err(reason) = self.try_record(location, record) {
+        if let Err(reason) = self.try_record(location, position, record) {
             self.senseless = Some(format!("record {} at {location:?} makes no sense: {reason}", position.0));
         }
     }
 
-    fn try_record(&mut self, location: Location, record: &Record<'_>) -> Result<(), String> {
+    fn try_record(&mut self, location: Location, position: Position, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Membership { change, .. } => {
                 let change: Change = rmp_serde::from_slice(change).map_err(|error| error.to_string())?;
@@ -118,18 +118,27 @@ impl Replay {
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).clock.union_with(&clock);
                 Ok(())
             }
+            Record::Hint { partition, since_ms, owed, key, entry, .. } => {
+                let place = (PartitionId(*partition), Bytes::copy_from_slice(key));
+                self.tables(place.0)?.replay_hint(place, (*since_ms, owed, entry), (location, position))
+            }
+            Record::HintPaid { partition, member, position, key, .. } => {
+                let place = (PartitionId(*partition), Bytes::copy_from_slice(key));
+                self.tables(place.0)?.replay_hint_paid(&place, *member, *position);
+                Ok(())
+            }
             Record::PartitionDropped { partition, .. } => {
                 let place = self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition));
                 *place = Default::default();
                 Ok(())
             }
-            Record::Batch(batch) => self.on_batch(location, batch),
+            Record::Batch(batch) => self.on_batch(location, position, batch),
             Record::Mark { .. } | Record::Seal { .. } => Ok(()),
         }
     }
 
-    fn on_batch(&mut self, location: Location, batch: &Batch<'_>) -> Result<(), String> {
-        batch.iter().try_for_each(|record| self.try_record(location, &record))
+    fn on_batch(&mut self, location: Location, position: Position, batch: &Batch<'_>) -> Result<(), String> {
+        batch.iter().try_for_each(|record| self.try_record(location, position, &record))
     }
 
     fn on_entry(

@@ -10,11 +10,13 @@ use bytes::{BufMut, BytesMut};
 
 /// The kinds of records. Numbers are never used again for something else.
 ///
-/// Reserved for what is not written yet: hint 4, hint paid 5, blob reference 7.
+/// Reserved for what is not written yet: blob reference 7.
 pub(super) mod kind {
     pub const ENTRY: u8 = 1;
     pub const BATCH: u8 = 2;
     pub const CLOCK: u8 = 3;
+    pub const HINT: u8 = 4;
+    pub const HINT_PAID: u8 = 5;
     pub const MEMBERSHIP: u8 = 6;
     pub const PARTITION_DROPPED: u8 = 8;
     pub const MARK: u8 = 9;
@@ -49,6 +51,34 @@ pub enum Record<'a> {
         epoch: u32,
         /// The coded clock.
         clock: &'a [u8],
+    },
+    /// What this store keeps of a key for owners that were down, in place of what earlier records of this kind say of it.
+    Hint {
+        /// The partition.
+        partition: u16,
+        /// The ownership of it.
+        epoch: u32,
+        /// Since when it has been owed, in milliseconds since 1970.
+        since_ms: u64,
+        /// The members whom it is owed to: 16 bytes each, big-endian, in order; never none.
+        owed: &'a [u8],
+        /// The key.
+        key: &'a [u8],
+        /// The packed entry.
+        entry: &'a [u8],
+    },
+    /// A hint has been handed to a member that it was owed to.
+    HintPaid {
+        /// The partition.
+        partition: u16,
+        /// The ownership of it.
+        epoch: u32,
+        /// The member.
+        member: u128,
+        /// The position of the hint that was paid: what was owed later still is.
+        position: Position,
+        /// The key.
+        key: &'a [u8],
     },
     /// A change of the membership list.
     Membership {
@@ -169,6 +199,8 @@ impl<'a> Record<'a> {
             Record::Entry { .. } => kind::ENTRY,
             Record::Batch(_) => kind::BATCH,
             Record::Clock { .. } => kind::CLOCK,
+            Record::Hint { .. } => kind::HINT,
+            Record::HintPaid { .. } => kind::HINT_PAID,
             Record::Membership { .. } => kind::MEMBERSHIP,
             Record::PartitionDropped { .. } => kind::PARTITION_DROPPED,
             Record::Mark { .. } => kind::MARK,
@@ -204,6 +236,21 @@ impl<'a> Record<'a> {
                 put_varint(out, epoch.into());
                 out.put_slice(clock);
             }
+            Record::Hint { partition, epoch, since_ms, owed, key, entry } => {
+                put_varint(out, partition.into());
+                put_varint(out, epoch.into());
+                put_varint(out, since_ms);
+                put_slice(out, owed);
+                put_slice(out, key);
+                out.put_slice(entry);
+            }
+            Record::HintPaid { partition, epoch, member, position, key } => {
+                put_varint(out, partition.into());
+                put_varint(out, epoch.into());
+                out.put_u128(member);
+                put_varint(out, position.0);
+                out.put_slice(key);
+            }
             Record::Membership { index, change } => {
                 put_varint(out, index.into());
                 out.put_slice(change);
@@ -224,6 +271,8 @@ impl<'a> Record<'a> {
             kind::ENTRY => decode_entry(&mut reader)?,
             kind::BATCH => Some(Record::Batch(Batch::new(body)?)),
             kind::CLOCK => reader.place().map(|(partition, epoch)| Record::Clock { partition, epoch, clock: reader.rest() }),
+            kind::HINT => decode_hint(&mut reader),
+            kind::HINT_PAID => decode_hint_paid(&mut reader),
             kind::MEMBERSHIP => reader.varint_u32().map(|index| Record::Membership { index, change: reader.rest() }),
             kind::PARTITION_DROPPED => {
                 reader.place().filter(|_| reader.is_empty()).map(|(partition, epoch)| Record::PartitionDropped { partition, epoch })
@@ -291,6 +340,21 @@ fn decode_entry<'a>(reader: &mut Reader<'a>) -> Result<Option<Record<'a>>, Malfo
         let key = reader.slice()?;
         Some(Record::Entry { partition, epoch, key, entry: reader.rest(), gone, retry })
     })())
+}
+
+fn decode_hint<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+    let (partition, epoch) = reader.place()?;
+    let since_ms = reader.varint()?;
+    let owed = reader.slice().filter(|owed| !owed.is_empty() && owed.len().is_multiple_of(size_of::<u128>()))?;
+    let key = reader.slice()?;
+    Some(Record::Hint { partition, epoch, since_ms, owed, key, entry: reader.rest() })
+}
+
+fn decode_hint_paid<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+    let (partition, epoch) = reader.place()?;
+    let member = u128::from_be_bytes(reader.take(size_of::<u128>())?.try_into().ok()?);
+    let position = Position(reader.varint()?);
+    Some(Record::HintPaid { partition, epoch, member, position, key: reader.rest() })
 }
 
 impl<'a> RetryRecord<'a> {

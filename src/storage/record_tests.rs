@@ -41,7 +41,11 @@ fn with_each(parts: &Parts, mut look: impl FnMut(&Record<'_>)) {
     let count = epoch / 3;
     let retry = RetryRecord { session: !number, number, digest: wall_ms, wall_ms, first_counter: number, count, covered: gone };
     let durable = Position(number);
+    let member = u128::from(number) << 64 | u128::from(wall_ms);
+    let owed = [member.to_be_bytes(), (!member).to_be_bytes()].concat();
     let simple = [
+        Record::Hint { partition, epoch, since_ms: wall_ms, owed: &owed, key, entry },
+        Record::HintPaid { partition, epoch, member, position: durable, key },
         Record::Entry { partition, epoch, key, entry, gone, retry: flag.then_some(retry) },
         Record::Clock { partition, epoch, clock: entry },
         Record::Membership { index: epoch, change: entry },
@@ -63,7 +67,7 @@ fn a_record_comes_back_as_it_was() {
             assert!(bytes.len().is_multiple_of(frame::UNIT));
             assert_eq!(decode(&bytes, 4_096), Some((Position(77), *record)));
             if let Record::Batch(batch) = record {
-                assert_eq!(batch.iter().count(), 4);
+                assert_eq!(batch.iter().count(), 6);
             }
         });
         Ok(())
@@ -111,10 +115,11 @@ fn a_body_that_makes_no_sense_is_refused_and_never_panics() {
 
 #[test]
 fn unknown_kinds_and_flags_are_told_from_nonsense() {
-    for kind in [0, 4, 5, 7, 11, 255] {
+    for kind in [0, 7, 11, 255] {
         assert_eq!(Record::decode(kind, &[]), Err(Malformed::Unknown { kind, flags: 0 }));
     }
     assert_eq!(Record::decode(kind::ENTRY, &[0x84]), Err(Malformed::Unknown { kind: kind::ENTRY, flags: 0x84 }));
+    assert_eq!(Record::decode(kind::HINT, &[0, 0, 0, 0, 0]), Err(Malformed::Body { kind: kind::HINT }), "owed to nobody");
     assert_eq!(Record::decode(kind::ENTRY, &[0, 1, 1, 9]), Err(Malformed::Body { kind: kind::ENTRY }));
 }
 

@@ -96,6 +96,8 @@ pub enum StoreError {
     Cold(Location),
     /// Its record, or the entry that arrives, cannot be read; for people.
     Unreadable(String),
+    /// So much is kept for others already that nothing new is taken.
+    HintsFull,
 }
 
 impl Store {
@@ -377,7 +379,7 @@ impl Store {
     }
 
     /// The cache follows: a record that is no longer the key's will not be read again.
-    fn keep(&mut self, old: Option<Location>, location: Location, packed: Bytes) {
+    pub(super) fn keep(&mut self, old: Option<Location>, location: Location, packed: Bytes) {
         if let Some(old) = old {
             self.cache.remove(old);
         }
@@ -394,7 +396,7 @@ impl Store {
         (Entry::new(Vec::new(), self.tables.context(partition, key)), position.unwrap_or_default())
     }
 
-    fn packed_at(&mut self, location: Location) -> Result<Bytes, StoreError> {
+    pub(super) fn packed_at(&mut self, location: Location) -> Result<Bytes, StoreError> {
         if let Some(packed) = self.cache.get(location) {
             return Ok(packed);
         }
@@ -402,7 +404,7 @@ impl Store {
             return Err(StoreError::Cold(location));
         };
         match Record::read(bytes) {
-            Ok((_, Record::Entry { entry, .. })) => {
+            Ok((_, Record::Entry { entry, .. } | Record::Hint { entry, .. })) => {
                 let packed = Bytes::copy_from_slice(entry);
                 self.cache.insert(location, packed.clone());
                 Ok(packed)
@@ -412,7 +414,7 @@ impl Store {
     }
 
     /// The position of a record that is not durable yet; 0 if it is.
-    fn position_of(&self, location: Location) -> Position {
+    pub(super) fn position_of(&self, location: Location) -> Position {
         match self.unsettled.binary_search_by_key(&place(location), |record| record.0) {
             Ok(at) => self.unsettled[at].1,
             Err(_) => Position(0),

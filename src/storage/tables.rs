@@ -1,6 +1,7 @@
 //! What a store knows without looking at the disk: the membership list, and each partition's trie, clock and contexts.
 
 use super::authors::Authors;
+use super::hints::Hints;
 use super::partition::Partition;
 use super::trie::Slot;
 use super::{Expiry, Location};
@@ -14,6 +15,8 @@ use std::collections::BTreeSet;
 pub(super) struct Tables {
     pub membership: Vec<Change>,
     pub partitions: Vec<Partition>,
+    /// What is kept for owners that are down.
+    pub hints: Hints,
     /// When the first version of a key expires (milliseconds since 1970), of which key.
     due: BTreeSet<(u64, PartitionId, Bytes)>,
     authors: Authors,

@@ -38,7 +38,7 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
     let operation = OperationId(frame.id());
     Ok(match contents.kind {
         Kind::Apply => Message::Apply(contents.read(4, |body| read_apply(operation, body, &contents))?),
-        Kind::Applied => Message::Applied(contents.read_alone(3, |body| read_applied(operation, body))?),
+        Kind::Applied => Message::Applied(contents.read_alone(4, |body| read_applied(operation, body))?),
         Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
         Kind::Fetched => Message::Fetched(contents.read(2, |body| {
             let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
@@ -205,10 +205,11 @@ fn read_naming(body: &mut BodyReader<'_>) -> Result<Naming, WireError> {
 
 #[inline]
 fn write_applied(applied: &Applied, out: &mut BodyWriter<'_>) {
-    out.array(3);
+    out.array(4);
     out.sync(applied.sync);
     out.dots(&applied.uncovered);
     out.option(applied.refused.as_deref(), BodyWriter::text);
+    out.flag(applied.complete);
 }
 
 #[inline]
@@ -218,6 +219,7 @@ fn read_applied(operation: OperationId, body: &mut BodyReader<'_>) -> Result<App
         sync: body.sync("sync")?,
         uncovered: body.dots("uncovered")?,
         refused: body.option(|body| body.text("refused"))?,
+        complete: body.flag("complete")?,
     })
 }
 

@@ -8,7 +8,7 @@ use super::membership::ChangeBody;
 use super::request::{FORMAT_BYTES, FORMAT_JSON};
 use super::status::StatusBody;
 use super::{Frame, Kind, WireError, positional};
-use crate::message::{Ack, Conflict, Description, Found, Missing, Receipt, Reply, Value};
+use crate::message::{Ack, Conflict, Description, Found, Missing, Receipt, Reply, StoodIn, Value};
 use crate::ring::Founder;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,9 @@ pub(super) fn reply_payload(reply: &Reply) -> &[u8] {
 fn body_bytes(reply: &Reply) -> usize {
     let long = match reply {
         Reply::Written(receipt) => {
-            receipt.acks.len() * ACK_BYTES + (receipt.dots.len() + receipt.covered.len()) * DOT_BYTES + receipt.context.len()
+            (receipt.acks.len() + 4 * receipt.stood_in.len()) * ACK_BYTES
+                + (receipt.dots.len() + receipt.covered.len()) * DOT_BYTES
+                + receipt.context.len()
         }
         Reply::Found(found) => found.dots.len() * DOT_BYTES + found.context.len(),
         Reply::Missing(missing) => missing.context.len(),
@@ -95,7 +97,7 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
 #[inline]
 pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
     Ok(match contents.kind {
-        Kind::Written => Reply::Written(contents.read_alone(5, read_written)?),
+        Kind::Written => Reply::Written(contents.read_alone(6, read_written)?),
         Kind::Found => Reply::Found(contents.read(7, |body| read_found(body, contents))?),
         Kind::Missing => Reply::Missing(contents.read_alone(2, read_missing)?),
         Kind::Listed => Reply::Listed(contents.read_positional()?),
@@ -110,7 +112,7 @@ pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
 
 #[inline]
 fn write_written(receipt: &Receipt, out: &mut BodyWriter<'_>) {
-    out.array(5);
+    out.array(6);
     out.attempt(&receipt.coordinator);
     out.list(&receipt.acks, |out, ack| {
         out.array(2);
@@ -120,6 +122,11 @@ fn write_written(receipt: &Receipt, out: &mut BodyWriter<'_>) {
     out.dots(&receipt.dots);
     out.dots(&receipt.covered);
     out.bytes(&receipt.context);
+    out.list(&receipt.stood_in, |out, stood_in| {
+        out.array(2);
+        out.member(stood_in.member);
+        out.list(&stood_in.owed, |out, owner| out.member(*owner));
+    });
 }
 
 #[inline]
@@ -135,6 +142,13 @@ fn read_written(body: &mut BodyReader<'_>) -> Result<Receipt, WireError> {
         dots: body.dots("dots")?,
         covered: body.dots("covered")?,
         context: body.bytes("context")?,
+        stood_in: body.list("stood in", 20, |body| {
+            let extra = body.fields("stood in", 2)?;
+            let member = body.member("stand-in")?;
+            let owed = body.list("owed", 18, |body| body.member("owed"))?;
+            body.skip(extra)?;
+            Ok(StoodIn { member, owed })
+        })?,
     })
 }
 

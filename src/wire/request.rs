@@ -90,9 +90,9 @@ pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
 #[inline]
 pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError> {
     Ok(match contents.kind {
-        Kind::Put => Request::Put(contents.read(7, |body| read_put(body, contents))?),
-        Kind::Remove => Request::Remove(contents.read_alone(6, read_remove)?),
-        Kind::Update => Request::Update(contents.read(8, |body| read_update(body, contents))?),
+        Kind::Put => Request::Put(contents.read(8, |body| read_put(body, contents))?),
+        Kind::Remove => Request::Remove(contents.read_alone(7, read_remove)?),
+        Kind::Update => Request::Update(contents.read(9, |body| read_update(body, contents))?),
         Kind::Get => Request::Get(contents.read_alone(6, read_get)?),
         Kind::List => Request::List(contents.read_positional()?),
         Kind::AskRing => without_fields(contents, Request::Ring)?,
@@ -122,7 +122,7 @@ const PATCH_MERGE: u8 = 1;
 
 #[inline]
 fn write_put(put: &Put, out: &mut BodyWriter<'_>) {
-    out.array(7);
+    out.array(8);
     out.bytes(&put.key);
     out.number(match put.body {
         Body::Bytes(_) => FORMAT_BYTES,
@@ -132,6 +132,7 @@ fn write_put(put: &Put, out: &mut BodyWriter<'_>) {
     out.quorum(put.w);
     out.number(put.deadline_ms);
     out.retry(&put.retry);
+    out.flag(put.strict);
     out.number(put.ttl_ms);
 }
 
@@ -148,18 +149,20 @@ fn read_put(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Put, W
         w: body.quorum("w")?,
         deadline_ms: body.number("deadline_ms")?,
         retry: body.retry("retry")?,
+        strict: body.flag("strict")?,
         ttl_ms: body.number("ttl_ms")?,
     })
 }
 
 fn write_remove(remove: &Remove, out: &mut BodyWriter<'_>) {
-    out.array(6);
+    out.array(7);
     out.bytes(&remove.key);
     out.text(&remove.path);
     out.bytes(&remove.context);
     out.quorum(remove.w);
     out.number(remove.deadline_ms);
     out.retry(&remove.retry);
+    out.flag(remove.strict);
 }
 
 fn read_remove(body: &mut BodyReader<'_>) -> Result<Remove, WireError> {
@@ -170,6 +173,7 @@ fn read_remove(body: &mut BodyReader<'_>) -> Result<Remove, WireError> {
         w: body.quorum("w")?,
         deadline_ms: body.number("deadline_ms")?,
         retry: body.retry("retry")?,
+        strict: body.flag("strict")?,
     })
 }
 
@@ -178,7 +182,7 @@ fn write_update(update: &Update, out: &mut BodyWriter<'_>) {
         PatchBody::Set { path, .. } => (PATCH_SET, path.as_str()),
         PatchBody::Merge { .. } => (PATCH_MERGE, ""),
     };
-    out.array(8);
+    out.array(9);
     out.bytes(&update.key);
     out.number(patch);
     out.text(path);
@@ -186,6 +190,7 @@ fn write_update(update: &Update, out: &mut BodyWriter<'_>) {
     out.quorum(update.w);
     out.number(update.deadline_ms);
     out.retry(&update.retry);
+    out.flag(update.strict);
     out.number(update.ttl_ms);
 }
 
@@ -207,6 +212,7 @@ fn read_update(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Upd
         w: body.quorum("w")?,
         deadline_ms: body.number("deadline_ms")?,
         retry: body.retry("retry")?,
+        strict: body.flag("strict")?,
         ttl_ms: body.number("ttl_ms")?,
     })
 }

@@ -98,6 +98,7 @@ fn put() -> Put {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     }
 }
@@ -154,6 +155,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
             w: Quorum::All,
             deadline_ms: 500,
             retry: None,
+            strict: false,
         })),
         request(Request::Update(Update {
             key: key.clone(),
@@ -162,6 +164,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
             w: Quorum::Exactly(2),
             deadline_ms: 70_000,
             retry: Some(Retry { session: 0xfeed_face_cafe_beef, number: 7, first: Some(attempt()) }),
+            strict: true,
             ttl_ms: 60_000,
         })),
         request(Request::Get(Get {
@@ -192,6 +195,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
             dots: vec![dot(4)],
             covered: vec![dot(1), dot(3)],
             context: context.clone(),
+            stood_in: vec![StoodIn { member: member(2), owed: vec![member(3)] }],
         })),
         reply(Reply::Found(found())),
         reply(Reply::Missing(Missing { context: context.clone(), answered: 3 })),
@@ -224,6 +228,16 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 in_flight: 2,
                 requests: RequestCounts { puts: 1, removes: 2, updates: 3, gets: 4, lists: 5, failed: 6 },
                 repairs: 9,
+                debts: vec![DebtStatus {
+                    member: member(3),
+                    name: "stone-3".into(),
+                    hints: 12,
+                    bytes: 4_000,
+                    oldest_ms: 90_000,
+                    paid: 5,
+                    in_flight: 1,
+                }],
+                hints_full: false,
             },
             links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
         }))),
@@ -242,7 +256,13 @@ pub(super) fn one_of_each() -> Vec<Said> {
             owed: vec![member(3)],
             relief: true,
         })),
-        Said::Message(Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![dot(1)], refused: None })),
+        Said::Message(Message::Applied(Applied {
+            operation,
+            sync: SyncMode::Always,
+            uncovered: vec![dot(1)],
+            refused: None,
+            complete: true,
+        })),
         Said::Message(Message::Fetch(Fetch { operation, key, mode: FetchMode::Dots })),
         Said::Message(Message::Fetched(Fetched {
             operation,
@@ -307,7 +327,7 @@ pub(super) fn all() -> Vec<Said> {
         let w = Quorum::Exactly(254);
         all.push(Said::Request(
             u64::MAX,
-            Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry, ttl_ms: u64::MAX }),
+            Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry, strict: true, ttl_ms: u64::MAX }),
         ));
     }
     all.push(Said::Request(0, Request::Put(Put { key: empty.clone(), body: Body::Bytes(empty.clone()), ..put() })));
@@ -315,10 +335,25 @@ pub(super) fn all() -> Vec<Said> {
     let (key, w) = (empty.clone(), Quorum::All);
     all.push(Said::Request(
         1,
-        Request::Update(Update { key, patch: merge, context: empty.clone(), w, deadline_ms: 1, retry: None, ttl_ms: 0 }),
+        Request::Update(Update {
+            key,
+            patch: merge,
+            context: empty.clone(),
+            w,
+            deadline_ms: 1,
+            retry: None,
+            strict: true,
+            ttl_ms: 0,
+        }),
     ));
-    let receipt =
-        Receipt { coordinator: attempt(), acks: vec![], dots: vec![big; 70_000], covered: vec![], context: empty.clone() };
+    let receipt = Receipt {
+        coordinator: attempt(),
+        acks: vec![],
+        dots: vec![big; 70_000],
+        covered: vec![],
+        context: empty.clone(),
+        stood_in: vec![],
+    };
     all.push(Said::Reply(1, Reply::Written(receipt)));
     all.push(Said::Reply(1, Reply::Found(Found { value: None, agreed: 255, dots: vec![], ..found() })));
     all.push(Said::Reply(1, Reply::Found(Found { value: Some(Value::Bytes(empty.clone())), conflicts: vec![], ..found() })));
@@ -336,6 +371,7 @@ pub(super) fn all() -> Vec<Said> {
         sync: SyncMode::Interval(u32::MAX),
         uncovered: vec![],
         refused,
+        complete: false,
     })));
     all.push(Said::Message(Message::Apply(Apply {
         operation,

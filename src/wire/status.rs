@@ -2,7 +2,7 @@
 
 use super::body_reader::sync_from_wire;
 use super::body_writer::sync_to_wire;
-use crate::message::{LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
+use crate::message::{DebtStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
 use crate::ring::{ClusterId, MemberId};
 use crate::vclock::Start;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ pub(super) struct StatusBody {
     in_flight: u32,
     requests: RequestCounts,
     repairs: u64,
+    debts: Vec<DebtStatus>,
+    hints_full: bool,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -66,6 +68,8 @@ impl From<Status> for StatusBody {
             in_flight: member.in_flight,
             requests: member.requests,
             repairs: member.repairs,
+            debts: member.debts,
+            hints_full: member.hints_full,
         }
     }
 }
@@ -91,6 +95,8 @@ impl From<StatusBody> for Status {
                 in_flight: body.in_flight,
                 requests: body.requests,
                 repairs: body.repairs,
+                debts: body.debts,
+                hints_full: body.hints_full,
             },
         }
     }

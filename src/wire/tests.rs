@@ -124,6 +124,7 @@ fn long_put() -> Put {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     }
 }

@@ -19,6 +19,7 @@ pub fn put(key: &str, body: Body) -> Put {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     }
 }

@@ -50,7 +50,13 @@ impl World {
             && self.network_dice.chance(0.05)
         {
             let sync = self.plan.sync;
-            let ack = Message::Applied(Applied { operation: apply.operation, sync, uncovered: Vec::new(), refused: None });
+            let ack = Message::Applied(Applied {
+                operation: apply.operation,
+                sync,
+                uncovered: Vec::new(),
+                refused: None,
+                complete: true,
+            });
             let frame = frames::of_message(&ack).expect("an acknowledgement is small");
             let event = Event::Deliver { from: to, start: self.nodes[to].start, to: from, session, frame };
             return self.after(2 * delay, event);

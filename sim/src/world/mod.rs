@@ -263,6 +263,11 @@ impl World {
         self.nodes.iter().all(is_up) && self.network.pairs().iter().all(|(a, b)| self.network.link(*a, *b).is_up)
     }
 
+    /// True if nobody keeps anything for others any more.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| peer.store().hints() == 0))
+    }
+
     /// True if no message from the past is under way any more.
     pub(crate) fn is_quiet(&self) -> bool {
         !self

@@ -49,6 +49,7 @@ impl World {
         let Reply::Written(receipt) = reply else { return };
         let member = self.nodes[n].member;
         if let Some(key) = self.key_of_request(to)
+            && self.owners(key).contains(&n)
             && receipt.acks.iter().any(|ack| ack.member == member)
         {
             self.nodes[n].shadow.on_told(&key_name(key), receipt.dots.iter().copied());

@@ -86,6 +86,7 @@ impl Wire {
             w: shape.w,
             deadline_ms: 0,
             retry: None,
+            strict: false,
             ttl_ms: 0,
         };
         let get = Get { key, path: String::new(), r: shape.r, session: Bytes::new(), last_writer_wins: false, deadline_ms: 0 };

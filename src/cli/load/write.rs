@@ -88,6 +88,7 @@ impl Load {
             deadline_ms: 0,
             // The client numbers each try anew: issued again, it is a new write.
             retry: None,
+            strict: false,
             ttl_ms: 0,
         };
         let (begun, mut pause) = (Instant::now(), PAUSE_MIN);

@@ -1,6 +1,7 @@
 //! Peers wired together in one process: messages arrive at once and in order, unless a test holds them back.
 
 mod expiry;
+mod handoff;
 mod memory_disk;
 mod reads;
 mod writes;
@@ -38,8 +39,12 @@ struct Cluster {
 
 impl Cluster {
     fn new(peers: usize) -> Cluster {
+        Cluster::with_sync(peers, SyncMode::Always)
+    }
+
+    fn with_sync(peers: usize, sync: SyncMode) -> Cluster {
         let log = OpenOptions { segment_bytes_min: 1 << 16, segment_bytes_max: 1 << 20, ..OpenOptions::new(1_700_000_000_000, 0) };
-        let options = StoreOptions { sync: SyncMode::Always, cache_bytes: 1 << 20, log };
+        let options = StoreOptions { sync, cache_bytes: 1 << 20, log };
         let machine = |_| Machine { disk: MemoryDisk::default(), files: OpenFiles::default(), peer: None, held: Vec::new() };
         let mut cluster = Cluster {
             now: Now { monotonic_ms: 1_000, wall_ms: 1_700_000_000_000 },
@@ -234,6 +239,7 @@ fn put(key: &str, json: &str, context: &Bytes) -> Request {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     })
 }
@@ -258,6 +264,7 @@ fn set(key: &str, path: &str, json: &str, context: &Bytes) -> Request {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
         ttl_ms: 0,
     })
 }
@@ -270,6 +277,7 @@ fn remove(key: &str, path: &str, context: &Bytes) -> Request {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: None,
+        strict: false,
     })
 }
 

@@ -174,6 +174,7 @@ fn a_retry_is_recognised_and_does_not_write_twice() {
         w: Quorum::Default,
         deadline_ms: 0,
         retry: Some(again),
+        strict: false,
         ttl_ms: 0,
     });
     assert_eq!(failed(cluster.ask(first, other)).kind, FailureKind::BadRequest);
