@@ -61,7 +61,7 @@ impl StandIns {
     }
 
     /// Whom to send it, with the owners to whom it will be owed: those who have not acknowledged, or only those who have not been told.
-    pub fn to_tell(&mut self, only_new: bool) -> impl Iterator<Item = (MemberId, &[MemberId])> {
+    pub fn due(&mut self, only_new: bool) -> impl Iterator<Item = (MemberId, &[MemberId])> {
         self.chosen.iter_mut().filter_map(move |chosen| {
             let is_due = !chosen.told || (!only_new && !chosen.acked);
             chosen.told = true;
@@ -119,7 +119,7 @@ mod tests {
 
     fn told(stand_ins: &mut StandIns, only_new: bool) -> Vec<(u128, Vec<u128>)> {
         let plain = |owed: &[MemberId]| owed.iter().map(|owner| owner.0).collect();
-        stand_ins.to_tell(only_new).map(|(member, owed)| (member.0, plain(owed))).collect()
+        stand_ins.due(only_new).map(|(member, owed)| (member.0, plain(owed))).collect()
     }
 
     #[test]

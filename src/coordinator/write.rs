@@ -118,7 +118,7 @@ impl Write {
         let has_acked = |owner| !tally.missing().any(|missing| missing == owner);
         let mut stand_ins = std::mem::take(&mut self.stand_ins);
         stand_ins.arrange(walk, has_acked);
-        for (member, owed) in stand_ins.to_tell(only_new) {
+        for (member, owed) in stand_ins.due(only_new) {
             effects.send(member, Message::Apply(self.apply(id, owed)));
         }
         self.stand_ins = stand_ins;

@@ -128,8 +128,10 @@ impl Handoff {
         }
     }
 
-    /// Gives up waiting for answers that are overdue.
+    /// Gives up waiting for answers that are overdue, and ends the rests that are over.
     pub fn on_wake(&mut self, now_ms: u64) {
+        // Whatever is owed to one that has rested has its turn at once; if nothing is, nobody is to be woken for it again.
+        self.debtors.values_mut().for_each(|debtor| debtor.waits &= now_ms < debtor.rests_until);
         // In the order in which they were sent: operations are numbered.
         while let Some((id, payment)) = self.payments.first_key_value()
             && payment.sent_ms + HINT_ANSWER_MS <= now_ms

@@ -90,6 +90,18 @@ fn what_is_refused_rests_and_does_not_hold_up_what_is_behind_it() {
 }
 
 #[test]
+fn nobody_is_woken_for_a_rest_behind_which_nothing_is_owed() {
+    let mut story = Story::new(1);
+    let (id, _) = story.send()[0];
+    story.handoff.on_refused(story.now, id, ADA);
+    story.now = story.handoff.next_wake().expect("the end of the rest");
+    // Another write has been paid to it by somebody else, or its hint is gone.
+    story.owed.clear();
+    story.handoff.on_wake(story.now);
+    assert_eq!(story.handoff.next_wake(), None);
+}
+
+#[test]
 fn an_answer_that_does_not_come_is_not_waited_for_for_ever() {
     let mut story = Story::new(2);
     story.send();

@@ -46,7 +46,7 @@ pub(super) enum Machine {
     /// A write that waits for this peer's own view of the key.
     Drafting(Box<Drafting>),
     /// A write.
-    Write { key: Bytes, write: Write },
+    Write { key: Bytes, write: Box<Write> },
     /// A read, and how it is answered.
     Read { read: Read, answer: AnswerAs },
     /// A scan.
@@ -176,7 +176,7 @@ impl Peer {
         let walk = self.walk_of(self.partition_of(&key));
         write.send(id, &walk, &mut self.effects);
         if let Some(operation) = self.operations.get_mut(&id) {
-            operation.machine = Machine::Write { key, write };
+            operation.machine = Machine::Write { key, write: Box::new(write) };
             operation.retry = retry;
         }
         self.flush_effects(outbox);

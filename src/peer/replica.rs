@@ -150,7 +150,8 @@ impl Peer {
         apply: &Apply,
         outbox: &mut Vec<Output>,
     ) -> Result<(), StoreError> {
-        let (_, capacity) = self.capacity_for(&apply.key, &apply.owed).map_err(StoreError::Unreadable)?;
+        // What is no owner's has been looked at when it came in.
+        let capacity = if self.is_owner(partition) { Capacity::Owner } else { Capacity::StandIn };
         let retry = match from == self.me && capacity == Capacity::Owner {
             true => self.operations.get(&apply.operation).and_then(|operation| operation.retry.clone()),
             false => None,
