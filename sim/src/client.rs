@@ -99,6 +99,13 @@ pub struct Stats {
     pub faults: BTreeMap<String, u64>,
 }
 
+impl Pending {
+    /// True if a request with a session, or with a context, fails for good with this try.
+    fn is_last_try(&self) -> bool {
+        self.tries >= TRIES_MAX && !self.session.is_empty() && !self.uncertain
+    }
+}
+
 impl Stats {
     /// Counts a fault.
     pub(crate) fn count_fault(&mut self, kind: &str) {
@@ -121,6 +128,9 @@ impl World {
     pub(crate) fn add_client(&mut self, id: u64, script: Option<VecDeque<Wish>>) -> usize {
         let mut dice = Dice::of(self.plan.seed, 1_000 + id);
         let mut workload = Workload::new(Dice::of(self.plan.seed, 2_000 + id), self.plan.clients.keys);
+        if self.plan.disasters.interval.is_some() {
+            workload.write_with_care();
+        }
         workload.begin_values_at(id << 20);
         let first = dice.below(self.plan.clients.think);
         self.clients.push(Client {
@@ -382,6 +392,12 @@ impl World {
             Reply::Failed(failure) => {
                 let Some(pending) = self.clients[c].pending.as_mut() else { return };
                 match failure.kind {
+                    // What this session has seen was on one disk alone, and that is lost: the honest answer is this one, for ever.
+                    FailureKind::Unavailable if self.disks_lost > 0 && self.is_settled && pending.is_last_try() => {
+                        let key = pending.wish.key;
+                        self.clients[c].tokens.remove(&key);
+                        self.finish(c, true);
+                    }
                     FailureKind::Unavailable | FailureKind::Overloaded | FailureKind::NotFormed | FailureKind::Storage => {
                         self.give_up_or_retry(c, true);
                     }

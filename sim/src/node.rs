@@ -30,6 +30,17 @@ pub enum Down {
     Clean,
 }
 
+/// What has happened to a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hurt {
+    /// Bytes that were durable have changed.
+    Damaged,
+    /// It is a copy from some time ago.
+    Old,
+    /// The same, and others have refused it.
+    Refused,
+}
+
 /// An output that waits for the log.
 pub struct Held {
     /// How far.
@@ -80,9 +91,15 @@ pub struct Node {
     pub has_formed: bool,
     /// The disk as it was after the first start, for a planted bug.
     first_identity: Vec<(String, Vec<u8>)>,
+    /// What has happened to its disk that it has not yet come up from.
+    pub hurt: Option<Hurt>,
+    /// It is started with `--quarantine`.
+    pub(crate) quarantine: bool,
+    /// The disk of some time ago.
+    pub(crate) old_disk: Option<SimDisk>,
     zone: String,
-    disk: SimDisk,
-    files: OpenFiles<SimDisk>,
+    pub(crate) disk: SimDisk,
+    pub(crate) files: OpenFiles<SimDisk>,
 }
 
 impl Node {
@@ -105,6 +122,9 @@ impl Node {
             asked: BTreeMap::new(),
             has_formed: false,
             first_identity: Vec::new(),
+            hurt: None,
+            quarantine: false,
+            old_disk: None,
             zone: format!("zone {}", index as u64 % zones),
             disk: SimDisk::new(),
             files: OpenFiles::default(),
@@ -131,18 +151,24 @@ impl Node {
         self.disk.set_faults(crate::disk::Faults { sync_lies: true, ..Default::default() });
     }
 
+    /// How its log is opened at this time.
+    pub(crate) fn open_options(&self, time: u64, dice: &mut Dice) -> OpenOptions {
+        OpenOptions {
+            segment_bytes_min: SEGMENT_BYTES_MIN,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            quarantine: self.quarantine,
+            ..OpenOptions::new(self.now(time).wall_ms, dice.number())
+        }
+    }
+
     /// Starts it. With `crash_at` the power fails at that call to the disk, in the middle of the recovery; then the answer is `Ok(false)`.
     pub fn start(&mut self, time: u64, sync: SyncMode, crash_at: Option<u64>, dice: &mut Dice) -> Result<bool, String> {
         let now = self.now(time);
-        let (seed, peer_seed) = (dice.number(), dice.number());
+        let log = self.open_options(time, dice);
+        let peer_seed = dice.number();
         if let Some(call) = crash_at {
             self.disk.set_faults(crate::disk::Faults { crash: Some(call), ..Default::default() });
         }
-        let log = OpenOptions {
-            segment_bytes_min: SEGMENT_BYTES_MIN,
-            segment_bytes_max: SEGMENT_BYTES_MAX,
-            ..OpenOptions::new(now.wall_ms, seed)
-        };
         let opened = Store::open(&self.disk, &StoreOptions { sync, cache_bytes: CACHE_BYTES, log });
         let has_crashed = crash_at.is_some_and(|call| self.disk.calls() > call);
         if crash_at.is_some() {
@@ -152,7 +178,17 @@ impl Node {
             self.lose_power(dice);
             return Ok(false);
         }
+        if opened.is_err() && self.hurt == Some(Hurt::Damaged) && !self.quarantine {
+            // A person has read what it says, and starts it with `--quarantine`.
+            self.quarantine = true;
+            return self.start(time, sync, None, dice);
+        }
         let (store, _) = opened.map_err(|error| error.to_string())?;
+        if self.hurt.is_some_and(|hurt| hurt != Hurt::Old) {
+            // Whatever it comes up with: what it promised before is not asked of it.
+            (self.hurt, self.quarantine) = (None, false);
+            self.forget();
+        }
         if store.start() <= self.start && !is_broken(Rule::NoStart) {
             return Err(format!("start {} comes after start {}", store.start().0, self.start.0));
         }

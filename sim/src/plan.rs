@@ -62,9 +62,40 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// The processes.
     pub process: ProcessPlan,
+    /// Lost and hurt disks.
+    pub disasters: DisasterPlan,
     /// The clients.
     pub clients: ClientPlan,
 }
+
+/// Disks that are lost. One at a time, and the next only when the cluster is whole again: so W disks of a partition are never lost together.
+#[derive(Clone, Debug)]
+pub struct DisasterPlan {
+    /// The mean time between two of them, if there are any.
+    pub interval: Option<u64>,
+    /// Which.
+    pub kinds: Vec<Disaster>,
+}
+
+/// What happens to a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disaster {
+    /// It is gone; an empty one takes its member's place.
+    Wiped,
+    /// It is that of some time ago.
+    Old,
+    /// Some bytes of its log are others, found at the next start.
+    Hole,
+    /// The same, while the peer is up.
+    BadRecord,
+}
+
+impl Disaster {
+    const ALL: [Disaster; 4] = [Disaster::Wiped, Disaster::Old, Disaster::Hole, Disaster::BadRecord];
+}
+
+/// The share of seeds in which disks are lost, of those in which they may.
+const DISASTERS: f64 = 0.0;
 
 /// The network.
 #[derive(Clone, Debug)]
@@ -187,6 +218,13 @@ impl Plan {
             // A planted bug shows where peers lose power.
             process.crash_interval = Some(3 * SECOND);
         }
+        let mut disasters = DisasterPlan::draw(dice);
+        // With W of 1 there is no disk to spare; and a copy of a folder can be told only where start numbers rise with the time.
+        if sync != SyncMode::Always || plant != Plant::None || replicas.min(peers as u8) < 2 {
+            disasters.interval = None;
+        } else if disasters.interval.is_some() && disasters.kinds.contains(&Disaster::Old) {
+            process.clock_interval = None;
+        }
         Plan {
             seed,
             plant,
@@ -198,6 +236,7 @@ impl Plan {
             chaos: dice.between(6, 12) * SECOND,
             network,
             disk: DiskPlan::draw(dice),
+            disasters,
             process,
             clients: ClientPlan {
                 count: dice.between(3, 6),
@@ -257,6 +296,17 @@ impl NetworkPlan {
     pub fn delay(&self, dice: &mut Dice) -> u64 {
         let usual = dice.between(self.delay_min, self.delay_max);
         if dice.chance(self.tail) { usual * dice.spread(1, 100) } else { usual }
+    }
+}
+
+impl DisasterPlan {
+    fn draw(dice: &mut Dice) -> DisasterPlan {
+        let interval = dice.spread(SECOND, 4 * SECOND);
+        let mut kinds: Vec<Disaster> = Disaster::ALL.into_iter().filter(|_| dice.chance(0.5)).collect();
+        if kinds.is_empty() {
+            kinds.push(Disaster::Wiped);
+        }
+        DisasterPlan { interval: dice.chance(DISASTERS).then_some(interval), kinds }
     }
 }
 

@@ -79,6 +79,7 @@ pub fn message(message: &Message) -> String {
         }
         Message::Forward(forward) => format!("for you: {} #{}", request(&forward.request), short(forward.operation.0)),
         Message::Forwarded(forwarded) => format!("done for you: {} #{}", reply(&forwarded.reply), short(forwarded.operation.0)),
+        other => format!("{other:?}").chars().take(300).collect(),
     }
 }
 

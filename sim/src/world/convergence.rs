@@ -27,6 +27,15 @@ impl World {
         Some(self.nodes[n].peer.as_ref()?.store().summary(partition))
     }
 
+    /// True if all owners of every partition hold the same, by its sums.
+    pub(crate) fn roots_are_equal(&self) -> bool {
+        self.partitions().into_iter().all(|partition| {
+            let owners = self.owners_of(partition);
+            let first = owners.first().and_then(|owner| self.summary(*owner, partition));
+            owners.iter().all(|owner| self.summary(*owner, partition) == first)
+        })
+    }
+
     /// Oracle c: the roots of all owners are equal, so that the oracle that looks at every entry and the sums check each other. Oracle f:
     /// what is deleted takes no place in any trie.
     pub(crate) fn same_roots(&mut self) {

@@ -6,6 +6,7 @@
 
 mod convergence;
 mod delivery;
+mod disasters;
 mod faults;
 mod forming;
 mod frames;
@@ -71,6 +72,8 @@ pub(crate) enum Event {
     Form { node: usize },
     /// A cut is mended.
     Mend { directions: Vec<(usize, usize)> },
+    /// The disk of some time ago is put back under a peer.
+    OldDisk { node: usize },
     /// A cut that flaps comes once more.
     CutAgain { directions: Vec<(usize, usize)>, length: u64, again: u64 },
 }
@@ -104,6 +107,8 @@ pub struct World {
     pub(crate) idle_until: u64,
     /// A request may wait for long before it is begun: peers stand still, or their clocks run slowly.
     pub(crate) requests_may_wait: bool,
+    /// How many disks have been lost, hurt, or put back from an earlier time.
+    pub(crate) disks_lost: u64,
     /// A clock was wrong at some time.
     pub(crate) clocks_jumped: bool,
     jobs: u64,
@@ -149,6 +154,7 @@ impl World {
                 let process = &plan.process;
                 process.pause_interval.or(process.clock_interval).or(process.long_pause).is_some()
             },
+            disks_lost: 0,
             clocks_jumped: false,
             jobs: 0,
             outbox: Vec::new(),
@@ -234,6 +240,7 @@ impl World {
             }
             Event::Start { node } => self.start_node(node),
             Event::Form { node } => self.on_form(node),
+            Event::OldDisk { node } => self.on_old_disk(node),
             Event::CutAgain { directions, length, again } => self.cut_these(directions, length, again),
             Event::Mend { directions } => {
                 self.trace.event(self.time, format_args!("mend {directions:?}"), || format!("mended: {directions:?}"));
