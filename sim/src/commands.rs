@@ -3,8 +3,10 @@
 use crate::rules;
 use clap::{Args, Subcommand};
 use sim::batch::{name_the_seed_in_panics, replay_line, run_seeds};
+use sim::oracle::Violation;
 use sim::plan::Plant;
 use sim::run::run;
+use sim::scenarios::SCENARIOS;
 use std::ops::Range;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -36,6 +38,12 @@ pub enum SeedCommand {
         /// Seeds `A..B`, without B.
         #[arg(long, value_parser = seeds)]
         seeds: Range<u64>,
+    },
+    /// Tells each directed story from several seeds.
+    Scenarios {
+        /// Seeds of each.
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
     },
     /// Breaks each rule of the store in turn and says after how many seeds it is found. Builds a second program for it, in
     /// `target/broken`.
@@ -92,6 +100,7 @@ pub fn obey(command: SeedCommand) -> ExitCode {
             seeds.for_each(|seed| println!("{seed} {:016x}", run(seed, Plant::None, false).hash));
             ExitCode::SUCCESS
         }
+        SeedCommand::Scenarios { seeds } => scenarios(seeds),
         SeedCommand::Rules { seeds, rule } => rules::rules(seeds, rule.as_deref()),
         SeedCommand::Plants { seeds } => plants(seeds),
     }
@@ -142,6 +151,23 @@ fn repeat(seeds: Range<u64>) -> ExitCode {
     println!("{expected} seeds, run twice in two processes: {} differ", differing.len());
     let all_came = first.lines().count() == expected && second.lines().count() == expected;
     if differing.is_empty() && all_came { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn scenarios(seeds: u64) -> ExitCode {
+    let mut failed = 0;
+    for (name, tell) in SCENARIOS {
+        let begin = Instant::now();
+        let told: Vec<(u64, Vec<Violation>)> = (0..seeds).map(|seed| (seed, tell(seed))).collect();
+        let broken: Vec<&(u64, Vec<Violation>)> = told.iter().filter(|(_, violations)| !violations.is_empty()).collect();
+        println!(
+            "{}: {name} ({seeds} seeds, {:.1} s)",
+            if broken.is_empty() { "holds" } else { "FAILED" },
+            begin.elapsed().as_secs_f64()
+        );
+        broken.iter().for_each(|(seed, violations)| println!("  seed {seed}: {}", violations[0]));
+        failed += broken.len();
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn plants(seeds: u64) -> ExitCode {

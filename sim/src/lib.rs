@@ -13,6 +13,7 @@ pub mod node;
 pub mod oracle;
 pub mod plan;
 pub mod run;
+pub mod scenarios;
 pub mod trace;
 pub mod workload;
 pub mod world;

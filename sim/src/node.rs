@@ -93,6 +93,8 @@ pub struct Node {
     first_identity: Vec<(String, Vec<u8>)>,
     /// What has happened to its disk that it has not yet come up from.
     pub hurt: Option<Hurt>,
+    /// It stays down when it goes down, until somebody says otherwise.
+    pub is_away: bool,
     /// It is started with `--quarantine`.
     pub(crate) quarantine: bool,
     /// The disk of some time ago.
@@ -123,6 +125,7 @@ impl Node {
             has_formed: false,
             first_identity: Vec::new(),
             hurt: None,
+            is_away: false,
             quarantine: false,
             old_disk: None,
             zone: format!("zone {}", index as u64 % zones),

@@ -56,6 +56,8 @@ pub struct Plan {
     pub sync: SyncMode,
     /// How long clients and faults work side by side.
     pub chaos: u64,
+    /// After healing a quiet minute is waited for, in which clocks and contexts shrink.
+    pub waits_a_minute: bool,
     /// The network.
     pub network: NetworkPlan,
     /// The disks.
@@ -195,6 +197,24 @@ impl ClockFault {
 const SECOND: u64 = 1_000_000;
 
 impl Plan {
+    /// A plan in which nothing goes wrong by itself: for scenarios that say what does.
+    pub fn calm(seed: u64, peers: usize) -> Plan {
+        let plan = Plan::draw(seed, Plant::None);
+        Plan {
+            peers,
+            replicas: 3,
+            zones: 1,
+            sync: SyncMode::Always,
+            waits_a_minute: true,
+            network: NetworkPlan { delay_min: 100, delay_max: 500, ..plan.network.calm() },
+            disk: DiskPlan { latency_min: 100, latency_max: 400, tail: 0.0 },
+            disasters: DisasterPlan { interval: None, kinds: Vec::new() },
+            process: ProcessPlan::calm(),
+            clients: ClientPlan { count: 4, keys: 8, think: 20_000, blind: 0.3, stray: 0.1, healed_requests: 6 },
+            ..plan
+        }
+    }
+
     /// The plan of a seed.
     pub fn draw(seed: u64, plant: Plant) -> Plan {
         let dice = &mut Dice::of(seed, 0);
@@ -234,6 +254,7 @@ impl Plan {
             zones: dice.between(1, 3),
             sync,
             chaos: dice.between(6, 12) * SECOND,
+            waits_a_minute: seed.is_multiple_of(4),
             network,
             disk: DiskPlan::draw(dice),
             disasters,

@@ -36,6 +36,18 @@ impl World {
         })
     }
 
+    /// True if no explicit context is left anywhere, and every clock is one interval an actor.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.partitions().into_iter().all(|partition| {
+            self.owners_of(partition).into_iter().all(|owner| {
+                self.nodes[owner].peer.as_ref().is_some_and(|peer| {
+                    let clock = peer.store().clock(partition);
+                    peer.store().contexts() == 0 && clock.runs().all(|(_, intervals)| intervals.len() <= 1)
+                })
+            })
+        })
+    }
+
     /// Oracle c: the roots of all owners are equal, so that the oracle that looks at every entry and the sums check each other. Oracle f:
     /// what is deleted takes no place in any trie.
     pub(crate) fn same_roots(&mut self) {

@@ -42,6 +42,7 @@ impl World {
         self.network.mend();
         for n in 0..self.nodes.len() {
             self.nodes[n].paused_until = self.nodes[n].paused_until.min(self.time);
+            self.nodes[n].is_away = false;
             self.nodes[n].clock.set_rate(self.time, TRUE_RATE);
             self.nodes[n].clock.freeze(self.time, false);
             self.set_timer_anew(n);
@@ -169,7 +170,7 @@ impl World {
     }
 
     /// Cuts these directions for a while, and so many times again.
-    pub(super) fn cut_these(&mut self, directions: Vec<(usize, usize)>, length: u64, again: u64) {
+    pub(crate) fn cut_these(&mut self, directions: Vec<(usize, usize)>, length: u64, again: u64) {
         if !self.is_chaotic {
             return;
         }

@@ -151,7 +151,7 @@ impl World {
 
     /// Starts a peer; its recovery may be cut short by the next crash, twice.
     pub(crate) fn start_node(&mut self, n: usize) {
-        if self.nodes[n].peer.is_some() {
+        if self.nodes[n].peer.is_some() || self.nodes[n].is_away {
             return;
         }
         let cuts = if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_in_recovery) {
