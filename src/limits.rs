@@ -152,3 +152,50 @@ pub const IDLE_MARK_MS: u64 = 100;
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 /// Segment files that one disk thread keeps open: opening one costs microseconds, a descriptor is scarce.
 pub const SEGMENT_FILES_OPEN_MAX: usize = 256;
+
+/// A whole round of comparisons, every partition with every other owner of it, takes about this long when nothing else is to do
+/// (milliseconds): what hints and read repair have missed is found within minutes, at a cost that nobody notices.
+pub const COMPARE_ROUND_MS: u64 = 60_000;
+/// Comparisons are begun in bursts this far apart (milliseconds): an idle peer is not woken for each of them.
+pub const COMPARE_BURST_MS: u64 = 1_000;
+/// Pulls under way at one peer: each keeps a clock, and the keys and prefixes that it has still to ask for.
+pub const PULLS_MAX: usize = 32;
+/// Questions of pulls that wait for an answer, all pulls together, while clients ask for little.
+pub const PULL_QUESTIONS_MAX: usize = 8;
+/// From so many operations under way on, pulls ask one question at a time and pause between them.
+pub const PULL_YIELDS_FROM_OPERATIONS: usize = 32;
+/// That pause, for each key or prefix that was asked for (microseconds): some two thousand a second then, a few percent of what a core does.
+pub const PULL_PAUSE_US_PER_ITEM: u64 = 500;
+/// A question of a pull that has not been answered after this long is asked again (milliseconds), and once more after twice that.
+pub const PULL_ANSWER_MS: u64 = 2_000;
+/// So many questions without an answer end a pull.
+pub const PULL_TRIES_MAX: u32 = 3;
+/// After a pull has failed, the pair waits this long (milliseconds), doubling up to a round.
+pub const PULL_BACKOFF_MS: u64 = 500;
+/// Most prefixes in one question.
+pub const WALK_PREFIXES_MAX: usize = 512;
+/// Bytes of an answer to them, about: what fits is answered, the rest is asked for again.
+pub const WALK_ANSWER_BYTES: usize = 128 << 10;
+/// Most prefixes that a pull has still to look at: no two tries differ in more ways at once than their depth and width allow; a peer
+/// that says so is broken.
+pub const WALK_PREFIXES_OPEN_MAX: usize = 1 << 20;
+/// Sub-trees of at most this many keys may be listed instead of going on down: beyond it, sums are always less.
+pub const WALK_LIST_KEYS_MAX: usize = 16;
+/// Sub-trees of at most this many keys, of which the other side has none, are asked for key by key.
+pub const WALK_ALONE_KEYS_MAX: usize = 64;
+/// Most keys in one question for entries.
+pub const FETCH_KEYS_MAX: usize = 128;
+/// Bytes of an answer to it, about; one entry always fits.
+pub const FETCH_ANSWER_BYTES: usize = 1 << 20;
+/// Bytes of explicit contexts in one answer, about; the rest comes by pages.
+pub const CONTEXT_PAGE_BYTES: usize = 256 << 10;
+/// Snapshots of contexts that are kept for others at one time: each is a copy of those of a partition.
+pub const SNAPSHOTS_MAX: usize = 4;
+/// A snapshot of which no page has been asked for this long is dropped (milliseconds).
+pub const SNAPSHOT_KEPT_MS: u64 = 15_000;
+/// Questions for entries that are being answered at one time; they may wait for the disk.
+pub const ANSWERS_MAX: usize = 16;
+/// Keys that arrive during a pull and have to be asked for again; beyond it, the pull walks once more instead.
+pub const LATE_KEYS_MAX: usize = 16_384;
+/// Bytes of keys or of half bytes in one front-coded row, as they come out.
+pub const FRONT_CODED_BYTES_MAX: usize = 4 << 20;

@@ -4,7 +4,7 @@ use super::serve::show_sync;
 use super::{Exit, Global, output};
 use crate::client::Client;
 use crate::limits::HINT_AGE_WARNING_MS;
-use crate::message::{DebtStatus, Failure, MemberStatus, Status};
+use crate::message::{ComparisonStatus, DebtStatus, Failure, MemberStatus, Status};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::json;
@@ -47,6 +47,7 @@ pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), E
     for debts in asked.iter().filter_map(|asked| asked.answer.as_ref().ok()).flat_map(debts_in_words) {
         output::print_line(debts)?;
     }
+    asked.iter().filter_map(in_step_text).try_for_each(output::print_line)?;
     if down > 0 {
         output::print_line(format!("{} of {} peers are up", asked.len() - down, asked.len()))?;
     }
@@ -127,6 +128,7 @@ fn table(asked: &[Asked]) -> Table {
         "gets",
         "failed",
         "repairs",
+        "in step",
         "sync",
     ]);
     for Asked { name, address, answer } in asked {
@@ -138,7 +140,7 @@ fn table(asked: &[Asked]) -> Table {
     table
 }
 
-fn row(name: &str, address: &str, Status { member, links }: &Status) -> Vec<String> {
+fn row(name: &str, address: &str, Status { member, links, .. }: &Status) -> Vec<String> {
     let MemberStatus { requests, .. } = member;
     let up = links.iter().filter(|link| link.up).count();
     vec![
@@ -156,6 +158,7 @@ fn row(name: &str, address: &str, Status { member, links }: &Status) -> Vec<Stri
         (requests.gets + requests.lists).to_string(),
         requests.failed.to_string(),
         member.repairs.to_string(),
+        format!("{}/{}", member.in_step, member.shared),
         show_sync(member.sync),
     ]
 }
@@ -171,12 +174,39 @@ fn debt_json(debt: &DebtStatus) -> serde_json::Value {
     })
 }
 
+/// Whether a peer holds what its partners hold, as far as its comparisons tell. None if it has none.
+fn in_step_text(asked: &Asked) -> Option<String> {
+    let Status { member, comparisons, .. } = asked.answer.as_ref().ok()?;
+    if member.shared == 0 {
+        return None;
+    }
+    let within = comparisons.iter().map(|comparison| comparison.all_within_ms).try_fold(0, |most, within| Some(most.max(within?)));
+    let within = within.map(|ms| format!(", all compared within {}", output::duration_text(ms))).unwrap_or_default();
+    Some(format!("{}: in step with all partners: {} of {} partitions{within}", asked.name, member.in_step, member.shared))
+}
+
+fn comparison_json(comparison: &ComparisonStatus, status: &Status) -> serde_json::Value {
+    let name = status.links.iter().find(|link| link.member == comparison.member).map(|link| link.name.as_str());
+    json!({
+        "name": name,
+        "partitions": comparison.partitions,
+        "in_step": comparison.in_step,
+        "all_within_ms": comparison.all_within_ms,
+        "pulls": comparison.pulls,
+        "keys": comparison.keys,
+        "sent_bytes": comparison.sent_bytes,
+        "received_bytes": comparison.received_bytes,
+    })
+}
+
 fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
-    let Status { member, links } = match answer {
+    let status = match answer {
         Err(failure) => return json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
         Ok(status) => status,
     };
+    let Status { member, links, comparisons } = status;
     let links: Vec<_> = links.iter().map(|link| json!({ "name": link.name, "address": link.address, "up": link.up })).collect();
+    let comparisons: Vec<_> = comparisons.iter().map(|comparison| comparison_json(comparison, status)).collect();
     json!({
         "name": name,
         "address": address,
@@ -197,6 +227,9 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "repairs": member.repairs,
         "debts": member.debts.iter().map(debt_json).collect::<Vec<_>>(),
         "hints_full": member.hints_full,
+        "shared": member.shared,
+        "in_step": member.in_step,
         "links": links,
+        "comparisons": comparisons,
     })
 }

@@ -340,7 +340,7 @@ fn show(args: &Args, statuses: &[Status], new: bool) {
         "links",
         "sync",
     ]);
-    for Status { member, links } in statuses {
+    for Status { member, links, .. } in statuses {
         let up = links.iter().filter(|link| link.up).count();
         table.add_row([
             member.name.clone(),
@@ -368,7 +368,7 @@ fn show(args: &Args, statuses: &[Status], new: bool) {
 }
 
 fn show_json(statuses: &[Status]) {
-    for Status { member, links } in statuses {
+    for Status { member, links, .. } in statuses {
         let up = links.iter().filter(|link| link.up).count();
         let line = serde_json::json!({
             "name": member.name, "address": member.address, "member": member.member.to_string(), "start": member.start.0,

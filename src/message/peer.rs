@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{Reply, Request, SyncMode};
+use super::{Comparing, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub enum Message {
     Forward(Box<Forward>),
     /// The owner's answer.
     Forwarded(Box<Forwarded>),
+    /// One owner learns from another.
+    Comparing(Box<Comparing>),
 }
 
 /// Take this entry in. The one message by which a value arrives at a replica.

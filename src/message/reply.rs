@@ -148,6 +148,8 @@ pub struct Status {
     pub member: MemberStatus,
     /// What it knows of the others.
     pub links: Vec<LinkStatus>,
+    /// How its comparisons with each of them stand.
+    pub comparisons: Vec<ComparisonStatus>,
 }
 
 /// The peer's own figures.
@@ -189,6 +191,10 @@ pub struct MemberStatus {
     pub debts: Vec<DebtStatus>,
     /// True if it keeps so much for others already that it stands in for nothing new.
     pub hints_full: bool,
+    /// Partitions that it owns and others too.
+    pub shared: u32,
+    /// Those of them of which the last comparison with each of the others found equal contents and equal clocks.
+    pub in_step: u32,
 }
 
 /// What a peer owes to an owner that was down when it stood in for it.
@@ -208,6 +214,27 @@ pub struct DebtStatus {
     pub paid: u64,
     /// How many are on their way to it.
     pub in_flight: u32,
+}
+
+/// How a peer's comparisons with another stand: what it has learned from that one.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ComparisonStatus {
+    /// The other.
+    pub member: MemberId,
+    /// Partitions that both own.
+    pub partitions: u32,
+    /// Those of them of which the last comparison found equal contents and equal clocks.
+    pub in_step: u32,
+    /// All of them have been compared within so many milliseconds; none: not all yet.
+    pub all_within_ms: Option<u64>,
+    /// Comparisons that were finished, since the start.
+    pub pulls: u64,
+    /// Keys whose entries they have fetched.
+    pub keys: u64,
+    /// Bytes of their questions, about.
+    pub sent_bytes: u64,
+    /// Bytes of the answers, about.
+    pub received_bytes: u64,
 }
 
 pub use counts::RequestCounts;

@@ -1,6 +1,6 @@
 //! Who belongs to the cluster, and who can be reached.
 
-use super::{Linked, Output, Peer};
+use super::{Linked, Now, Output, Peer};
 use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
@@ -87,22 +87,25 @@ impl Peer {
         self.placement.as_ref().map_or(&[], Placement::members)
     }
 
-    pub(super) fn on_link_up(&mut self, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
+    pub(super) fn on_link_up(&mut self, now: Now, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
         self.links.insert(member, linked);
-        self.on_member_up(member, outbox);
+        self.on_member_up(now, member, outbox);
     }
 
-    pub(super) fn on_link_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
+    pub(super) fn on_link_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         if self.links.remove(&member).is_some() {
-            self.on_member_down(member, outbox);
+            self.on_member_down(now, member, outbox);
         }
     }
 
     /// A member can be reached from now on. Writes that are under way reach it at their next check.
-    fn on_member_up(&mut self, _member: MemberId, _outbox: &mut Vec<Output>) {}
+    fn on_member_up(&mut self, now: Now, member: MemberId, _outbox: &mut Vec<Output>) {
+        self.compare_with_returned(now, member);
+    }
 
     /// A member cannot be reached any more: whatever waits for it goes on without it.
-    fn on_member_down(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
+    fn on_member_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
+        self.stop_comparing_with(now, member);
         self.on_link_lost(member, outbox);
     }
 
@@ -112,7 +115,7 @@ impl Peer {
     }
 
     /// Takes in change 0, once. Answers with the position that must be durable before it counts; the error is for people.
-    pub(super) fn form(&mut self, change: Change, outbox: &mut Vec<Output>) -> Result<Position, String> {
+    pub(super) fn form(&mut self, now: Now, change: Change, outbox: &mut Vec<Output>) -> Result<Position, String> {
         let placement = Placement::from_changes(std::slice::from_ref(&change)).map_err(|error| error.to_string())?;
         if let Some(mine) = &self.placement {
             if self.replica.store().membership() == std::slice::from_ref(&change) {
@@ -137,6 +140,7 @@ impl Peer {
         let position = self.replica.store_mut().append_membership(&change, &placement);
         self.owners = owners(&placement);
         self.placement = Some(placement);
+        self.set_pairs(now.monotonic_ms);
         outbox.push(Output::Members);
         Ok(position)
     }

@@ -9,6 +9,7 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod comparing;
 mod expiring;
 mod handoff;
 mod membership;
@@ -21,12 +22,14 @@ mod tests;
 
 pub use membership::Introduction;
 
+use crate::anti_entropy::Rounds;
 use crate::coordinator::{Effects, RetryMemory};
 use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
 use crate::ring::{MemberId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use comparing::Pulls;
 use expiring::Expiring;
 use operation::{Operation, ReplyTo};
 use rand::SeedableRng;
@@ -167,6 +170,9 @@ pub struct Peer {
     effects: Effects,
     /// What it owes and is paying.
     handoff: Handoff,
+    /// When to learn what from whom.
+    rounds: Rounds,
+    pulls: Pulls,
     counts: RequestCounts,
     repairs: u64,
     started_ms: u64,
@@ -193,7 +199,7 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
-        Peer {
+        let mut peer = Peer {
             config,
             me: store.member(),
             replica: Replica::new(store),
@@ -209,6 +215,8 @@ impl Peer {
             own: VecDeque::new(),
             effects: Effects::default(),
             handoff: Handoff::default(),
+            rounds: Rounds::default(),
+            pulls: Pulls::default(),
             counts: RequestCounts::default(),
             repairs: 0,
             started_ms: now.monotonic_ms,
@@ -216,7 +224,9 @@ impl Peer {
             expiring: Expiring { looked: now },
             stopping: false,
             rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+        };
+        peer.set_pairs(now.monotonic_ms);
+        peer
     }
 
     /// Takes one input and appends to the outbox what it leads to.
@@ -225,11 +235,14 @@ impl Peer {
             return self.step_stopping(now, input, outbox);
         }
         match input {
-            Input::LinkUp { member, actor, start } => self.on_link_up(member, Linked { actor, start }, outbox),
-            Input::LinkDown { member } => self.on_link_down(member, outbox),
+            Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
+            Input::LinkDown { member } => self.on_link_down(now, member, outbox),
             Input::Message { from, start, message } => {
                 if self.is_current(from, start) {
-                    self.on_message(now, from, message, outbox);
+                    match message {
+                        Message::Comparing(comparing) => self.on_comparing(now, from, start, *comparing, outbox),
+                        message => self.on_message(now, from, message, outbox),
+                    }
                 }
             }
             Input::Request { from, request } => self.on_request(now, ReplyTo::Client(from), request, outbox),
@@ -256,7 +269,9 @@ impl Peer {
         let store = self.replica.store();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
-        [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()].into_iter().flatten().min()
+        let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
+        let rest = [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
+        rest.into_iter().chain(pulls).flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -305,6 +320,7 @@ impl Peer {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
         }
+        self.wake_pulls(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
@@ -325,6 +341,8 @@ impl Peer {
             self.on_message(now, self.me, message, outbox);
         }
         self.pay_hints(now, outbox);
+        self.settle_pulls(now, outbox);
+        self.drive_pulls(now, outbox);
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
@@ -343,6 +361,8 @@ impl Peer {
             Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
             Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+            // A pull is never from this very peer.
+            Message::Comparing(_) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::handoff::Capacity;
 use super::{Now, Output, Peer};
+use crate::anti_entropy::Taking;
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
@@ -32,6 +33,10 @@ pub(super) enum Task {
     Pay(OperationId),
     /// Drop what expired by then (milliseconds since 1970).
     Expire(u64),
+    /// Take in what a pull has brought.
+    Take(OperationId, Taking),
+    /// Read the entry that belongs at this place of an answer to a pull.
+    Serve(u64, u16),
 }
 
 impl Replica {
@@ -122,6 +127,8 @@ impl Peer {
             Task::View(id) => self.try_view(now, partition, &key, *id, outbox),
             Task::Pay(id) => self.try_pay(now, *id, outbox),
             Task::Expire(by_ms) => self.replica.store.expire(partition, &key, *by_ms),
+            Task::Take(pull, taking) => self.try_take(now, partition, *pull, taking),
+            Task::Serve(answer, place) => self.try_serve(partition, &key, *answer, *place, outbox),
         };
         match done {
             Ok(()) => {}
@@ -246,11 +253,13 @@ impl Peer {
             Task::Pay(id) => self.on_hint_unreadable(now, id, reason),
             // It stays hidden, and is tried again.
             Task::Expire(_) => {}
+            Task::Take(pull, _) => self.refuse_take(pull, reason.to_string()),
+            Task::Serve(answer, place) => self.refuse_serve(answer, place, outbox),
         }
     }
 
     /// The partition of a key that this peer owns; else why it has nothing to say of it.
-    fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
+    pub(super) fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
         let Some(placement) = &self.placement else {
             return Err(format!("{} belongs to no cluster yet", self.config.name));
         };

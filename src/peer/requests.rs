@@ -47,7 +47,7 @@ impl Peer {
                 self.reply(to, Reply::Status(Box::new(status)), Position(0), outbox);
             }
             Request::Form(form) => {
-                let after = self.form(form.change, outbox).map_err(|reason| Refusal(FailureKind::BadRequest, reason, 0))?;
+                let after = self.form(now, form.change, outbox).map_err(|reason| Refusal(FailureKind::BadRequest, reason, 0))?;
                 self.reply(to, Reply::Formed, after, outbox);
             }
             Request::Ring => {

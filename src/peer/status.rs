@@ -1,13 +1,15 @@
 //! What a peer tells of itself.
 
 use super::{Now, Peer};
-use crate::message::{Description, LinkStatus, MemberStatus, RingTable, Status};
+use crate::anti_entropy::Pairing;
+use crate::message::{ComparisonStatus, Description, LinkStatus, MemberStatus, RingTable, Status};
 use crate::ring::{Founder, Placement};
 
 impl Peer {
     pub(super) fn status(&self, now: Now) -> Status {
         let store = self.replica.store();
         let owned = self.owners.iter().filter(|owners| owners.contains(&self.me)).count();
+        let (shared, in_step) = self.rounds.in_step();
         let member = MemberStatus {
             member: self.me,
             name: self.config.name.clone(),
@@ -27,6 +29,8 @@ impl Peer {
             repairs: self.repairs,
             debts: self.debts(now),
             hints_full: store.hints_full(),
+            shared,
+            in_step,
         };
         let others = self.founders().iter().filter(|founder| founder.member != self.me);
         let link = |founder: &Founder| LinkStatus {
@@ -35,7 +39,21 @@ impl Peer {
             address: founder.address.clone(),
             up: self.links.contains_key(&founder.member),
         };
-        Status { member, links: others.map(link).collect() }
+        Status { member, links: others.map(link).collect(), comparisons: self.comparisons(now) }
+    }
+
+    fn comparisons(&self, now: Now) -> Vec<ComparisonStatus> {
+        let status = |pairing: Pairing| ComparisonStatus {
+            member: pairing.member,
+            partitions: pairing.partitions,
+            in_step: pairing.in_step,
+            all_within_ms: pairing.all_since_ms.map(|since_ms| now.monotonic_ms.saturating_sub(since_ms)),
+            pulls: pairing.pulls,
+            keys: pairing.figures.fetched,
+            sent_bytes: pairing.figures.sent_bytes,
+            received_bytes: pairing.figures.received_bytes,
+        };
+        self.rounds.pairings().into_iter().map(status).collect()
     }
 
     pub(super) fn description(&self) -> Description {

@@ -4,6 +4,7 @@
 
 mod authors;
 mod cache;
+mod comparing;
 mod disk;
 mod durability;
 mod evidence;
@@ -29,6 +30,7 @@ pub mod trie;
 mod varint;
 mod window;
 
+pub use comparing::{Late, clock_digest};
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::DiskEvent;
 pub use expiry::{Expiry, has_expired};

@@ -33,6 +33,8 @@ pub struct Store {
     /// When the log was last handed something to write, and to sync (monotonic milliseconds).
     pub(super) written_ms: u64,
     pub(super) synced_ms: u64,
+    /// What pulls that are under way want to be told of.
+    pub(super) watches: super::comparing::Watches,
     /// An identity to store once the log is durable up to this position.
     pub(super) identity_due: Option<(Position, Identity)>,
 }
@@ -115,6 +117,7 @@ impl Store {
             sync_wanted: Position(0),
             written_ms: 0,
             synced_ms: 0,
+            watches: Default::default(),
             identity_due: None,
         }
     }
@@ -277,6 +280,9 @@ impl Store {
         let (position, location) = self.append_entry(partition, key, &packed, &Seen::new(), retry);
         let old = self.tables.index_plain(partition, key, &plain, value, location).expect("the author has an alias");
         self.tables.partition_mut(partition).clock.insert(plain.dot);
+        if !self.watches.is_empty() {
+            self.note_arrival(partition, key, &[plain.dot]);
+        }
         self.keep(old, location, packed);
         Some(Taken { position, held: Held::Plain(plain.dot), newest: plain.time })
     }
@@ -299,6 +305,12 @@ impl Store {
             let message =
                 "what the key holds and what arrives are too large together for a record of the log: reconcile its siblings";
             return Err(StoreError::Unreadable(message.to_string()));
+        }
+        if !self.watches.is_empty() {
+            // A dot that has been seen was noted when it came first, or is gone; else two pulls would hand each other the same for ever.
+            let clock = self.clock(partition);
+            let new: Vec<Dot> = incoming.dots().filter(|dot| !clock.contains(*dot)).collect();
+            self.note_arrival(partition, key, &new);
         }
         let mut entry = before.clone();
         let claimed = is_broken(Rule::AddContext).then(|| incoming.context().clone());
@@ -477,7 +489,7 @@ fn place(location: Location) -> (u32, u32) {
     (location.segment, location.offset)
 }
 
-fn coded(seen: &Seen) -> Vec<u8> {
+pub(super) fn coded(seen: &Seen) -> Vec<u8> {
     let mut bytes = Vec::new();
     if !seen.is_empty() {
         encode_seen(seen, &mut bytes);

@@ -94,4 +94,19 @@ kinds! {
     Forward = 70,
     /// `Message::Forwarded`.
     Forwarded = 71,
+
+    /// `Comparing::Compare`.
+    Compare = 80,
+    /// `Comparing::Compared`.
+    Compared = 81,
+    /// `Comparing::Walk`.
+    Walk = 82,
+    /// `Comparing::Walked`.
+    Walked = 83,
+    /// `Comparing::FetchEntries`.
+    FetchEntries = 84,
+    /// `Comparing::Entries`.
+    Entries = 85,
+    /// `Comparing::Declined`.
+    Declined = 86,
 }

@@ -11,9 +11,11 @@
 mod body_reader;
 mod body_writer;
 mod codec;
+mod comparing;
 mod contents;
 mod error;
 mod frame;
+mod front_coded;
 mod hello;
 mod kind;
 mod membership;

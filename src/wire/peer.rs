@@ -4,7 +4,7 @@ use super::body_reader::BodyReader;
 use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
 use super::frame::write_frame;
-use super::{Frame, Kind, WireError, positional, reply, request};
+use super::{Frame, Kind, WireError, comparing, positional, reply, request};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
 };
@@ -60,7 +60,10 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             let reply = reply::read_reply(&contents.wrapped(reply::EXPECTED)?)?;
             Message::Forwarded(Box::new(Forwarded { operation, reply }))
         }
-        _ => return Err(contents.unexpected(EXPECTED)),
+        _ => match comparing::read(operation, &contents)? {
+            Some(comparing) => Message::Comparing(Box::new(comparing)),
+            None => return Err(contents.unexpected(EXPECTED)),
+        },
     })
 }
 
@@ -77,6 +80,7 @@ fn head(message: &Message) -> (Kind, OperationId) {
         Message::ScanPage(page) => (Kind::ScanPage, page.operation),
         Message::Forward(forward) => (Kind::Forward, forward.operation),
         Message::Forwarded(forwarded) => (Kind::Forwarded, forwarded.operation),
+        Message::Comparing(comparing) => (comparing::kind_of(comparing), comparing.pull()),
     }
 }
 
@@ -102,6 +106,7 @@ fn body_bytes(message: &Message) -> usize {
         }
         Message::Applied(applied) => applied.uncovered.len() * DOT_BYTES,
         Message::Fetch(fetch) => fetch.key.len(),
+        Message::Comparing(comparing) => comparing.bytes_about() as usize,
         _ => 0,
     };
     SMALL_FIELDS_BYTES + long
@@ -134,6 +139,7 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             wrap(out, reply::reply_kind(&forwarded.reply));
             reply::write_body(&forwarded.reply, out);
         }
+        Message::Comparing(comparing) => comparing::write_body(comparing, out),
     }
 }
 

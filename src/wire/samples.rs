@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::*;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
-use crate::vclock::{Actor, Dot, Path, Start, Timestamp};
+use crate::vclock::{Actor, Dot, Path, Seen, Start, Timestamp};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -238,8 +238,20 @@ pub(super) fn one_of_each() -> Vec<Said> {
                     in_flight: 1,
                 }],
                 hints_full: false,
+                shared: 153,
+                in_step: 152,
             },
             links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
+            comparisons: vec![ComparisonStatus {
+                member: member(2),
+                partitions: 153,
+                in_step: 152,
+                all_within_ms: Some(60_000),
+                pulls: 1_000,
+                keys: 7,
+                sent_bytes: 33_000,
+                received_bytes: 1 << 33,
+            }],
         }))),
         reply(Reply::Description(Description { founder: founder(1), changes: vec![formed()] })),
         reply(Reply::Formed),
@@ -285,6 +297,63 @@ pub(super) fn one_of_each() -> Vec<Said> {
         })),
         Said::Message(Message::Forward(Box::new(Forward { operation, request: Request::Put(put()) }))),
         Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply: Reply::Found(found()) }))),
+    ]
+    .into_iter()
+    .chain(pull().into_iter().map(comparing))
+    .collect()
+}
+
+fn comparing(comparing: Comparing) -> Said {
+    Said::Message(Message::Comparing(Box::new(comparing)))
+}
+
+/// The messages of a pull, in the order of their kinds.
+fn pull() -> Vec<Comparing> {
+    let pull = OperationId(0x6553_f100_0000_0007);
+    let seen: Seen = [dot(1), dot(2), dot(4)].into_iter().collect();
+    let (user7, user8) = (Bytes::from_static(b"user7"), Bytes::from_static(b"user8"));
+    vec![
+        Comparing::Compare(Compare { pull, partition: 152, known: u64::MAX, snapshot: 0, page: 0 }),
+        Comparing::Compared(Compared {
+            pull,
+            page: 0,
+            count: 1_000,
+            sum: 0x99aa_bbcc_ddee_ff00,
+            digest: 0x1122_3344_5566_7788,
+            clock: Some(seen.clone()),
+            contexts: vec![KeyContext { key: user7.clone(), hash: 9, context: [dot(9)].into_iter().collect() }],
+            snapshot: 3,
+            complete: true,
+        }),
+        Comparing::Walk(Walk {
+            pull,
+            ask: 1,
+            partition: 152,
+            prefixes: vec![
+                Prefix { bytes: vec![], odd: false },
+                Prefix { bytes: b"user0".to_vec(), odd: true },
+                Prefix { bytes: b"user7".to_vec(), odd: false },
+            ],
+        }),
+        Comparing::Walked(Walked {
+            pull,
+            ask: 1,
+            steps: vec![
+                Step::Sums { beyond: vec![7, 5, 7], own: None, sums: vec![(3, 1 << 63), (15, 5)] },
+                Step::Sums { beyond: vec![], own: Some(7), sums: vec![(0, 1)] },
+                Step::Keys(vec![(Bytes::new(), 1), (Bytes::from_static(b"8"), u64::MAX)]),
+            ],
+        }),
+        Comparing::FetchEntries(FetchEntries { pull, ask: 2, partition: 152, known: 5, keys: vec![user7, user8] }),
+        Comparing::Entries(Entries {
+            pull,
+            ask: 2,
+            digest: 0x1122_3344_5566_7788,
+            clock: Some(seen),
+            entries: vec![(0, Bytes::from_static(b"packed"))],
+            unreadable: vec![1],
+        }),
+        Comparing::Declined(Declined { pull, reason: "stone-2 does not own partition 7".into() }),
     ]
 }
 
@@ -381,6 +450,30 @@ pub(super) fn all() -> Vec<Said> {
         owed: vec![],
         relief: false,
     })));
+    let pull = OperationId(u64::MAX);
+    let none = Compared { pull, page: 9, count: 0, sum: 0, digest: 0, clock: None, contexts: vec![], snapshot: 0, complete: false };
+    let longest = Bytes::from(vec![b'k'; 4_096]);
+    let keys = vec![longest.clone(), longest.slice(..200), longest.clone(), Bytes::new()];
+    let prefixes = vec![Prefix { bytes: longest.to_vec(), odd: false }, Prefix { bytes: vec![0x10], odd: true }];
+    all.extend([
+        comparing(Comparing::Compare(Compare { pull, partition: u16::MAX, known: 0, snapshot: u64::MAX, page: u32::MAX })),
+        comparing(Comparing::Compared(none)),
+        comparing(Comparing::Walk(Walk { pull, ask: u32::MAX, partition: 0, prefixes })),
+        comparing(Comparing::Walk(Walk { pull, ask: 0, partition: 0, prefixes: vec![] })),
+        comparing(Comparing::Walked(Walked { pull, ask: 0, steps: vec![] })),
+        comparing(Comparing::Walked(Walked {
+            pull,
+            ask: 0,
+            steps: vec![
+                Step::Keys(vec![]),
+                Step::Keys(vec![(longest, 0)]),
+                Step::Sums { beyond: vec![15; 300], own: None, sums: (0..16).map(|half| (half, u64::MAX)).collect() },
+                Step::Sums { beyond: vec![], own: None, sums: vec![] },
+            ],
+        })),
+        comparing(Comparing::FetchEntries(FetchEntries { pull, ask: 0, partition: 0, known: 0, keys })),
+        comparing(Comparing::Entries(Entries { pull, ask: 0, digest: 0, clock: None, entries: vec![], unreadable: vec![] })),
+    ]);
     for said in all.clone() {
         match said {
             Said::Request(_, request) => all.push(Said::Message(Message::Forward(Box::new(Forward { operation, request })))),

@@ -2,7 +2,7 @@
 
 use super::body_reader::sync_from_wire;
 use super::body_writer::sync_to_wire;
-use crate::message::{DebtStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
+use crate::message::{ComparisonStatus, DebtStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
 use crate::ring::{ClusterId, MemberId};
 use crate::vclock::Start;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub(super) struct StatusBody {
     repairs: u64,
     debts: Vec<DebtStatus>,
     hints_full: bool,
+    shared: u32,
+    in_step: u32,
+    comparisons: Vec<ComparisonStatus>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -49,7 +52,7 @@ impl TryFrom<(u8, u32)> for SyncBody {
 }
 
 impl From<Status> for StatusBody {
-    fn from(Status { member, links }: Status) -> StatusBody {
+    fn from(Status { member, links, comparisons }: Status) -> StatusBody {
         StatusBody {
             links,
             member: member.member,
@@ -70,6 +73,9 @@ impl From<Status> for StatusBody {
             repairs: member.repairs,
             debts: member.debts,
             hints_full: member.hints_full,
+            shared: member.shared,
+            in_step: member.in_step,
+            comparisons,
         }
     }
 }
@@ -78,6 +84,7 @@ impl From<StatusBody> for Status {
     fn from(body: StatusBody) -> Status {
         Status {
             links: body.links,
+            comparisons: body.comparisons,
             member: MemberStatus {
                 member: body.member,
                 name: body.name,
@@ -97,6 +104,8 @@ impl From<StatusBody> for Status {
                 repairs: body.repairs,
                 debts: body.debts,
                 hints_full: body.hints_full,
+                shared: body.shared,
+                in_step: body.in_step,
             },
         }
     }

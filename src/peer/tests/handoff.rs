@@ -35,7 +35,7 @@ impl Cluster {
     }
 
     /// The live dots that an owner holds of a key.
-    fn held(&mut self, at: usize, key: &str) -> usize {
+    fn live_dots(&mut self, at: usize, key: &str) -> usize {
         let partition = self.peer(at).partition_of(key.as_bytes());
         let peer = self.machines[at].peer.as_mut().expect("the peer is up");
         peer.replica.store_mut().read_dots(partition, key.as_bytes()).map_or(0, |held| held.0.versions().len())
@@ -72,7 +72,7 @@ fn with_two_owners_down_writes_go_on_and_reach_them_when_they_are_back() {
     cluster.start_again(owners[2]);
     cluster.drain();
     for owner in &owners[..3] {
-        assert_eq!(cluster.held(*owner, "k"), 1, "p{owner}");
+        assert_eq!(cluster.live_dots(*owner, "k"), 1, "p{owner}");
     }
     // What was paid stays paid.
     cluster.kill(owners[4]);
@@ -118,7 +118,7 @@ fn one_peer_that_stands_in_for_two_counts_once() {
     cluster.start_again(owners[1]);
     cluster.start_again(owners[2]);
     cluster.drain();
-    assert_eq!((cluster.held(owners[1], "k"), cluster.held(owners[2], "k")), (1, 1));
+    assert_eq!((cluster.live_dots(owners[1], "k"), cluster.live_dots(owners[2], "k")), (1, 1));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_removal_without_a_context_needs_owners_and_one_with_a_context_does_not() {
     cluster.start_again(owners[2]);
     cluster.drain();
     for owner in &owners[..3] {
-        assert_eq!(cluster.held(*owner, "k"), 1, "the removal has come to p{owner} too");
+        assert_eq!(cluster.live_dots(*owner, "k"), 1, "the removal has come to p{owner} too");
     }
     assert_eq!(cluster.found(owners[1], "k").value, json(r#"{"b":3}"#));
     written(cluster.ask(owners[2], remove("k", "", &NONE)));
@@ -175,7 +175,7 @@ fn a_hint_that_grows_while_it_is_paid_is_not_lost() {
     // The first payment arrives, and its answer does not: meanwhile the stand-in takes a second version in.
     cluster.filter = Box::new(move |to, message| !(to == stand_in && matches!(message, Message::Applied(_))));
     cluster.start_again(away);
-    assert_eq!((cluster.held(away, "k"), cluster.owes(stand_in)), (1, vec![(away, 1)]));
+    assert_eq!((cluster.live_dots(away, "k"), cluster.owes(stand_in)), (1, vec![(away, 1)]));
     let owed = vec![cluster.id(away)];
     let (partition, key) = (cluster.peer(stand_in).partition_of(b"k"), bytes("k"));
     let entry = {
@@ -191,7 +191,7 @@ fn a_hint_that_grows_while_it_is_paid_is_not_lost() {
     cluster.step(stand_in, Input::Message { from, start, message: Message::Apply(apply) });
     cluster.filter = Box::new(|_, _| true);
     cluster.drain();
-    assert_eq!(cluster.held(away, "k"), 2, "both versions have arrived");
+    assert_eq!(cluster.live_dots(away, "k"), 2, "both versions have arrived");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn without_any_owner_a_stand_in_coordinates_what_needs_no_view() {
     (0..3).for_each(|at| cluster.start_again(owners[at]));
     cluster.drain();
     for owner in &owners[..3] {
-        assert_eq!(cluster.held(*owner, "k"), 1, "p{owner}");
+        assert_eq!(cluster.live_dots(*owner, "k"), 1, "p{owner}");
     }
     assert_eq!(cluster.found(owners[0], "k").value, json("3"));
 }
@@ -262,7 +262,7 @@ fn a_retry_at_a_stand_in_that_has_handed_the_write_over_is_unknown() {
     (0..3).for_each(|at| cluster.start_again(owners[at]));
     cluster.drain();
     assert_eq!(failed(cluster.ask(at, again)).kind, FailureKind::Unknown);
-    assert_eq!(cluster.held(owners[0], "k"), 1, "and it is not written twice");
+    assert_eq!(cluster.live_dots(owners[0], "k"), 1, "and it is not written twice");
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn many_hints_are_paid_while_messages_are_lost_and_the_debtor_restarts() {
     cluster.start_again(away);
     cluster.drain();
     for key in &owned {
-        assert_eq!(cluster.held(away, key), 1, "{key}");
+        assert_eq!(cluster.live_dots(away, key), 1, "{key}");
     }
 }
 

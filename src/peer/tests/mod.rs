@@ -1,5 +1,6 @@
 //! Peers wired together in one process: messages arrive at once and in order, unless a test holds them back.
 
+mod comparing;
 mod expiry;
 mod handoff;
 mod memory_disk;
