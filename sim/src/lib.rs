@@ -6,7 +6,6 @@ pub mod crash;
 pub mod dice;
 pub mod disk;
 pub mod history;
-pub mod hurt;
 pub mod machine_clock;
 pub mod network;
 pub mod node;

@@ -16,7 +16,7 @@ const AUDITOR: u64 = 1 << 33;
 /// Whatever is mended must be whole again, and whatever is asked after that must be answered, within this (microseconds).
 const PATIENCE: u64 = 120_000_000;
 /// Owners find by themselves what they lack.
-const OWNERS_COMPARE: bool = false;
+const OWNERS_COMPARE: bool = true;
 /// Within this after healing all owners hold the same (microseconds).
 const CONVERGENCE: u64 = 120_000_000;
 /// A quiet minute.
@@ -104,7 +104,6 @@ impl World {
     pub(crate) fn end(&mut self) -> u64 {
         self.stop_faults();
         self.expect("the peers are up and linked again", |world| world.is_whole());
-        self.expect("every owner is complete again", |world| world.has_lost_nothing());
         self.is_settled = true;
         self.limit_clients(self.plan.clients.healed_requests);
         self.expect("every request is answered after healing", |world| world.clients_are_done());

@@ -38,11 +38,6 @@ impl World {
             self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
             return;
         }
-        for (old, refusal) in [(b, left.old_copy(&theirs)), (a, right.old_copy(&mine))] {
-            if let Some(reason) = refusal {
-                return self.on_refused_as_old(old, &reason);
-            }
-        }
         self.trace
             .event(self.time, format_args!("link {a} {b}"), || format!("{} ↔ {} linked", self.nodes[a].name, self.nodes[b].name));
         for (side, other) in [(a, b), (b, a)] {
