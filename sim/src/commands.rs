@@ -3,6 +3,7 @@
 use crate::rules;
 use clap::{Args, Subcommand};
 use sim::batch::{name_the_seed_in_panics, replay_line, run_seeds};
+use sim::ledger;
 use sim::oracle::Violation;
 use sim::plan::Plant;
 use sim::run::run;
@@ -72,6 +73,9 @@ pub struct RunArguments {
     /// So many threads; as many as there are cores if it is not given.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Appends the run to the ledger, docs/ledger.md.
+    #[arg(long)]
+    ledger: bool,
     /// Something planted on purpose, which must be found.
     #[arg(long, value_parser = plant)]
     plant: Option<Plant>,
@@ -113,8 +117,15 @@ pub fn cores() -> usize {
 fn run_many(arguments: RunArguments) -> ExitCode {
     let (plant, begin) = (arguments.plant.unwrap_or_default(), Instant::now());
     name_the_seed_in_panics(plant);
-    let summary = run_seeds(arguments.seeds, arguments.jobs.unwrap_or_else(cores), plant, true, false);
+    let summary = run_seeds(arguments.seeds.clone(), arguments.jobs.unwrap_or_else(cores), plant, true, false);
     summary.print(begin.elapsed(), plant);
+    let line = ledger::line(&arguments.seeds, &summary);
+    println!("{line}");
+    if arguments.ledger
+        && let Err(error) = ledger::append(&line)
+    {
+        eprintln!("the ledger {} cannot be written: {error}", ledger::LEDGER);
+    }
     let objections = summary.objections();
     objections.iter().for_each(|objection| println!("FAILED: {objection}"));
     if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -6,6 +6,7 @@ pub mod crash;
 pub mod dice;
 pub mod disk;
 pub mod history;
+pub mod ledger;
 pub mod machine_clock;
 pub mod network;
 pub mod node;
