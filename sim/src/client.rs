@@ -101,6 +101,13 @@ pub struct Stats {
     pub faults: BTreeMap<String, u64>,
 }
 
+impl Pending {
+    /// True if a request with a session, or with a context, fails for good with this try.
+    fn is_last_try(&self) -> bool {
+        self.tries >= TRIES_MAX && !self.session.is_empty() && !self.uncertain
+    }
+}
+
 impl Stats {
     /// Counts a fault.
     pub(crate) fn count_fault(&mut self, kind: &str) {
@@ -123,6 +130,9 @@ impl World {
     pub(crate) fn add_client(&mut self, id: u64, script: Option<VecDeque<Wish>>) -> usize {
         let mut dice = Dice::of(self.plan.seed, 1_000 + id);
         let mut workload = Workload::new(Dice::of(self.plan.seed, 2_000 + id), self.plan.clients.keys);
+        if self.plan.disasters.interval.is_some() {
+            workload.write_with_care();
+        }
         workload.begin_values_at(id << 20);
         let first = dice.below(self.plan.clients.think);
         self.clients.push(Client {
@@ -264,9 +274,10 @@ impl World {
         if let Some(write) = pending.write {
             let write = self.history.write_mut(write);
             // A peer that stands still may begin it whenever it goes on.
-            write.until = match self.plan.process.pause_interval {
-                Some(_) => u64::MAX,
-                None => self.time + 2 * patience + 3_000_000,
+            // So may one whose clock runs slowly.
+            write.until = match self.requests_may_wait {
+                true => u64::MAX,
+                false => self.time + 2 * patience + 3_000_000,
             };
         }
         let is_down = node.peer.is_none() || node.stopping;
@@ -350,6 +361,7 @@ impl World {
             false => self.stats.answered += u64::from(is_answered),
         }
         let think = client.dice.below(2 * self.plan.clients.think);
+        let think = if self.time < self.idle_until { 200 * think } else { think };
         self.after(think, Event::Next { client: c });
     }
 
@@ -382,6 +394,12 @@ impl World {
             Reply::Failed(failure) => {
                 let Some(pending) = self.clients[c].pending.as_mut() else { return };
                 match failure.kind {
+                    // What this session has seen was on one disk alone, and that is lost: the honest answer is this one, for ever.
+                    FailureKind::Unavailable if self.disks_lost > 0 && self.is_settled && pending.is_last_try() => {
+                        let key = pending.wish.key;
+                        self.clients[c].tokens.remove(&key);
+                        self.finish(c, true);
+                    }
                     FailureKind::Unavailable | FailureKind::Overloaded | FailureKind::NotFormed | FailureKind::Storage => {
                         self.give_up_or_retry(c, true);
                     }

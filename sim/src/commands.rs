@@ -1,9 +1,13 @@
 //! The commands that run seeds: `run`, `replay`, `repeat`.
 
+use crate::rules;
 use clap::{Args, Subcommand};
 use sim::batch::{name_the_seed_in_panics, replay_line, run_seeds};
+use sim::ledger;
+use sim::oracle::Violation;
 use sim::plan::Plant;
 use sim::run::run;
+use sim::scenarios::SCENARIOS;
 use std::ops::Range;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -20,6 +24,9 @@ pub enum SeedCommand {
         /// Something planted on purpose.
         #[arg(long, value_parser = plant)]
         plant: Option<Plant>,
+        /// A rule of the store that is broken on purpose.
+        #[arg(long)]
+        rule: Option<String>,
     },
     /// Runs each seed twice, in two processes, and compares all that happened.
     Repeat {
@@ -32,6 +39,22 @@ pub enum SeedCommand {
         /// Seeds `A..B`, without B.
         #[arg(long, value_parser = seeds)]
         seeds: Range<u64>,
+    },
+    /// Tells each directed story from several seeds.
+    Scenarios {
+        /// Seeds of each.
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+    },
+    /// Breaks each rule of the store in turn and says after how many seeds it is found. Builds a second program for it, in
+    /// `target/broken`.
+    Rules {
+        /// At most so many seeds for each.
+        #[arg(long, default_value_t = 2_000)]
+        seeds: u64,
+        /// Only this rule; `none` breaks none, and must not be found.
+        #[arg(long)]
+        rule: Option<String>,
     },
     /// Plants each bug in turn and says after how many seeds it is found.
     Plants {
@@ -50,6 +73,9 @@ pub struct RunArguments {
     /// So many threads; as many as there are cores if it is not given.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Appends the run to the ledger, docs/ledger.md.
+    #[arg(long)]
+    ledger: bool,
     /// Something planted on purpose, which must be found.
     #[arg(long, value_parser = plant)]
     plant: Option<Plant>,
@@ -71,31 +97,41 @@ fn plant(name: &str) -> Result<Plant, String> {
 pub fn obey(command: SeedCommand) -> ExitCode {
     match command {
         SeedCommand::Run(arguments) => run_many(arguments),
-        SeedCommand::Replay { seed, plant } => replay(seed, plant.unwrap_or_default()),
+        SeedCommand::Replay { seed, plant, rule: None } => replay(seed, plant.unwrap_or_default()),
+        SeedCommand::Replay { seed, rule: Some(rule), .. } => rules::replay(seed, &rule),
         SeedCommand::Repeat { seeds } => repeat(seeds),
         SeedCommand::Hashes { seeds } => {
             seeds.for_each(|seed| println!("{seed} {:016x}", run(seed, Plant::None, false).hash));
             ExitCode::SUCCESS
         }
+        SeedCommand::Scenarios { seeds } => scenarios(seeds),
+        SeedCommand::Rules { seeds, rule } => rules::rules(seeds, rule.as_deref()),
         SeedCommand::Plants { seeds } => plants(seeds),
     }
 }
 
-fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn run_many(arguments: RunArguments) -> ExitCode {
     let (plant, begin) = (arguments.plant.unwrap_or_default(), Instant::now());
     name_the_seed_in_panics(plant);
-    let summary = run_seeds(arguments.seeds, arguments.jobs.unwrap_or_else(cores), plant, true, false);
+    let summary = run_seeds(arguments.seeds.clone(), arguments.jobs.unwrap_or_else(cores), plant, true, false);
     summary.print(begin.elapsed(), plant);
+    let line = ledger::line(&arguments.seeds, &summary);
+    println!("{line}");
+    if arguments.ledger
+        && let Err(error) = ledger::append(&line)
+    {
+        eprintln!("the ledger {} cannot be written: {error}", ledger::LEDGER);
+    }
     let objections = summary.objections();
     objections.iter().for_each(|objection| println!("FAILED: {objection}"));
     if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn replay(seed: u64, plant: Plant) -> ExitCode {
+pub fn replay(seed: u64, plant: Plant) -> ExitCode {
     name_the_seed_in_panics(plant);
     let report = run(seed, plant, true);
     println!("seed {seed}: {} events, fingerprint {:016x}", report.events, report.hash);
@@ -126,6 +162,23 @@ fn repeat(seeds: Range<u64>) -> ExitCode {
     println!("{expected} seeds, run twice in two processes: {} differ", differing.len());
     let all_came = first.lines().count() == expected && second.lines().count() == expected;
     if differing.is_empty() && all_came { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn scenarios(seeds: u64) -> ExitCode {
+    let mut failed = 0;
+    for (name, tell) in SCENARIOS {
+        let begin = Instant::now();
+        let told: Vec<(u64, Vec<Violation>)> = (0..seeds).map(|seed| (seed, tell(seed))).collect();
+        let broken: Vec<&(u64, Vec<Violation>)> = told.iter().filter(|(_, violations)| !violations.is_empty()).collect();
+        println!(
+            "{}: {name} ({seeds} seeds, {:.1} s)",
+            if broken.is_empty() { "holds" } else { "FAILED" },
+            begin.elapsed().as_secs_f64()
+        );
+        broken.iter().for_each(|(seed, violations)| println!("  seed {seed}: {}", violations[0]));
+        failed += broken.len();
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn plants(seeds: u64) -> ExitCode {

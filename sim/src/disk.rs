@@ -195,6 +195,18 @@ impl SimDisk {
         inode.seen = inode.durable.clone();
     }
 
+    /// The same, if nothing of the file is unsynced; else nothing is changed, and the answer is false.
+    pub fn damage_if_synced(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let is_synced = {
+            let state = self.state();
+            state.names.get(path).is_some_and(|inode| state.inodes[*inode].unsynced.is_empty())
+        };
+        if is_synced {
+            self.damage(path, change);
+        }
+        is_synced
+    }
+
     /// Makes a name disappear, as damage does.
     pub fn lose(&self, path: &str) {
         let mut state = self.state();

@@ -1,6 +1,7 @@
 //! `cargo sim …`: the deterministic simulator of henge, and its oracles.
 
 mod commands;
+mod rules;
 
 use clap::{Parser, Subcommand};
 use commands::{SeedCommand, obey};

@@ -74,16 +74,59 @@ impl Network {
         (0..self.peers).flat_map(|a| (a + 1..self.peers).map(move |b| (a, b))).collect()
     }
 
-    /// Which directions a cut takes: one link or all of one peer; both directions or one.
-    pub fn draw_cut(&self, one_way: f64, dice: &mut Dice) -> Vec<(usize, usize)> {
+    /// Which directions a cut takes.
+    pub fn draw_cut(&self, shape: CutShape, one_way: f64, dice: &mut Dice) -> Vec<(usize, usize)> {
         let victim = dice.below(self.peers as u64) as usize;
-        let others: Vec<usize> = (0..self.peers).filter(|other| *other != victim).collect();
-        let others = if dice.chance(0.5) { others } else { vec![*dice.pick(&others)] };
+        // Two halves of a random order; with an odd number of peers one of them has one more.
+        let mut order: Vec<usize> = (0..self.peers).collect();
+        dice.shuffle(&mut order);
+        let half = self.peers / 2;
+        let place = |peer: usize| order.iter().position(|other| *other == peer).unwrap_or_default();
+        let is_cut = |a: usize, b: usize, dice: &mut Dice| match shape {
+            CutShape::Link => (a, b) == (victim, (victim + 1) % self.peers) || (b, a) == (victim, (victim + 1) % self.peers),
+            CutShape::Peer => a == victim || b == victim,
+            CutShape::Halves => (place(a) < half) != (place(b) < half),
+            // The first of the second half is the bridge: it reaches both.
+            CutShape::Bridge => (place(a) < half) != (place(b) < half) && place(a) != half && place(b) != half,
+            CutShape::Partial => dice.chance(0.4),
+        };
         let one_way = dice.chance(one_way);
         let outgoing = dice.chance(0.5);
-        let directions = others.into_iter().flat_map(|other| [(victim, other), (other, victim)]);
-        directions.filter(|(from, _)| !one_way || (*from == victim) == outgoing).collect()
+        let mut directions = Vec::new();
+        for (a, b) in self.pairs() {
+            if is_cut(a, b, dice) {
+                let is_from_first =
+                    if a == victim || b == victim { (a == victim) == outgoing } else { (place(a) < half) == outgoing };
+                if !one_way || is_from_first {
+                    directions.push((a, b));
+                }
+                if !one_way || !is_from_first {
+                    directions.push((b, a));
+                }
+            }
+        }
+        directions
     }
+}
+
+/// What a cut looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CutShape {
+    /// One link.
+    Link,
+    /// All links of one peer.
+    Peer,
+    /// All links between two halves.
+    Halves,
+    /// All links between two halves but those of one peer, which reaches both.
+    Bridge,
+    /// Any links.
+    Partial,
+}
+
+impl CutShape {
+    /// All of them.
+    pub const ALL: [CutShape; 5] = [CutShape::Link, CutShape::Peer, CutShape::Halves, CutShape::Bridge, CutShape::Partial];
 }
 
 #[cfg(test)]
@@ -100,5 +143,19 @@ mod tests {
         network.mend();
         assert!(!network.is_cut(2, 0));
         assert_eq!(network.pairs(), [(0, 1), (0, 2), (1, 2)]);
+    }
+
+    #[test]
+    fn a_bridge_reaches_both_halves_and_halves_do_not_reach_each_other() {
+        let network = Network::new(5);
+        for seed in 0..50 {
+            let mut dice = Dice::of(seed, 0);
+            assert_eq!(network.draw_cut(CutShape::Halves, 0.0, &mut dice).len(), 2 * 2 * 3);
+            let cut = network.draw_cut(CutShape::Bridge, 0.0, &mut dice);
+            assert_eq!(cut.len(), 2 * 2 * 2);
+            assert_eq!((0..5).filter(|peer| cut.iter().all(|(a, b)| a != peer && b != peer)).count(), 1);
+            assert_eq!(network.draw_cut(CutShape::Link, 1.0, &mut dice).len(), 1);
+            assert_eq!(network.draw_cut(CutShape::Peer, 1.0, &mut dice).len(), 4);
+        }
     }
 }

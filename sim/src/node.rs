@@ -2,8 +2,10 @@
 
 use crate::dice::Dice;
 use crate::disk::{Fate, SimDisk};
+use crate::machine_clock::MachineClock;
 use crate::oracle::durability::Shadow;
 use bytes::Bytes;
+use henge::broken::{Rule, is_broken};
 use henge::message::{Message, OperationId, Position, SyncMode};
 use henge::peer::{Now, Output, Peer, PeerConfig};
 use henge::ring::MemberId;
@@ -11,8 +13,6 @@ use henge::storage::{DiskDone, DiskJob, LogWrite, OpenFiles, OpenOptions, Store,
 use henge::vclock::{Actor, Entry, Start};
 use std::collections::BTreeMap;
 
-/// The wall clock at the beginning of time (milliseconds since 1970).
-const EPOCH_MS: u64 = 1_800_000_000_000;
 /// Small segments, so that a run goes through several of them.
 const SEGMENT_BYTES_MIN: u64 = 32 << 10;
 const SEGMENT_BYTES_MAX: u64 = 256 << 10;
@@ -28,6 +28,17 @@ pub enum Down {
     PowerCut,
     /// It was asked to stop and has finished its log.
     Clean,
+}
+
+/// What has happened to a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hurt {
+    /// Bytes that were durable have changed.
+    Damaged,
+    /// It is a copy from some time ago.
+    Old,
+    /// The same, and others have refused it.
+    Refused,
 }
 
 /// An output that waits for the log.
@@ -70,8 +81,8 @@ pub struct Node {
     pub paused_until: u64,
     /// It was asked to stop, and does nothing but finish its log.
     pub stopping: bool,
-    /// How far its wall clock is off (milliseconds).
-    pub clock_off_ms: i64,
+    /// The clocks of its machine.
+    pub clock: MachineClock,
     /// What it has promised.
     pub shadow: Shadow,
     /// Messages that it has not answered yet.
@@ -80,9 +91,13 @@ pub struct Node {
     pub has_formed: bool,
     /// The disk as it was after the first start, for a planted bug.
     first_identity: Vec<(String, Vec<u8>)>,
+    /// What has happened to its disk that it has not yet come up from.
+    pub hurt: Option<Hurt>,
+    /// It stays down when it goes down, until somebody says otherwise.
+    pub is_away: bool,
     zone: String,
-    disk: SimDisk,
-    files: OpenFiles<SimDisk>,
+    pub(crate) disk: SimDisk,
+    pub(crate) files: OpenFiles<SimDisk>,
 }
 
 impl Node {
@@ -100,11 +115,13 @@ impl Node {
             wake_at: None,
             paused_until: 0,
             stopping: false,
-            clock_off_ms: 0,
+            clock: MachineClock::default(),
             shadow: Shadow::default(),
             asked: BTreeMap::new(),
             has_formed: false,
             first_identity: Vec::new(),
+            hurt: None,
+            is_away: false,
             zone: format!("zone {}", index as u64 % zones),
             disk: SimDisk::new(),
             files: OpenFiles::default(),
@@ -113,8 +130,7 @@ impl Node {
 
     /// The time as this peer is told it.
     pub fn now(&self, time: u64) -> Now {
-        let wall_ms = (EPOCH_MS + time / 1_000).saturating_add_signed(self.clock_off_ms);
-        Now { monotonic_ms: time / 1_000, wall_ms }
+        self.clock.now(time)
     }
 
     /// Where others would reach it.
@@ -132,18 +148,23 @@ impl Node {
         self.disk.set_faults(crate::disk::Faults { sync_lies: true, ..Default::default() });
     }
 
+    /// How its log is opened at this time.
+    pub(crate) fn open_options(&self, time: u64, dice: &mut Dice) -> OpenOptions {
+        OpenOptions {
+            segment_bytes_min: SEGMENT_BYTES_MIN,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            ..OpenOptions::new(self.now(time).wall_ms, dice.number())
+        }
+    }
+
     /// Starts it. With `crash_at` the power fails at that call to the disk, in the middle of the recovery; then the answer is `Ok(false)`.
     pub fn start(&mut self, time: u64, sync: SyncMode, crash_at: Option<u64>, dice: &mut Dice) -> Result<bool, String> {
         let now = self.now(time);
-        let (seed, peer_seed) = (dice.number(), dice.number());
+        let log = self.open_options(time, dice);
+        let peer_seed = dice.number();
         if let Some(call) = crash_at {
             self.disk.set_faults(crate::disk::Faults { crash: Some(call), ..Default::default() });
         }
-        let log = OpenOptions {
-            segment_bytes_min: SEGMENT_BYTES_MIN,
-            segment_bytes_max: SEGMENT_BYTES_MAX,
-            ..OpenOptions::new(now.wall_ms, seed)
-        };
         let opened = Store::open(&self.disk, &StoreOptions { sync, cache_bytes: CACHE_BYTES, log });
         let has_crashed = crash_at.is_some_and(|call| self.disk.calls() > call);
         if crash_at.is_some() {
@@ -154,7 +175,7 @@ impl Node {
             return Ok(false);
         }
         let (store, _) = opened.map_err(|error| error.to_string())?;
-        if store.start() <= self.start {
+        if store.start() <= self.start && !is_broken(Rule::NoStart) {
             return Err(format!("start {} comes after start {}", store.start().0, self.start.0));
         }
         (self.member, self.actor, self.start) = (store.member(), store.actor(), store.start());

@@ -5,6 +5,7 @@
 //! so such seeds have faults of the network alone.
 
 use crate::dice::Dice;
+use crate::network::CutShape;
 use henge::message::SyncMode;
 
 /// What is planted on purpose, to see that the oracles find it. Everything of it lives in the simulator: the peers are right.
@@ -55,15 +56,48 @@ pub struct Plan {
     pub sync: SyncMode,
     /// How long clients and faults work side by side.
     pub chaos: u64,
+    /// After healing a quiet minute is waited for, in which clocks and contexts shrink.
+    pub waits_a_minute: bool,
     /// The network.
     pub network: NetworkPlan,
     /// The disks.
     pub disk: DiskPlan,
     /// The processes.
     pub process: ProcessPlan,
+    /// Lost and hurt disks.
+    pub disasters: DisasterPlan,
     /// The clients.
     pub clients: ClientPlan,
 }
+
+/// Disks that are lost. One at a time, and the next only when the cluster is whole again: so W disks of a partition are never lost together.
+#[derive(Clone, Debug)]
+pub struct DisasterPlan {
+    /// The mean time between two of them, if there are any.
+    pub interval: Option<u64>,
+    /// Which.
+    pub kinds: Vec<Disaster>,
+}
+
+/// What happens to a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disaster {
+    /// It is gone; an empty one takes its member's place.
+    Wiped,
+    /// It is that of some time ago.
+    Old,
+    /// Some bytes of its log are others, found at the next start.
+    Hole,
+    /// The same, while the peer is up.
+    BadRecord,
+}
+
+impl Disaster {
+    const ALL: [Disaster; 4] = [Disaster::Wiped, Disaster::Old, Disaster::Hole, Disaster::BadRecord];
+}
+
+/// The share of seeds in which disks are lost, of those in which they may.
+const DISASTERS: f64 = 0.0;
 
 /// The network.
 #[derive(Clone, Debug)]
@@ -80,8 +114,12 @@ pub struct NetworkPlan {
     pub duplicates: f64,
     /// The share that comes once more, seconds later, restarts or not.
     pub late_duplicates: f64,
-    /// Links are cut, one or all of a peer.
+    /// Links are cut.
     pub cut_interval: Option<u64>,
+    /// What cuts look like.
+    pub cut_shapes: Vec<CutShape>,
+    /// The share of cuts that come and go.
+    pub flapping: f64,
     /// The share of cuts that work in one direction alone.
     pub one_way: f64,
 }
@@ -114,8 +152,12 @@ pub struct ProcessPlan {
     pub crash_in_recovery: f64,
     /// A peer stands still for a while.
     pub pause_interval: Option<u64>,
-    /// A peer's wall clock jumps.
+    /// One peer stands still for that long, minutes, while clients hardly ask for anything and nothing else goes wrong.
+    pub long_pause: Option<u64>,
+    /// Something happens to a peer's clocks.
     pub clock_interval: Option<u64>,
+    /// What happens to clocks.
+    pub clock_faults: Vec<ClockFault>,
     /// Faults begin while the cluster is being formed.
     pub while_forming: bool,
 }
@@ -137,9 +179,42 @@ pub struct ClientPlan {
     pub healed_requests: u32,
 }
 
+/// What happens to a machine's clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockFault {
+    /// The wall clock jumps, by a second or by ten years.
+    Jump,
+    /// Both clocks run too fast or too slow, up to twice.
+    Rate,
+    /// The wall clock stands still.
+    Freeze,
+}
+
+impl ClockFault {
+    const ALL: [ClockFault; 3] = [ClockFault::Jump, ClockFault::Rate, ClockFault::Freeze];
+}
+
 const SECOND: u64 = 1_000_000;
 
 impl Plan {
+    /// A plan in which nothing goes wrong by itself: for scenarios that say what does.
+    pub fn calm(seed: u64, peers: usize) -> Plan {
+        let plan = Plan::draw(seed, Plant::None);
+        Plan {
+            peers,
+            replicas: 3,
+            zones: 1,
+            sync: SyncMode::Always,
+            waits_a_minute: true,
+            network: NetworkPlan { delay_min: 100, delay_max: 500, ..plan.network.calm() },
+            disk: DiskPlan { latency_min: 100, latency_max: 400, tail: 0.0 },
+            disasters: DisasterPlan { interval: None, kinds: Vec::new() },
+            process: ProcessPlan::calm(),
+            clients: ClientPlan { count: 4, keys: 8, think: 20_000, blind: 0.3, stray: 0.1, healed_requests: 6 },
+            ..plan
+        }
+    }
+
     /// The plan of a seed.
     pub fn draw(seed: u64, plant: Plant) -> Plan {
         let dice = &mut Dice::of(seed, 0);
@@ -155,11 +230,20 @@ impl Plan {
             process = ProcessPlan {
                 pause_interval: process.pause_interval,
                 clock_interval: process.clock_interval,
+                clock_faults: process.clock_faults,
+                long_pause: process.long_pause,
                 ..ProcessPlan::calm()
             };
         } else if plant != Plant::None {
             // A planted bug shows where peers lose power.
             process.crash_interval = Some(3 * SECOND);
+        }
+        let mut disasters = DisasterPlan::draw(dice);
+        // With W of 1 there is no disk to spare; and a copy of a folder can be told only where start numbers rise with the time.
+        if sync != SyncMode::Always || plant != Plant::None || replicas.min(peers as u8) < 2 {
+            disasters.interval = None;
+        } else if disasters.interval.is_some() && disasters.kinds.contains(&Disaster::Old) {
+            process.clock_interval = None;
         }
         Plan {
             seed,
@@ -170,8 +254,10 @@ impl Plan {
             zones: dice.between(1, 3),
             sync,
             chaos: dice.between(6, 12) * SECOND,
+            waits_a_minute: seed.is_multiple_of(4),
             network,
             disk: DiskPlan::draw(dice),
+            disasters,
             process,
             clients: ClientPlan {
                 count: dice.between(3, 6),
@@ -203,6 +289,14 @@ impl NetworkPlan {
             late_duplicates: half(dice, |dice| dice.unit() * 0.1).unwrap_or(0.0),
             cut_interval: half(dice, |dice| dice.spread(SECOND / 2, 4 * SECOND)),
             one_way: half(dice, |_| 0.3).unwrap_or(0.0),
+            cut_shapes: {
+                let mut shapes: Vec<CutShape> = CutShape::ALL.into_iter().filter(|_| dice.chance(0.5)).collect();
+                if shapes.is_empty() {
+                    shapes.push(CutShape::Peer);
+                }
+                shapes
+            },
+            flapping: half(dice, |_| 0.3).unwrap_or(0.0),
         }
     }
 
@@ -223,6 +317,17 @@ impl NetworkPlan {
     pub fn delay(&self, dice: &mut Dice) -> u64 {
         let usual = dice.between(self.delay_min, self.delay_max);
         if dice.chance(self.tail) { usual * dice.spread(1, 100) } else { usual }
+    }
+}
+
+impl DisasterPlan {
+    fn draw(dice: &mut Dice) -> DisasterPlan {
+        let interval = dice.spread(SECOND, 4 * SECOND);
+        let mut kinds: Vec<Disaster> = Disaster::ALL.into_iter().filter(|_| dice.chance(0.5)).collect();
+        if kinds.is_empty() {
+            kinds.push(Disaster::Wiped);
+        }
+        DisasterPlan { interval: dice.chance(DISASTERS).then_some(interval), kinds }
     }
 }
 
@@ -254,6 +359,14 @@ impl ProcessPlan {
             crash_in_recovery: half(dice, |_| 0.4).unwrap_or(0.0),
             pause_interval: half(dice, |dice| dice.spread(SECOND, 6 * SECOND)),
             clock_interval: half(dice, |dice| dice.spread(SECOND, 6 * SECOND)),
+            clock_faults: {
+                let mut faults: Vec<ClockFault> = ClockFault::ALL.into_iter().filter(|_| dice.chance(0.5)).collect();
+                if faults.is_empty() {
+                    faults.push(ClockFault::Jump);
+                }
+                faults
+            },
+            long_pause: Some(dice.between(30, 600) * SECOND).filter(|_| dice.chance(0.03)),
             while_forming: dice.chance(0.25),
         }
     }
@@ -269,6 +382,8 @@ impl ProcessPlan {
             crash_in_recovery: 0.0,
             pause_interval: None,
             clock_interval: None,
+            clock_faults: Vec::new(),
+            long_pause: None,
             while_forming: false,
         }
     }

@@ -30,12 +30,14 @@ pub struct Workload {
     dice: Dice,
     keys: u16,
     values: u64,
+    /// Writes ask for no less than a majority.
+    is_careful: bool,
 }
 
 impl Workload {
     /// Over so many keys.
     pub fn new(dice: Dice, keys: u16) -> Workload {
-        Workload { dice, keys, values: 0 }
+        Workload { dice, keys, values: 0, is_careful: false }
     }
 
     /// The values that are handed out begin behind this number.
@@ -43,8 +45,27 @@ impl Workload {
         self.values = number;
     }
 
+    /// From now on no write is content with one replica: where disks are lost, that would be too few.
+    pub fn write_with_care(&mut self) {
+        self.is_careful = true;
+    }
+
     /// The next wish.
     pub fn wish(&mut self) -> Wish {
+        let mut wish = self.any_wish();
+        if self.is_careful && wish.scope.is_some() && wish.quorum == Quorum::Exactly(1) {
+            wish.quorum = Quorum::Default;
+            match &mut wish.request {
+                Request::Put(put) => put.w = Quorum::Default,
+                Request::Update(update) => update.w = Quorum::Default,
+                Request::Remove(remove) => remove.w = Quorum::Default,
+                _ => {}
+            }
+        }
+        wish
+    }
+
+    fn any_wish(&mut self) -> Wish {
         let key = KeyId(self.dice.below(u64::from(self.keys)) as u16);
         // A third of the keys hold plain values alone, a third documents alone, a third both.
         let (plain, documents) = (key.0 % 3 != 1, !key.0.is_multiple_of(3));

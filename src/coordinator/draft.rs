@@ -1,11 +1,12 @@
 //! Drawing up a write: which leaves it makes, which dots it covers, what the replicas are asked to name.
 
 use super::write::Plan;
+use crate::broken::{Rule, is_broken};
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_LEAVES_MAX, KEY_STATE_BYTES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX};
 use crate::message::{Body, Naming, PatchBody, Scope};
 use crate::vclock::{
-    Change, DocumentError, Dot, Entry, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft, leaves_from_json,
-    merge_patch, pack, remove, set,
+    Change, DocumentError, Dot, Entry, Interval, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft,
+    leaves_from_json, merge_patch, pack, remove, set,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -147,7 +148,9 @@ fn draw_up_whole(leaves: &[Leaf], view: View<'_>, sealed: Option<&Sealed>) -> Dr
 }
 
 fn draw_up_patch(changes: &[Change], view: View<'_>, sealed: Option<&Sealed>) -> Result<Draft, DraftError> {
-    if let Some(sealed) = sealed {
+    if let Some(sealed) = sealed
+        && !is_broken(Rule::BlindPatch)
+    {
         let mut unseen = sealed.live.clone();
         unseen.subtract(view.clock);
         unseen.subtract(view.entry.context());
@@ -158,7 +161,10 @@ fn draw_up_patch(changes: &[Change], view: View<'_>, sealed: Option<&Sealed>) ->
     let drawn = draft(view.entry, changes);
     let allowed = |dot: &Dot| sealed.is_none_or(|sealed| sealed.context.contains(*dot) || sealed.live.contains(*dot));
     let covered: Vec<Dot> = drawn.covers.into_iter().filter(allowed).collect();
-    let context: Seen = covered.iter().copied().collect();
+    let mut context: Seen = covered.iter().copied().collect();
+    if is_broken(Rule::FilledPatch) {
+        context.union_with(view.clock);
+    }
     let scope = Scope { set: drawn.paths, removed: drawn.removed, objects: drawn.objects };
     let mut receipt = context.clone();
     if let Some(sealed) = sealed {
@@ -230,7 +236,13 @@ impl Draft {
             time,
             expiry_ms,
         });
-        let entry = pack(&Entry::new(versions.collect(), self.context));
+        let mut context = self.context;
+        if is_broken(Rule::VvOnly)
+            && let Some(last) = dots.last()
+        {
+            context.insert_interval(last.actor, Interval { first: 1, last: last.counter });
+        }
+        let entry = pack(&Entry::new(versions.collect(), context));
         let before = if dots.is_empty() { Timestamp(u64::MAX) } else { time };
         let naming = self.naming.map(|scope| Arc::new(Naming { scope, dots: dots.clone(), before }));
         Plan { key, entry, naming, dots, covered: self.covered, context: self.receipt, left: self.left }

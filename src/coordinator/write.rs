@@ -11,6 +11,7 @@
 use super::stand_ins::{StandIns, Walk};
 use super::tally::Tally;
 use super::{Effects, Outcome};
+use crate::broken::{Rule, is_broken};
 use crate::message::{Ack, Applied, Apply, Message, Naming, OperationId, StoodIn};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Entry, Seen, pack, unpack};
@@ -144,6 +145,9 @@ impl Write {
         }
         self.acks.push(Ack { member: from, sync: applied.sync });
         for dot in applied.uncovered {
+            if is_broken(Rule::BlindDelete) {
+                break;
+            }
             if !self.named.contains(&dot) && !self.plan.dots.contains(&dot) {
                 self.named.push(dot);
             }

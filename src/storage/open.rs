@@ -9,6 +9,7 @@ use super::record::Record;
 use super::recovery::{Recovered, RecoveryError, recover};
 use super::renewal::{move_aside, renew};
 use super::segment::{LOG_DIR, SegmentInfo, TMP_DIR};
+use crate::broken::{Rule, is_broken};
 use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::message::Position;
 use crate::ring::MemberId;
@@ -143,7 +144,10 @@ fn begin_start<D: Disk>(disk: &D, options: &OpenOptions, random: &mut ChaCha8Rng
             None => new_identity(random),
         },
     };
-    let start = next_start(identity.start, options.wall_ms).ok_or(OpenError::Starts)?;
+    let start = match loaded {
+        Some(known) if is_broken(Rule::NoStart) => known.start,
+        _ => next_start(identity.start, options.wall_ms).ok_or(OpenError::Starts)?,
+    };
     let identity = store_identity(disk, Identity { start, ..identity })?;
     Ok((loaded.map(|identity| identity.start), identity))
 }

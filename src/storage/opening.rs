@@ -77,6 +77,9 @@ impl Store {
             store.skip_seen();
         }
         store.strip_contexts();
+        if is_broken(Rule::NoStart) {
+            store.tables.partitions.iter_mut().for_each(|partition| partition.go_on(identity.actor, identity.start));
+        }
         let (records, cut_bytes) = (opened.recovered.records, opened.recovered.cut_bytes);
         Ok((store, Found { records, cut_bytes, was_clean: opened.stopped_cleanly }))
     }

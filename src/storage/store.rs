@@ -4,6 +4,7 @@ use super::cache::Cache;
 use super::standing::Fence;
 use super::tables::Tables;
 use super::{Identity, Location, Log, Record, RetryRecord, has_expired};
+use crate::broken::{Rule, is_broken};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, MemberId, PartitionId, Placement};
@@ -316,8 +317,10 @@ impl Store {
             self.note_arrival(partition, key, &new);
         }
         let mut entry = before.clone();
+        let claimed = is_broken(Rule::AddContext).then(|| incoming.context().clone());
         let clock = &mut self.tables.partition_mut(partition).clock;
         let gone: Seen = entry.take(incoming, clock).into_iter().collect();
+        claimed.into_iter().for_each(|claimed| clock.union_with(&claimed));
         let unchanged = gone.is_empty() && entry.versions() == before.versions() && entry.context() == before.context();
         let position = if unchanged && retry.is_none() { position } else { self.put(partition, key, &entry, &gone, retry) };
         Ok(Taken { position, held: held(entry), newest })

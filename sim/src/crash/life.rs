@@ -285,11 +285,9 @@ pub fn judge(disk: &SimDisk, history: &History, place: &str) -> Result<(Opened, 
     let mut found = 0;
     let mut wrong = None;
     let options = OpenOptions {
-        quarantine: false,
-        wall_ms: 0,
-        seed: u64::from(history.start) << 32 | disk.syncs(),
         segment_bytes_min: SEGMENT_BYTES_MIN,
         segment_bytes_max: SEGMENT_BYTES_MAX,
+        ..OpenOptions::new(0, u64::from(history.start) << 32 | disk.syncs())
     };
     let opened = open(disk, &options, &mut |location, position, got| {
         let right = history.records.get(found).is_some_and(|written| {

@@ -1,8 +1,9 @@
 //! What goes wrong, when, and how it is mended.
 
 use super::{Event, World};
+use crate::machine_clock::TRUE_RATE;
 use crate::node::Down;
-use crate::plan::ProcessPlan;
+use crate::plan::{ClockFault, ProcessPlan};
 
 /// A kind of fault that comes again and again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -13,7 +14,9 @@ pub enum Fault {
     Blackout,
     /// A peer stands still.
     Pause,
-    /// A wall clock jumps.
+    /// A peer stands still for minutes.
+    LongPause,
+    /// Something happens to a machine's clocks.
     Clock,
     /// Links are cut.
     Cut,
@@ -23,7 +26,7 @@ impl World {
     /// From now on faults happen.
     pub(crate) fn start_faults(&mut self) {
         self.is_chaotic = true;
-        for fault in [Fault::Crash, Fault::Blackout, Fault::Pause, Fault::Clock, Fault::Cut] {
+        for fault in [Fault::Crash, Fault::Blackout, Fault::Pause, Fault::LongPause, Fault::Clock, Fault::Cut] {
             self.schedule(fault);
         }
     }
@@ -37,6 +40,10 @@ impl World {
         self.network.mend();
         for n in 0..self.nodes.len() {
             self.nodes[n].paused_until = self.nodes[n].paused_until.min(self.time);
+            self.nodes[n].is_away = false;
+            self.nodes[n].clock.set_rate(self.time, TRUE_RATE);
+            self.nodes[n].clock.freeze(self.time, false);
+            self.set_timer_anew(n);
             self.after(0, Event::Start { node: n });
         }
         for (a, b) in self.network.pairs() {
@@ -52,6 +59,7 @@ impl World {
             Fault::Crash => plan.crash_interval,
             Fault::Blackout => plan.blackout_interval,
             Fault::Pause => plan.pause_interval,
+            Fault::LongPause => plan.long_pause.map(|_| self.plan.chaos / 3),
             Fault::Clock => plan.clock_interval,
             Fault::Cut => self.plan.network.cut_interval,
         };
@@ -66,6 +74,9 @@ impl World {
             return;
         }
         self.schedule(fault);
+        if self.time < self.idle_until {
+            return;
+        }
         let n = self.fault_dice.below(self.nodes.len() as u64) as usize;
         if !matches!(fault, Fault::Crash) {
             self.stats.count_fault(&format!("{fault:?}"));
@@ -80,15 +91,15 @@ impl World {
                     format!("{} stands still for {} ms", self.nodes[n].name, length / 1_000)
                 });
             }
-            Fault::Clock => {
-                let years = 365 * 24 * 3_600 * 1_000;
-                let by = *self.fault_dice.pick(&[0, 1_000, -1_000, 120_000, -120_000, years, -years]);
-                self.nodes[n].clock_off_ms = by;
-                self.clocks_jumped = true;
-                self.trace.event(self.time, format_args!("clock {n} {by}"), || {
-                    format!("{}'s wall clock is off by {by} ms", self.nodes[n].name)
+            Fault::LongPause => {
+                let Some(length) = self.plan.process.long_pause.take() else { return };
+                self.nodes[n].paused_until = self.time + length;
+                self.idle_until = self.time + length;
+                self.trace.event(self.time, format_args!("pause {n} {length}"), || {
+                    format!("{} stands still for {} s", self.nodes[n].name, length / 1_000_000)
                 });
             }
+            Fault::Clock => self.disturb_clock(n),
             Fault::Cut => self.cut(),
         }
     }
@@ -111,9 +122,51 @@ impl World {
         }
     }
 
+    fn disturb_clock(&mut self, n: usize) {
+        self.clocks_jumped = true;
+        let fault = *self.fault_dice.pick(&self.plan.process.clock_faults);
+        let (time, clock) = (self.time, &mut self.nodes[n].clock);
+        let what = match fault {
+            ClockFault::Jump => {
+                let years = 10 * 365 * 24 * 3_600 * 1_000;
+                let by = *self.fault_dice.pick(&[0, 1_000, -1_000, 120_000, -120_000, years, -years]);
+                clock.set_wall_off(time, by);
+                format!("wall clock is off by {by} ms")
+            }
+            ClockFault::Rate => {
+                let rate = *self.fault_dice.pick(&[500, 900, TRUE_RATE, 1_100, 2_000]);
+                clock.set_rate(time, rate);
+                format!("clocks run at {rate} thousandths")
+            }
+            ClockFault::Freeze => {
+                let is_frozen = self.fault_dice.chance(0.7);
+                clock.freeze(time, is_frozen);
+                format!("wall clock {}", if is_frozen { "stands still" } else { "runs" })
+            }
+        };
+        self.trace.event(time, format_args!("clock {n} {what}"), || format!("{}'s {what}", self.nodes[n].name));
+        self.set_timer_anew(n);
+    }
+
+    /// A machine's clocks have changed: its next timer is due at another time.
+    fn set_timer_anew(&mut self, n: usize) {
+        self.nodes[n].wake_at = None;
+        self.settle(n);
+    }
+
     pub(super) fn cut(&mut self) {
-        let directions = self.network.draw_cut(self.plan.network.one_way, &mut self.fault_dice);
-        let length = self.fault_dice.spread(20_000, 3_000_000);
+        let shape = *self.fault_dice.pick(&self.plan.network.cut_shapes);
+        let directions = self.network.draw_cut(shape, self.plan.network.one_way, &mut self.fault_dice);
+        let flaps = if self.fault_dice.chance(self.plan.network.flapping) { self.fault_dice.between(2, 8) } else { 1 };
+        let length = self.fault_dice.spread(20_000, 3_000_000) / flaps;
+        self.cut_these(directions, length, flaps - 1);
+    }
+
+    /// Cuts these directions for a while, and so many times again.
+    pub(crate) fn cut_these(&mut self, directions: Vec<(usize, usize)>, length: u64, again: u64) {
+        if !self.is_chaotic {
+            return;
+        }
         self.trace.event(self.time, format_args!("cut {directions:?} {length}"), || {
             format!("cut for {} ms: {directions:?}", length / 1_000)
         });
@@ -123,6 +176,11 @@ impl World {
             if is_noticed && self.network.link(*from, *to).is_up {
                 self.break_link(*from, *to, 1_000_000);
             }
+        }
+        if again > 0 {
+            let gap = self.fault_dice.spread(1_000, length.max(1_001));
+            let event = Event::CutAgain { directions: directions.clone(), length, again: again - 1 };
+            self.after(length + gap, event);
         }
         self.after(length, Event::Mend { directions });
     }

@@ -4,6 +4,7 @@
 //! it, `links` and `delivery` are the network between them, `faults` is what goes wrong, `notes` is what the oracles are told at the
 //! moment in which it leaves a peer.
 
+mod convergence;
 mod delivery;
 mod faults;
 mod forming;
@@ -31,6 +32,9 @@ use std::collections::BTreeMap;
 
 /// A run that has more events than this is stuck in a circle.
 const EVENTS_MAX: u64 = 3_000_000;
+
+/// A client hangs up when a peer has stood still for so long (microseconds).
+const HANG_UP: u64 = 60_000_000;
 
 /// Something that happens.
 #[derive(Debug)]
@@ -67,6 +71,8 @@ pub(crate) enum Event {
     Form { node: usize },
     /// A cut is mended.
     Mend { directions: Vec<(usize, usize)> },
+    /// A cut that flaps comes once more.
+    CutAgain { directions: Vec<(usize, usize)>, length: u64, again: u64 },
 }
 
 /// Everything.
@@ -94,7 +100,13 @@ pub struct World {
     pub(crate) is_chaotic: bool,
     /// Everything has been mended: from now on every request must be answered.
     pub(crate) is_settled: bool,
-    /// A wall clock has jumped.
+    /// Until then clients hardly ask for anything, and nothing else goes wrong: somebody stands still for minutes.
+    pub(crate) idle_until: u64,
+    /// A request may wait for long before it is begun: peers stand still, or their clocks run slowly.
+    pub(crate) requests_may_wait: bool,
+    /// How many disks have been lost, hurt, or put back from an earlier time.
+    pub(crate) disks_lost: u64,
+    /// A clock was wrong at some time.
     pub(crate) clocks_jumped: bool,
     jobs: u64,
     outbox: Vec<Output>,
@@ -134,6 +146,12 @@ impl World {
             change: None,
             is_chaotic: false,
             is_settled: false,
+            idle_until: 0,
+            requests_may_wait: {
+                let process = &plan.process;
+                process.pause_interval.or(process.clock_interval).or(process.long_pause).is_some()
+            },
+            disks_lost: 0,
             clocks_jumped: false,
             jobs: 0,
             outbox: Vec::new(),
@@ -186,7 +204,11 @@ impl World {
             && self.nodes[node].paused_until > self.time
         {
             let rest = self.nodes[node].paused_until - self.time;
-            return self.after(rest, event);
+            return match event {
+                // Its client has long hung up, and what is left in the socket is not read any more.
+                Event::Ask { origin, .. } if rest > HANG_UP => self.after(HANG_UP, Event::Broken { origin }),
+                event => self.after(rest, event),
+            };
         }
         match event {
             Event::Deliver { from, start, to, session, frame } => self.on_deliver((from, start), to, session, frame),
@@ -215,6 +237,7 @@ impl World {
             }
             Event::Start { node } => self.start_node(node),
             Event::Form { node } => self.on_form(node),
+            Event::CutAgain { directions, length, again } => self.cut_these(directions, length, again),
             Event::Mend { directions } => {
                 self.trace.event(self.time, format_args!("mend {directions:?}"), || format!("mended: {directions:?}"));
                 directions.into_iter().for_each(|(from, to)| self.network.set_cut(from, to, false));

@@ -51,7 +51,7 @@ impl World {
         node.held = stay;
         let is_finished = node.stopping && peer.is_drained() && node.jobs.is_empty();
         if let Some(wake_ms) = peer.next_wake() {
-            let at = (wake_ms * 1_000).max(self.time + 1);
+            let at = node.clock.when(wake_ms).max(self.time + 1);
             if node.wake_at.is_none_or(|earlier| at < earlier) {
                 node.wake_at = Some(at);
                 let incarnation = node.incarnation;
@@ -60,6 +60,9 @@ impl World {
         }
         let leave: Vec<Held> = leave;
         leave.into_iter().for_each(|held| self.leave(n, held.output));
+        if self.trace.events().is_multiple_of(64) {
+            self.check_bounds(n);
+        }
         if is_finished {
             self.go_down(n, Down::Clean);
         }
@@ -150,7 +153,7 @@ impl World {
 
     /// Starts a peer; its recovery may be cut short by the next crash, twice.
     pub(crate) fn start_node(&mut self, n: usize) {
-        if self.nodes[n].peer.is_some() {
+        if self.nodes[n].peer.is_some() || self.nodes[n].is_away {
             return;
         }
         let cuts = if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_in_recovery) {

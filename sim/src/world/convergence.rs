@@ -1,0 +1,102 @@
+//! Oracles c, f and h, as far as they look into the stores: what owners hold, what deleted keys cost, what grows.
+
+use super::World;
+use crate::oracle::Violation;
+use henge::message::FetchMode;
+use henge::ring::PartitionId;
+use std::collections::BTreeMap;
+
+/// Outputs that one peer holds back at most: far more than a run of this size has reason for.
+const HELD_MAX: usize = 20_000;
+/// Bytes that wait for the log of one peer at most.
+const PENDING_BYTES_MAX: usize = 16 << 20;
+
+/// Gaps of starts that are over are closed. Until they are, contexts alone must go, and not even all of those.
+const GAPS_CLOSE: bool = false;
+
+impl World {
+    /// The owners of a partition.
+    pub(super) fn owners_of(&self, partition: PartitionId) -> Vec<usize> {
+        let Some(placement) = &self.placement else { return Vec::new() };
+        placement.owners(partition).iter().filter_map(|owner| self.index_of(placement.member(*owner).member)).collect()
+    }
+
+    pub(super) fn partitions(&self) -> Vec<PartitionId> {
+        self.placement.iter().flat_map(|placement| placement.partition_ids()).collect()
+    }
+
+    /// Count and sum of what a peer holds of a partition.
+    pub(super) fn summary(&self, n: usize, partition: PartitionId) -> Option<(u64, u64)> {
+        Some(self.nodes[n].peer.as_ref()?.store().summary(partition))
+    }
+
+    /// True if all owners of every partition hold the same, by its sums.
+    pub(crate) fn roots_are_equal(&self) -> bool {
+        self.partitions().into_iter().all(|partition| {
+            let owners = self.owners_of(partition);
+            let first = owners.first().and_then(|owner| self.summary(*owner, partition));
+            owners.iter().all(|owner| self.summary(*owner, partition) == first)
+        })
+    }
+
+    /// True if no explicit context is left anywhere, and every clock is one interval an actor.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.partitions().into_iter().all(|partition| {
+            self.owners_of(partition).into_iter().all(|owner| {
+                self.nodes[owner].peer.as_ref().is_some_and(|peer| {
+                    let clock = peer.store().clock(partition);
+                    !GAPS_CLOSE || peer.store().contexts() == 0 && clock.runs().all(|(_, intervals)| intervals.len() <= 1)
+                })
+            })
+        })
+    }
+
+    /// Oracle c: the roots of all owners are equal, so that the oracle that looks at every entry and the sums check each other. Oracle f:
+    /// what is deleted takes no place in any trie.
+    pub(crate) fn same_roots(&mut self) {
+        let mut live: BTreeMap<(usize, u16), u64> = BTreeMap::new();
+        for key in self.keys() {
+            let partition = self.partition(key);
+            for owner in self.owners(key) {
+                let entry = self.ask(owner, &super::key_name(key), FetchMode::Dots);
+                let is_live = entry.is_some_and(|entry| !entry.versions().is_empty());
+                *live.entry((owner, partition.0)).or_default() += u64::from(is_live);
+            }
+        }
+        for partition in self.partitions() {
+            let owners = self.owners_of(partition);
+            let summaries: Vec<_> = owners.iter().map(|owner| self.summary(*owner, partition)).collect();
+            if summaries.windows(2).any(|pair| pair[0] != pair[1]) {
+                let what = format!("the owners {owners:?} of partition {} have the roots {summaries:?}", partition.0);
+                self.violations.push(Violation::new("c", what));
+            }
+            for (owner, summary) in owners.into_iter().zip(summaries) {
+                let held = summary.map_or(0, |summary| summary.0);
+                let alive = live.get(&(owner, partition.0)).copied().unwrap_or(0);
+                if held != alive {
+                    let name = &self.nodes[owner].name;
+                    let what = format!("{name} keeps {held} keys of partition {}, and {alive} are live", partition.0);
+                    self.violations.push(Violation::new("f", what));
+                }
+            }
+        }
+    }
+
+    /// Oracle h: nothing grows beyond what this run has reason for.
+    pub(super) fn check_bounds(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        let Some(store) = node.peer.as_ref().map(|peer| peer.store()) else { return };
+        let keys = u64::from(self.plan.clients.keys);
+        let measured = [
+            ("outputs held back", node.held.len() as u64, HELD_MAX as u64),
+            ("bytes that wait for the log", store.pending_bytes() as u64, PENDING_BYTES_MAX as u64),
+            ("keys", store.keys(), keys),
+            ("contexts", store.contexts(), keys),
+        ];
+        let over = measured.iter().find(|(_, value, bound)| value > bound);
+        if let Some((what, value, bound)) = over {
+            let what = format!("{} has {value} {what}, and {bound} are the bound", node.name);
+            self.violations.push(Violation::new("h", what));
+        }
+    }
+}
