@@ -98,7 +98,7 @@ impl Cluster {
                     machine.peer.step(self.now, Input::Disk(done), &mut Vec::new());
                 }
                 Output::Members => {}
-                Output::Halt { reason } => panic!("{reason}"),
+                Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
             }
         }
         self.outbox = outbox;
@@ -160,7 +160,7 @@ fn machine(folder: &Path, at: u64, now: Now) -> Machine {
     let disk = FileDisk::open(folder).expect("nobody else uses it");
     let options = StoreOptions { sync: SyncMode::Never, cache_bytes: 1 << 30, log: OpenOptions::new(now.wall_ms, at + 1) };
     let (store, _) = Store::open(&disk, &options).expect("an empty store");
-    let config = PeerConfig { name: format!("p{at}"), address: format!("p{at}:1"), zone: String::new(), weight: 1 };
+    let config = PeerConfig { name: format!("p{at}"), address: format!("p{at}:1"), zone: String::new(), weight: 1, hedges: true };
     Machine { peer: Peer::new(store, config, at, now), disk, files: OpenFiles::default() }
 }
 

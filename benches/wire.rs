@@ -100,6 +100,7 @@ fn main() {
         answered: 2,
         agreed: 2,
         dots: vec![dot],
+        stood_in: 0,
     };
     // What cannot be saved as long as frames are slices of the receive buffer: counting its users up and down.
     let mut alone = [0; 141];
@@ -119,6 +120,6 @@ fn main() {
         Message::Applied(Applied { operation, sync: SyncMode::Always, uncovered: vec![], refused: None, complete: true }),
     );
     message("fetch", Message::Fetch(Fetch { operation, key, mode: FetchMode::Full }));
-    message("fetched", Message::Fetched(Fetched { operation, entry: value, mode: FetchMode::Full, complete: true }));
+    message("fetched", Message::Fetched(Fetched { operation, entry: value, mode: FetchMode::Full, complete: true, holding: None }));
     println!("a put, request and reply, written and read: {whole_put:.0} ns; a get: {whole_get:.0} ns");
 }

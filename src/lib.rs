@@ -7,6 +7,8 @@ pub mod limits;
 
 pub mod broken;
 
+pub mod hedging;
+
 pub mod vclock;
 
 pub mod ring;

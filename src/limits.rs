@@ -53,6 +53,13 @@ pub const REPLICAS_MAX: u8 = 7;
 /// Most members of a cluster.
 pub const MEMBERS_MAX: usize = 1_024;
 
+/// Actors of one member that have ended and are told of: each is a damaged or lost disk. Of more, the newest are told.
+pub const ENDED_ACTORS_MAX: usize = 64;
+/// Bytes of news that ride on one probe, or on its answer: what a datagram would carry.
+pub const NEWS_BYTES_MAX: usize = 1_200;
+/// Bytes of news in one answer to a comparison of views: some hundred records; the rest follows with the next one.
+pub const CATCH_UP_BYTES_MAX: usize = 32 << 10;
+
 /// A request that has not been answered after this long is answered with what is known (milliseconds).
 pub const REQUEST_DEADLINE_MS: u64 = 5_000;
 /// Longest deadline a client may ask for (milliseconds).
@@ -61,6 +68,28 @@ pub const REQUEST_DEADLINE_MS_MAX: u64 = 60_000;
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 16_384;
 /// After `Overloaded` a client waits about this long before it tries again (milliseconds).
 pub const RETRY_HINT_MS: u32 = 50;
+/// A read asks a further replica no sooner than this (milliseconds): below it a timer costs more than it brings.
+pub const HEDGE_MS_MIN: u64 = 2;
+/// And no later than this (milliseconds): by then messages that were lost are sent again anyway.
+pub const HEDGE_MS_MAX: u64 = 250;
+/// As long as nothing is known of how fast somebody answers (milliseconds): most networks and disks are quicker.
+pub const HEDGE_MS_UNKNOWN: u64 = 25;
+/// Further questions of all reads, in per cent: takes the tail away, and cannot double the load of a cluster that is slow as a whole.
+pub const HEDGE_PERCENT: u32 = 5;
+/// Further questions at once, beyond that share: a peer that stops is found slow within some milliseconds, and these fall into them.
+pub const HEDGE_BURST: u32 = 100;
+/// Who owes answers for less than this is not slow (milliseconds): a disk that syncs, a turn of the scheduler.
+pub const SLOW_MS_MIN: u64 = 30;
+/// Who owes answers for longer than this, and gives none, is slow, whatever he used to take (milliseconds).
+pub const SLOW_MS_MAX: u64 = 250;
+/// Who is slow is tried by one read in so long (milliseconds), to see whether he is quick again.
+pub const SLOW_TRY_MS: u64 = 1_000;
+/// After a pause longer than this (milliseconds) a process forgets how fast others were: it may have slept, and they too.
+pub const PAUSE_MS: u64 = 1_000;
+/// Stand-ins that one read may ask: the first live ones on the walk have what is owed; further ones only if more were down then.
+pub const READ_STAND_INS_MAX: usize = 8;
+/// Versions that an explanation lists at most: more than anybody reads.
+pub const WHY_VERSIONS_MAX: usize = 1_000;
 /// Requests of one client session that are remembered for retries.
 pub const RETRY_NUMBERS_MAX: usize = 1_024;
 /// A remembered request is forgotten after this long (milliseconds): well beyond any client's patience.
@@ -91,6 +120,9 @@ pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
 pub const REDIAL_MS_MIN: u64 = 50;
 /// A peer that is away is dialled about this often (milliseconds): it is met soon after it is back, and costs next to nothing.
 pub const REDIAL_MS_MAX: u64 = 1_000;
+/// The member with the larger id dials only after there has been no link for this long (milliseconds): the smaller has had its tries by then, and
+/// perhaps does not know where the other is now.
+pub const REDIAL_OUT_OF_TURN_MS: u64 = 3_000;
 /// Frames that one connection may have stepped before others get their turn.
 pub const FRAMES_PER_TURN_MAX: usize = 128;
 /// Bytes that one read of a connection takes at most, so that others get their turn.

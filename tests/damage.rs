@@ -2,8 +2,8 @@
 
 mod harness;
 
-use harness::values::{read_all, write};
-use harness::{Cluster, Peer, says};
+use harness::values::{document, key, read_all, value, write};
+use harness::{Cluster, Peer, says, until};
 use std::path::PathBuf;
 
 const DOCUMENTS: usize = 300;
@@ -79,7 +79,7 @@ async fn a_log_file_that_was_cut_off_or_has_a_flipped_bit_is_refused_and_not_tou
         let before = log_of(peer);
         let (code, said) = peer.refuse().await;
         assert_eq!(code, Some(4), "{said}");
-        let advice = ["Nothing was changed", "put a copy of the file back", "move the folder aside"];
+        let advice = ["Nothing was changed", "put a copy of the file back", "henge serve --quarantine"];
         says(&said, &[&name, "is damaged at byte", "expected record", "found", "so this is no torn write"]);
         says(&said, &advice);
         let offset: usize = said.split("at byte ").nth(1).and_then(|rest| rest.split(':').next()?.parse().ok()).expect("an offset");
@@ -94,5 +94,89 @@ async fn a_log_file_that_was_cut_off_or_has_a_flipped_bit_is_refused_and_not_tou
     cluster.peers[0].start().await;
     cluster.linked().await;
     read_all(&cluster.client().await, 0..DOCUMENTS).await;
+    cluster.check_events();
+}
+
+/// Waits until a peer misses nothing any more, and raises no alarm.
+async fn whole(peer: &Peer) {
+    until("a peer that is whole", async || {
+        let status = peer.status().await?.member;
+        assert!(status.alarms.is_empty(), "{:?}", status.alarms);
+        (status.incomplete_partitions == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_salvaged_and_the_other_owners_make_the_peer_whole_while_reads_stay_right() {
+    let mut cluster = with_one_stopped("damage-quarantine").await;
+    let (path, mut bytes, end) = end_of_log(&cluster.peers[0]);
+    bytes[HEADER_BYTES + (end - HEADER_BYTES) / 2] ^= 0x10;
+    std::fs::write(&path, &bytes).expect("written");
+    let (code, said) = cluster.peers[0].refuse().await;
+    assert_eq!(code, Some(4), "{said}");
+    says(&said, &["is damaged at byte", "henge serve --quarantine"]);
+
+    cluster.peers[0].arguments = vec!["--quarantine".into()];
+    cluster.peers[0].start().await;
+    cluster.linked().await;
+    read_all(&cluster.client().await, 0..DOCUMENTS).await;
+    whole(&cluster.peers[0]).await;
+    let kept = std::fs::read_dir(cluster.peers[0].dir.join("quarantine")).expect("a folder").count();
+    assert_eq!(kept, 1, "the damaged log is kept for a look");
+
+    // The flag left there does no harm, and what was mended stays.
+    assert!(cluster.peers[0].stop().await.success());
+    cluster.peers[0].start().await;
+    cluster.linked().await;
+    whole(&cluster.peers[0]).await;
+    cluster.peers[1].kill().await;
+    read_all(&harness::connect(&cluster.addresses()[..1]).await, 0..DOCUMENTS).await;
+    cluster.check_events();
+}
+
+#[tokio::test]
+async fn a_fresh_folder_takes_the_place_of_a_lost_one_and_is_filled_by_the_others() {
+    let mut cluster = with_one_stopped("damage-lost").await;
+    std::fs::remove_dir_all(&cluster.peers[0].dir).expect("removed");
+    let from = cluster.addresses()[1].clone();
+    cluster.peers[0].arguments = ["--replace", "nobody", "--from", &from].map(String::from).into();
+    let (code, said) = cluster.peers[0].refuse().await;
+    assert_eq!(code, Some(2), "{said}");
+    says(&said, &["nobody names 0 members", "peer-1", "peer-2"]);
+
+    cluster.peers[0].arguments = ["--replace", "peer-1", "--from", &from].map(String::from).into();
+    cluster.peers[0].start().await;
+    cluster.linked().await;
+    read_all(&cluster.client().await, 0..DOCUMENTS).await;
+    whole(&cluster.peers[0]).await;
+    cluster.peers[2].kill().await;
+    read_all(&harness::connect(&cluster.addresses()[..1]).await, 0..DOCUMENTS).await;
+    cluster.check_events();
+}
+
+#[tokio::test]
+async fn a_record_that_is_damaged_under_a_running_peer_is_fetched_from_the_others() {
+    let mut cluster = with_one_stopped("damage-record").await;
+    // Started anew it has nothing in memory.
+    cluster.peers[0].start().await;
+    cluster.linked().await;
+    let needle = b"\"first-77\"";
+    let mut hurt = 0;
+    for (path, mut bytes) in log_of(&cluster.peers[0]) {
+        while let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
+            bytes[at + 3] ^= 0x10;
+            let file = std::fs::OpenOptions::new().write(true).open(&path).expect("a segment");
+            std::os::unix::fs::FileExt::write_all_at(&file, &bytes[at..at + needle.len()], at as u64).expect("written");
+            hurt += 1;
+        }
+    }
+    assert_eq!(hurt, 1, "one record holds the document");
+    let client = harness::connect(&cluster.addresses()[..1]).await;
+    let one = henge::message::Get { r: henge::message::Quorum::Exactly(1), ..harness::get(&key(77)) };
+    let found = harness::values::found(client.get(one).await);
+    assert_eq!(value(&found), document(77));
+    until("the damage in the log of events", async || cluster.peers[0].complained().contains("written anew").then_some(())).await;
+    assert_eq!(cluster.peers[0].status().await.expect("it answers").member.alarms, Vec::<String>::new());
     cluster.check_events();
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("broken", &[]),
+    ("hedging", &[]),
     ("vclock", &[]),
     ("ring", &["vclock"]),
     ("message", &["vclock", "ring"]),
@@ -16,13 +17,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("coordinator", &["vclock", "ring", "message"]),
     ("hinted_handoff", &["vclock", "ring", "message", "storage", "coordinator"]),
     ("anti_entropy", &["vclock", "ring", "message", "storage", "coordinator"]),
-    ("peer", &["vclock", "ring", "message", "storage", "gossip", "coordinator", "hinted_handoff", "anti_entropy"]),
+    ("peer", &["hedging", "vclock", "ring", "message", "storage", "gossip", "coordinator", "hinted_handoff", "anti_entropy"]),
     ("wire", &["vclock", "ring", "message"]),
-    ("client", &["vclock", "ring", "message", "wire"]),
+    ("client", &["hedging", "vclock", "ring", "message", "wire"]),
     ("server", &["vclock", "ring", "message", "storage", "peer", "wire"]),
     (
         "cli",
         &[
+            "hedging",
             "vclock",
             "ring",
             "message",

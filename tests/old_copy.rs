@@ -40,10 +40,19 @@ async fn an_old_copy_of_a_folder_is_refused_also_by_peers_that_have_started_anew
     until("the next second", async || (seconds() > u64::from(newest.0)).then_some(())).await;
     let (code, said) = cluster.peers[0].refuse().await;
     assert_eq!(code, Some(1), "{said}");
-    says(&said, &["old copy of this folder", "start the peer from its newest folder"]);
+    says(&said, &["old copy of this folder", "start the peer from its newest folder", "henge serve --quarantine"]);
 
     let others: Vec<String> = cluster.peers[1..].iter().map(|peer| peer.address.clone()).collect();
     read_all(&harness::connect(&others).await, 0..2 * DOCUMENTS).await;
+
+    // With the newest folder lost: all that the copy holds is moved aside, and the others fill the peer again.
+    cluster.peers[0].arguments = vec!["--quarantine".into()];
+    cluster.peers[0].start().await;
+    cluster.linked().await;
+    until("a peer that is whole", async || (cluster.peers[0].status().await?.member.incomplete_partitions == 0).then_some(()))
+        .await;
+    cluster.peers[1].kill().await;
+    read_all(&harness::connect(&cluster.addresses()[..1]).await, 0..2 * DOCUMENTS).await;
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -347,9 +347,19 @@ async fn a_peer_of_another_cluster_and_a_second_copy_of_a_member_are_turned_away
     assert_eq!(refused.code, RefusalCode::WrongMember, "{refused:?}");
     says(&refused.message, &["12345678", "is no member"]);
 
-    // An older start of a member that is there.
+    // An older start of a member that is there, and a second one of the same number.
     let other = cluster.peers[1].status().await.expect("it answers").member;
-    let old = Identity { cluster: Some(ours), member: other.member, start: Start(1), address: other.address, ..stranger };
+    let mut raw = Raw::open(&cluster.peers[1].address).await;
+    raw.send(&hello(Role::Client)).await;
+    let answer = decode_hello(&raw.frame().await.expect("an answer to the hello")).expect("a hello");
+    let Role::Peer(known) = answer.role else { panic!("a peer answers") };
+    assert_eq!(known.member, other.member);
+    let mut raw = Raw::open(&peer.address).await;
+    raw.send(&hello(Role::Peer(known.clone()))).await;
+    let refused = raw.refused().await;
+    assert_eq!(refused.code, RefusalCode::OldStart, "{refused:?}");
+    says(&refused.message, &[&known.name, &known.address, &peer.address, "with another nonce"]);
+    let old = Identity { start: Start(1), ..known };
     let mut raw = Raw::open(&peer.address).await;
     raw.send(&hello(Role::Peer(old))).await;
     let refused = raw.refused().await;

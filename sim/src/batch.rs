@@ -164,6 +164,7 @@ impl Summary {
             format!("{}, answered {:.2} %", stats.asked_healed, share(stats.answered_healed, stats.asked_healed)),
         );
         row("writes", format!("{} acknowledged, {} unknown", stats.acked, stats.unknown));
+        row("writes with stand-ins", stats.stood_in.to_string());
         row("tries again", format!("{}; {} writes acknowledged by one", stats.retries, stats.retried));
         row("reads judged", format!("{}; {} with conflicts, at most {} versions", self.reads, stats.conflicts, stats.versions_max));
         row("keys with siblings at the end", self.siblings.to_string());
@@ -187,6 +188,7 @@ impl Stats {
         self.versions_max = self.versions_max.max(other.versions_max);
         self.retries += other.retries;
         self.retried += other.retried;
+        self.stood_in += other.stood_in;
         for (fault, count) in &other.faults {
             *self.faults.entry(fault.clone()).or_default() += count;
         }

@@ -95,6 +95,8 @@ pub struct Stats {
     pub retries: u64,
     /// Writes acknowledged in a later try.
     pub retried: u64,
+    /// Writes acknowledged with stand-ins among those who did.
+    pub stood_in: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
 }
@@ -441,6 +443,7 @@ impl World {
         let all_known = receipt.covered.iter().all(|dot| self.dots.is_known(partition, *dot));
         self.stats.acked += 1;
         self.stats.retried += u64::from(is_retried);
+        self.stats.stood_in += u64::from(!standing_in.is_empty());
         let time = self.time;
         let write = self.history.write_mut(id);
         write.outcome = Outcome::Acked { at: time, w };

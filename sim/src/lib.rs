@@ -5,6 +5,7 @@ pub mod client;
 pub mod crash;
 pub mod dice;
 pub mod disk;
+pub mod gossip;
 pub mod history;
 pub mod ledger;
 pub mod machine_clock;

@@ -6,6 +6,7 @@ mod rules;
 use clap::{Parser, Subcommand};
 use commands::{SeedCommand, obey};
 use sim::crash::{Extent, exhaust, lying_disk_is_noticed};
+use sim::gossip::print_table;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -26,12 +27,31 @@ enum Command {
         #[arg(long, default_value_t = Extent::full().histories)]
         histories: u64,
     },
+    /// What the gossip costs, how soon it finds the dead, and how often it is wrong: a table.
+    Gossip {
+        /// Numbers of peers.
+        #[arg(long, value_delimiter = ',', default_values_t = sim::gossip::Extent::full().sizes)]
+        peers: Vec<usize>,
+        /// Deaths for each.
+        #[arg(long, default_value_t = sim::gossip::Extent::full().deaths)]
+        deaths: usize,
+        /// Peer-hours for each case of false deaths.
+        #[arg(long, default_value_t = sim::gossip::Extent::full().peer_hours)]
+        peer_hours: f64,
+        /// The seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Seeds(command) => obey(command),
         Command::Crash { histories } => crash(histories),
+        Command::Gossip { peers, deaths, peer_hours, seed } => {
+            print_table(&sim::gossip::Extent { sizes: peers, deaths, peer_hours }, seed);
+            ExitCode::SUCCESS
+        }
     }
 }
 

@@ -181,7 +181,8 @@ impl Node {
         (self.member, self.actor, self.start) = (store.member(), store.actor(), store.start());
         self.incarnation += 1;
         (self.wake_at, self.stopping) = (None, false);
-        let config = PeerConfig { name: self.name.clone(), address: self.address(), zone: self.zone.clone(), weight: 1 };
+        let config =
+            PeerConfig { name: self.name.clone(), address: self.address(), zone: self.zone.clone(), weight: 1, hedges: true };
         self.peer = Some(Peer::new(store, config, peer_seed, now));
         Ok(true)
     }

@@ -12,6 +12,9 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod closing;
+
+pub use closing::{Closing, Gap};
 mod pull;
 mod rounds;
 mod serve;

@@ -90,6 +90,12 @@ fn show_found(reading: &Reading, found: &Found, json: bool) -> Result<(), Exit> 
     if found.hidden > 0 {
         output::remark_at_terminal(format!("{} older versions in conflict are not shown", found.hidden));
     }
+    if found.stood_in > 0 {
+        output::remark_at_terminal(format!(
+            "{} of the {} peers that answered only stood in for owners; newer versions may exist",
+            found.stood_in, found.answered
+        ));
+    }
     if found.conflicts.is_empty() { Ok(()) } else { Err(in_conflict(reading, found)) }
 }
 
@@ -137,6 +143,7 @@ fn found_json(reading: &Reading, found: &Found) -> serde_json::Value {
         "hidden": found.hidden,
         "answered": found.answered,
         "agreed": found.agreed,
+        "stood_in": found.stood_in,
         "context": Sealed::to_text(&found.context),
     })
 }

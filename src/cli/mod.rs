@@ -24,6 +24,7 @@ mod shell;
 mod status;
 mod typed_value;
 mod up;
+mod why;
 
 pub use exit::Exit;
 pub use global::Global;
@@ -55,6 +56,8 @@ pub enum Command {
     Get(get::Args),
     /// Read what lies at a path of a document
     Query(query::Args),
+    /// Tell why a read of a key says what it says: who holds what, and who won
+    Why(why::Args),
     /// Change some paths of a document, and nothing else
     Patch(patch::Args),
     /// Remove a key, or what lies at a path of it
@@ -112,6 +115,7 @@ async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Put(args) => put::run(args, global).await,
         Command::Get(args) => get::run(args, global).await,
         Command::Query(args) => query::run(args, global).await,
+        Command::Why(args) => why::run(args, global).await,
         Command::Patch(args) => patch::run(args, global).await,
         Command::Del(args) => del::run(args, global).await,
         Command::Scan(args) => scan::run(args, global).await,

@@ -2,9 +2,11 @@
 
 use super::global::read_secret;
 use super::{Exit, Global};
+use crate::client::Client;
 use crate::limits;
 use crate::message::SyncMode;
-use crate::server::{Config, ServeError, serve};
+use crate::ring::{Change, Founder};
+use crate::server::{Config, Replacement, ServeError, serve};
 use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
@@ -32,9 +34,21 @@ pub struct Args {
     /// Form a cluster of this one peer, unless it belongs to one already
     #[arg(long)]
     found: bool,
+    /// Once: move a damaged log, or one that the others have refused as an old copy, to quarantine/, and go on with what can be read
+    #[arg(long)]
+    quarantine: bool,
+    /// Take the place of this member (name, address or id), whose folder is lost; --dir is a fresh one
+    #[arg(long, value_name = "MEMBER", requires = "from", conflicts_with_all = ["found", "quarantine"])]
+    replace: Option<String>,
+    /// With --replace: a running peer, which is asked for the list of members
+    #[arg(long, value_name = "HOST:PORT", requires = "replace")]
+    from: Option<String>,
     /// When the log is synced: always, interval:MS, never
     #[arg(long, default_value = "always", value_parser = parse_sync)]
     sync: SyncMode,
+    /// Never ask one replica more than a read needs, however late the others are: to measure what that brings
+    #[arg(long)]
+    no_hedge: bool,
     /// How to write the log of events on stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
@@ -56,6 +70,10 @@ enum LogFormat {
 pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
     let secret = global.secret_file.as_deref().map(read_secret).transpose()?;
     start_tracing(args.log);
+    let replace = match (&args.replace, &args.from) {
+        (Some(member), Some(from)) => Some(ask_for_members(member, from, global).await?),
+        _ => None,
+    };
     let config = Config {
         name: args.name.unwrap_or_else(|| name_of(&args.dir)),
         dir: args.dir,
@@ -65,11 +83,45 @@ pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
         weight: args.weight,
         secret,
         found: args.found,
+        quarantine: args.quarantine,
+        replace,
         sync: args.sync,
+        hedges: !args.no_hedge,
         cache_bytes: limits::CACHE_BYTES_DEFAULT,
         stop_at_eof: args.stop_at_eof,
     };
     serve(config).await.map_err(|error| Exit::new(code(&error), error.to_string()))
+}
+
+/// Asks a running peer for the list of members, and finds in it the one whose place is to be taken.
+async fn ask_for_members(member: &str, from: &str, global: &Global) -> Result<Replacement, Exit> {
+    let client = Client::connect(&[from.to_string()], global.options()?).await?;
+    let description =
+        client.describe_at(from).await.map_err(|failure| Exit::new(Exit::UNAVAILABLE, format!("{from}: {}", failure.message)))?;
+    let Some(Change::Formed { secret, founders, .. }) = description.changes.first() else {
+        return Err(Exit::new(
+            Exit::REFUSED,
+            format!("{from} belongs to no cluster: name a peer of the member's cluster with --from"),
+        ));
+    };
+    if *secret == [0; 16] {
+        let message = format!("{from} does not show its cluster's secret to this machine without proof: use --secret-file");
+        return Err(Exit::new(Exit::REFUSED, message));
+    }
+    let is_meant =
+        |founder: &&Founder| [&founder.name, &founder.address, &founder.member.to_string()].contains(&&member.to_string());
+    let meant: Vec<&Founder> = founders.iter().filter(is_meant).collect();
+    match meant.as_slice() {
+        [founder] if founder.member == description.founder.member => {
+            Err(Exit::new(Exit::REFUSED, format!("{member} is the running peer at {from}: it has its folder")))
+        }
+        [founder] => Ok(Replacement { member: founder.member, changes: description.changes.clone() }),
+        _ => {
+            let known: Vec<String> = founders.iter().map(|founder| format!("{} ({})", founder.name, founder.address)).collect();
+            let message = format!("{member} names {} members of the cluster; there are: {}", meant.len(), known.join(", "));
+            Err(Exit::new(Exit::USAGE, message))
+        }
+    }
 }
 
 /// A peer that stops itself ends with 1, so that a supervisor sees a failure; what was asked for wrongly with 2.

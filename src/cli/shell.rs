@@ -2,7 +2,7 @@
 
 mod words;
 
-use super::{Exit, Global, del, get, output, patch, put, query, scan, status};
+use super::{Exit, Global, del, get, output, patch, put, query, scan, status, why};
 use crate::client::Client;
 use clap::{Parser, Subcommand};
 use rustyline::DefaultEditor;
@@ -42,6 +42,8 @@ enum ShellCommand {
     Get(get::Args),
     /// Read what lies at a path of a document
     Query(query::Args),
+    /// Tell why a read of a key says what it says
+    Why(why::Args),
     /// Change some paths of a document, and nothing else
     Patch(patch::Args),
     /// Remove a key, or what lies at a path of it
@@ -137,6 +139,7 @@ async fn perform(line: &str, client: &Client, json: bool) -> Result<bool, Exit> 
         ShellCommand::Put(args) => put::run_on(args, client, json).await,
         ShellCommand::Get(args) => get::run_on(args, client, json).await,
         ShellCommand::Query(args) => query::run_on(args, client, json).await,
+        ShellCommand::Why(args) => why::run_on(args, client, json).await,
         ShellCommand::Patch(args) => patch::run_on(args, client, json).await,
         ShellCommand::Delete(args) => del::run_on(args, client, json).await,
         ShellCommand::Scan(args) => scan::run_on(args, client, json).await,

@@ -4,10 +4,12 @@ use super::serve::show_sync;
 use super::{Exit, Global, output};
 use crate::client::Client;
 use crate::limits::HINT_AGE_WARNING_MS;
-use crate::message::{ComparisonStatus, DebtStatus, Failure, MemberStatus, Status};
+use crate::message::{ComparisonStatus, DebtStatus, Failure, GossipStatus, LinkStatus, MemberStatus, Status, ViewState};
+use crate::ring::MemberId;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// The flags of `henge status`.
 #[derive(clap::Args, Clone, Debug)]
@@ -41,9 +43,10 @@ pub(super) async fn run_on(_: Args, client: &Client, json: bool) -> Result<(), E
             Ok(status) if status.member.cluster.is_none() => {
                 output::print_line(format!("{name} waits to be formed; see `henge form`"))?
             }
-            Ok(_) => {}
+            Ok(status) => told(name, &status.member).into_iter().try_for_each(output::print_line)?,
         }
     }
+    said_of_others(&asked).into_iter().try_for_each(output::print_line)?;
     for debts in asked.iter().filter_map(|asked| asked.answer.as_ref().ok()).flat_map(debts_in_words) {
         output::print_line(debts)?;
     }
@@ -80,6 +83,19 @@ fn debts_in_words(status: &Status) -> Vec<String> {
     lines
 }
 
+/// What there is to know of a member beside its figures: what it misses and how far it is, and its alarms.
+fn told(name: &str, member: &MemberStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if member.incomplete_partitions > 0 {
+        lines.push(format!(
+            "{name}: {} of {} partitions incomplete: compared with {} of {} owners; until then they count for no read",
+            member.incomplete_partitions, member.partitions, member.comparisons_done, member.comparisons_needed
+        ));
+    }
+    lines.extend(member.alarms.iter().map(|alarm| format!("{name}: ALARM: {alarm}")));
+    lines
+}
+
 /// All at once: one that is down must not make the others wait.
 async fn ask(client: &Client) -> Result<Vec<Asked>, Exit> {
     let members: Vec<(String, String)> = match client.ring_table().await {
@@ -109,6 +125,40 @@ async fn ask(client: &Client) -> Result<Vec<Asked>, Exit> {
         asked.push(answer.await.map_err(|error| Exit::new(Exit::UNAVAILABLE, error.to_string()))?);
     }
     Ok(asked)
+}
+
+/// What the peers say of each other, and of their clocks, as far as it is not all well.
+fn said_of_others(asked: &[Asked]) -> Vec<String> {
+    let mut said = Vec::new();
+    // For each member: who says so, in order of the worst first.
+    let mut doubts: BTreeMap<(&str, &str), Vec<(&str, u64)>> = BTreeMap::new();
+    for Asked { name, answer, .. } in asked {
+        let Ok(Status { gossip, links, .. }) = answer else { continue };
+        let GossipStatus { local_health, clock_trouble, others, .. } = gossip;
+        if let Some(trouble) = clock_trouble {
+            said.push(format!("{name}: {trouble}"));
+        }
+        if *local_health > 0 {
+            said.push(format!("{name} is slow, and knows it: it probes at a pace of 1/{}", local_health + 1));
+        }
+        for view in others.iter().filter(|view| view.state != ViewState::Alive) {
+            let of = links.iter().find(|link| link.member == view.member).map_or("a member", |link| link.name.as_str());
+            doubts.entry((of, state_text(view.state))).or_default().push((name, view.since_ms));
+        }
+    }
+    said.extend(doubts.into_iter().map(|((of, state), by)| {
+        let by: Vec<String> = by.iter().map(|(name, ms)| format!("{name} (for {})", output::duration_text(*ms))).collect();
+        format!("{of} is {state} in the view of {}", by.join(", "))
+    }));
+    said
+}
+
+fn state_text(state: ViewState) -> &'static str {
+    match state {
+        ViewState::Alive => "alive",
+        ViewState::Suspect => "suspect",
+        ViewState::Dead => "dead",
+    }
 }
 
 fn table(asked: &[Asked]) -> Table {
@@ -204,8 +254,23 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         Err(failure) => return json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
         Ok(status) => status,
     };
-    let Status { member, links, comparisons } = status;
-    let links: Vec<_> = links.iter().map(|link| json!({ "name": link.name, "address": link.address, "up": link.up })).collect();
+    let Status { member, links, comparisons, gossip } = status;
+    let views: BTreeMap<MemberId, _> = gossip.others.iter().map(|view| (view.member, view)).collect();
+    let link = |link: &LinkStatus| match views.get(&link.member) {
+        None => json!({ "name": link.name, "address": link.address, "up": link.up }),
+        Some(view) => json!({
+            "name": link.name,
+            "address": link.address,
+            "up": link.up,
+            "state": state_text(view.state),
+            "since_ms": view.since_ms,
+            "start": view.start.0,
+            "incarnation": view.incarnation,
+            "incomplete": view.incomplete,
+            "wall_offset_ms": view.wall_offset_ms,
+        }),
+    };
+    let links: Vec<_> = links.iter().map(link).collect();
     let comparisons: Vec<_> = comparisons.iter().map(|comparison| comparison_json(comparison, status)).collect();
     json!({
         "name": name,
@@ -229,7 +294,17 @@ fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
         "hints_full": member.hints_full,
         "shared": member.shared,
         "in_step": member.in_step,
+        "hedges": member.hedges,
+        "stood_in": member.stood_in,
+        "incomplete_partitions": member.incomplete_partitions,
+        "comparisons_done": member.comparisons_done,
+        "comparisons_needed": member.comparisons_needed,
+        "open_gaps": member.open_gaps,
+        "alarms": member.alarms,
         "links": links,
         "comparisons": comparisons,
+        "incarnation": gossip.incarnation,
+        "local_health": gossip.local_health,
+        "clock_trouble": gossip.clock_trouble,
     })
 }

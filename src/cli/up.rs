@@ -39,6 +39,9 @@ pub struct Args {
     /// When the logs are synced: always, interval:MS, never
     #[arg(long, default_value = "always", value_parser = parse_sync)]
     sync: SyncMode,
+    /// Reads never ask one replica more than they need, however late the others are
+    #[arg(long)]
+    no_hedge: bool,
 }
 
 /// How long the peers may take to find each other once all of them answer.
@@ -98,6 +101,9 @@ impl Plan {
         arguments.extend(["--listen".to_string(), address.clone()]);
         if args.sync != SyncMode::Always {
             arguments.extend(["--sync".to_string(), show_sync(args.sync)]);
+        }
+        if args.no_hedge {
+            arguments.push("--no-hedge".to_string());
         }
         if let Some(file) = &global.secret_file {
             arguments.extend(["--secret-file".to_string(), file.display().to_string()]);

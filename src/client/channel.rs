@@ -81,6 +81,11 @@ impl Channel {
         self.shared.lock().ended.is_none()
     }
 
+    /// How many answers have come so far, to anybody.
+    pub(super) fn received(&self) -> u64 {
+        self.shared.lock().received
+    }
+
     /// Sends a request and waits for its answer. Dropping the future forgets the answer; the request is not taken back.
     pub(super) async fn call(&self, request: &Request, patience: Duration) -> Result<Reply, CallError> {
         self.wait_for_room().await;

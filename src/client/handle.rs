@@ -4,6 +4,7 @@ use super::channel::{CallError, Channel};
 use super::request::{failed, is_write, key, name_first, retry_mut, settle_deadline};
 use super::slot::Slot;
 use super::{ClientError, Options};
+use crate::hedging::Budget;
 use crate::limits;
 use crate::message::{
     Attempt, Description, Failure, FailureKind, Form, Found, Get, List, Listed, Missing, Put, Receipt, Remove, Reply, Request,
@@ -45,6 +46,8 @@ struct Inner {
     number: AtomicU64,
     /// Spreads what has no owner over the members.
     turn: AtomicU64,
+    /// How often a read may be asked of a second peer because the first one is late.
+    budget: Mutex<Budget>,
 }
 
 /// The ring, and the place of every member, in the table's order.
@@ -52,6 +55,9 @@ struct View {
     table: Arc<RingTable>,
     slots: Vec<Arc<Slot>>,
 }
+
+/// A coordinator that is gone with a write under way is looked for this long: a peer that starts anew right away still knows the write.
+const GONE_DEADLINE: Duration = Duration::from_millis(1_500);
 
 /// After the peer's own deadline its answer gets this long to arrive.
 const ANSWER_GRACE: Duration = Duration::from_millis(1_000);
@@ -74,6 +80,7 @@ impl Client {
             session: rand::random(),
             number: AtomicU64::new(1),
             turn: AtomicU64::new(0),
+            budget: Mutex::default(),
         };
         let client = Client { inner: Arc::new(inner) };
         client.reach_one_seed().await?;
@@ -103,6 +110,15 @@ impl Client {
                 return turned_down.map_or_else(|| failed(FailureKind::Unavailable, unreachable(&tried)), Reply::Failed);
             };
             candidate += 1;
+            // Who is stuck is left alone for a moment, if another owner is there to ask.
+            if self.inner.options.hedges
+                && owner
+                && slot.is_avoided()
+                && self.has_better(view.as_deref(), &request, candidate, turn)
+            {
+                note(&mut tried, &no_answer(slot.address(), &CallError::TimedOut));
+                continue;
+            }
             let channel = match slot.channel(&self.inner.options).await {
                 Ok(channel) => channel,
                 Err(error) => {
@@ -110,7 +126,16 @@ impl Client {
                     continue;
                 }
             };
-            match self.try_at(&slot, channel, &mut request, owner, give_up).await {
+            let second = if self.inner.options.hedges && owner && matches!(request, Request::Get(_)) {
+                self.candidate(view.as_deref(), &request, candidate, turn).filter(|(_, owner)| *owner).map(|(slot, _)| slot)
+            } else {
+                None
+            };
+            let tried_at = match second {
+                Some(second) => self.try_at_two((&slot, channel), &second, &request, give_up).await,
+                None => self.try_at(&slot, channel, &mut request, owner, give_up).await,
+            };
+            match tried_at {
                 Tried::Answered(Reply::Failed(failure)) if failure.kind == FailureKind::Overloaded => {
                     if !pause(failure.retry_after_ms, give_up).await {
                         return Reply::Failed(failure);
@@ -123,9 +148,11 @@ impl Client {
                     }
                     (view, renewed, candidate) = (self.view(), true, 0);
                 }
-                // Nothing was done. It may be this peer alone that reaches too few others, or that is about to stop.
+                // Nothing was done. It may be this peer alone that reaches too few others, that is about to stop, or whose disk fails.
                 Tried::Answered(Reply::Failed(failure))
-                    if failure.kind == FailureKind::Unavailable && turned_down.is_none() && Instant::now() < give_up =>
+                    if matches!(failure.kind, FailureKind::Unavailable | FailureKind::Storage)
+                        && turned_down.is_none()
+                        && Instant::now() < give_up =>
                 {
                     turned_down = Some(failure);
                 }
@@ -307,11 +334,66 @@ impl Client {
         Some((view.slots.get(member)?.clone(), at < owners.len()))
     }
 
+    /// True if one of the next owners is not avoided.
+    fn has_better(&self, view: Option<&View>, request: &Request, from: usize, turn: usize) -> bool {
+        let candidates = (from..).map_while(|at| self.candidate(view, request, at, turn));
+        candidates.take_while(|(_, owner)| *owner).any(|(slot, _)| !slot.is_avoided())
+    }
+
+    /// A read, asked of a second owner as well if the first one is late and the budget allows it. The first good answer counts.
+    async fn try_at_two(&self, first: (&Slot, Arc<Channel>), second: &Slot, request: &Request, give_up: Instant) -> Tried {
+        let (slot, channel) = first;
+        self.budget().earn();
+        let mut copy = request.clone();
+        let asked = self.try_at(slot, channel, &mut copy, true, give_up);
+        tokio::pin!(asked);
+        if let Ok(tried) = tokio::time::timeout(slot.hedge_after(), &mut asked).await {
+            return tried;
+        }
+        if !self.budget().take() {
+            return asked.await;
+        }
+        let also = async {
+            let channel = second.channel(&self.inner.options).await.ok()?;
+            Some(self.try_at(second, channel, &mut request.clone(), true, give_up).await)
+        };
+        tokio::pin!(also);
+        let (mut first_done, mut second_done) = (None, false);
+        loop {
+            tokio::select! {
+                tried = &mut asked, if first_done.is_none() => {
+                    if second_done || tried.is_good() {
+                        return tried;
+                    }
+                    first_done = Some(tried);
+                }
+                tried = &mut also, if !second_done => {
+                    second_done = true;
+                    match (tried, first_done.take()) {
+                        (Some(tried), _) if tried.is_good() => return tried,
+                        (_, Some(tried)) => return tried,
+                        (_, None) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {
+        self.inner.budget.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// One try at one peer. A write whose connection is lost stays with that peer until it answers or the time is over:
     /// only the coordinator of the first try can tell a retry from a new write.
     async fn try_at(&self, slot: &Slot, channel: Arc<Channel>, request: &mut Request, owner: bool, give_up: Instant) -> Tried {
         let first = channel.attempt();
-        match channel.call(request, self.patience(request, give_up)).await {
+        let begun = Instant::now();
+        slot.on_asked();
+        let called = channel.call(request, self.patience(request, give_up)).await;
+        if called.is_ok() {
+            slot.on_answered(begun.elapsed());
+        }
+        match called {
             Ok(reply) => Tried::Answered(reply),
             Err(CallError::TooLarge(error)) => Tried::Answered(failed(FailureKind::TooLarge, error.to_string())),
             Err(CallError::NotSent) => Tried::Elsewhere(format!("the connection to {} was lost", slot.address())),
@@ -327,23 +409,26 @@ impl Client {
         if is_write(request) { left + ANSWER_GRACE } else { left / 2 + ANSWER_GRACE }
     }
 
-    /// Asks the coordinator of a lost try again and again what became of it.
+    /// Asks the coordinator of a lost try again and again what became of it. While nobody is there at all it is not waited for to the
+    /// end: a caller that may simply write again is better off knowing soon.
     async fn retry_at(&self, slot: &Slot, request: &mut Request, first: Attempt, give_up: Instant) -> Reply {
         name_first(request, first);
+        let mut gone_at = give_up.min(Instant::now() + GONE_DEADLINE);
         let mut wait_ms = limits::REDIAL_MS_MIN;
         loop {
             if let Ok(channel) = slot.channel(&self.inner.options).await {
                 if channel.attempt().member != first.member {
                     return failed(FailureKind::Unknown, unknown(slot.address(), &CallError::Lost));
                 }
+                gone_at = give_up;
                 match channel.call(request, self.patience(request, give_up)).await {
                     Ok(Reply::Failed(failure)) if failure.kind == FailureKind::Overloaded => {}
                     Ok(reply) => return reply,
                     Err(CallError::TimedOut | CallError::TooLarge(_)) => break,
-                    Err(CallError::NotSent | CallError::Lost) => {}
+                    Err(CallError::NotSent | CallError::Lost) => gone_at = give_up.min(Instant::now() + GONE_DEADLINE),
                 }
             }
-            if Instant::now() + Duration::from_millis(wait_ms) >= give_up {
+            if Instant::now() + Duration::from_millis(wait_ms) >= gone_at {
                 break;
             }
             sleep(Duration::from_millis(wait_ms)).await;
@@ -359,6 +444,13 @@ enum Tried {
     Answered(Reply),
     /// With nothing done: another peer may be tried. Why, for people.
     Elsewhere(String),
+}
+
+impl Tried {
+    /// True if another peer could not do better.
+    fn is_good(&self) -> bool {
+        !matches!(self, Tried::Elsewhere(_) | Tried::Answered(Reply::Failed(_)))
+    }
 }
 
 /// The owners of a request's key; none if it has no key, or the table is malformed.

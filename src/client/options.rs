@@ -13,6 +13,8 @@ pub struct Options {
     pub deadline: Duration,
     /// How long a connection may take, hello included.
     pub connect_timeout: Duration,
+    /// True: a read whose coordinator is late is asked of a second owner as well, and owners that are stuck are left alone for a moment.
+    pub hedges: bool,
 }
 
 impl Default for Options {
@@ -21,6 +23,7 @@ impl Default for Options {
             secret: None,
             deadline: Duration::from_millis(limits::REQUEST_DEADLINE_MS),
             connect_timeout: Duration::from_millis(limits::CONNECT_TIMEOUT_MS),
+            hedges: true,
         }
     }
 }

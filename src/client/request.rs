@@ -13,6 +13,7 @@ pub(super) fn key(request: &Request) -> Option<&[u8]> {
         Request::Remove(remove) => Some(&remove.key),
         Request::Update(update) => Some(&update.key),
         Request::Get(get) => Some(&get.key),
+        Request::Why(why) => Some(&why.key),
         Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => None,
     }
 }
@@ -47,6 +48,7 @@ pub(super) fn settle_deadline(request: &mut Request, default: Duration) -> Durat
         Request::Update(update) => &mut update.deadline_ms,
         Request::Get(get) => &mut get.deadline_ms,
         Request::List(list) => &mut list.deadline_ms,
+        Request::Why(why) => &mut why.deadline_ms,
         Request::Ring | Request::Status | Request::Describe | Request::Form(_) => return default,
     };
     if *field == 0 {

@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 use super::{ClientError, Options};
+use crate::hedging::Latency;
 use crate::limits;
 use crate::ring::MemberId;
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,15 @@ pub(super) struct Slot {
 struct State {
     channel: Option<Arc<Channel>>,
     failed: Option<Failed>,
+    latency: Latency,
+    /// When the first request since the last answer went out, and how many answers had come by then.
+    owes: Option<(Instant, u64)>,
+}
+
+impl State {
+    fn received(&self) -> u64 {
+        self.channel.as_ref().map_or(0, |channel| channel.received())
+    }
 }
 
 /// The last dials in a row that have failed.
@@ -60,14 +70,14 @@ impl Slot {
         match opened {
             Ok(channel) => {
                 let channel = Arc::new(channel);
-                *state = State { channel: Some(channel.clone()), failed: None };
+                *state = State { channel: Some(channel.clone()), ..State::default() };
                 Ok(channel)
             }
             Err(error) => {
                 let longest = Duration::from_millis(limits::REDIAL_MS_MAX);
                 let pause = state.failed.as_ref().map_or(Duration::from_millis(limits::REDIAL_MS_MIN), |failed| failed.pause * 2);
                 let failed = Failed { when: Instant::now(), error: error.clone(), pause: pause.min(longest) };
-                *state = State { channel: None, failed: Some(failed) };
+                *state = State { failed: Some(failed), ..State::default() };
                 Err(error)
             }
         }
@@ -83,6 +93,40 @@ impl Slot {
         }
         let failed = state.failed.as_ref().filter(|failed| failed.when.elapsed() < failed.pause)?;
         Some(Err(failed.error.clone()))
+    }
+
+    /// A request goes there now.
+    pub(super) fn on_asked(&self) {
+        let mut state = self.lock();
+        let received = state.received();
+        if state.owes.is_none_or(|(_, before)| before != received) {
+            state.owes = Some((Instant::now(), received));
+        }
+    }
+
+    /// An answer has come from there, to a request that was sent so long ago.
+    pub(super) fn on_answered(&self, took: Duration) {
+        let mut state = self.lock();
+        state.owes = None;
+        state.latency.note(took.as_millis() as u64);
+    }
+
+    /// After this long without an answer somebody else may be asked as well.
+    pub(super) fn hedge_after(&self) -> Duration {
+        Duration::from_millis(self.lock().latency.hedge_ms())
+    }
+
+    /// True while it owes answers for longer than it should. Once in a while it is tried all the same: then it has a moment to answer.
+    pub(super) fn is_avoided(&self) -> bool {
+        let mut state = self.lock();
+        let received = state.received();
+        let Some((since, _)) = state.owes.filter(|(_, before)| *before == received) else { return false };
+        let (owes_ms, slow_ms) = (since.elapsed().as_millis() as u64, state.latency.slow_ms());
+        if owes_ms > slow_ms + limits::SLOW_TRY_MS {
+            state.owes = None;
+            return false;
+        }
+        owes_ms >= slow_ms
     }
 
     fn last_failure(&self) -> Option<Failed> {

@@ -21,6 +21,8 @@ enum Act {
     Reply(Reply),
     /// Closes the connection without an answer.
     Hang,
+    /// Does not answer this one.
+    Ignore,
     /// Closes the connection without an answer, and never answers anybody again.
     Die,
 }
@@ -73,6 +75,7 @@ impl Played {
                     match self.act(request) {
                         Act::Reply(reply) => encode_reply(frame.id(), &reply, &mut out).unwrap(),
                         Act::Hang => return Some(()),
+                        Act::Ignore => {}
                         Act::Die => return None,
                     }
                 }
@@ -176,7 +179,8 @@ fn retry_of(request: &Request) -> Retry {
 
 /// The third peer owns nothing here: whoever begins there has to find the owners.
 async fn client_of(peers: &[Played]) -> Client {
-    Client::connect(&[peers[2].founder.address.clone()], Options::default()).await.unwrap()
+    // How soon somebody is late depends on the machine: only tests of that ask twice.
+    Client::connect(&[peers[2].founder.address.clone()], Options { hedges: false, ..Options::default() }).await.unwrap()
 }
 
 #[tokio::test]
@@ -201,6 +205,33 @@ async fn a_read_whose_connection_breaks_is_asked_of_the_next_owner() {
     peers[0].plays([Act::Hang]);
     assert!(matches!(client.get(get()).await, Ok(Read::Missing(_))));
     assert_eq!((peers[0].hears().len(), peers[1].hears().len(), peers[2].hears().len()), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_read_whose_coordinator_is_late_is_asked_of_the_next_owner_too_and_a_write_is_not() {
+    let peers = three_peers().await;
+    let client = Client::connect(&[peers[2].founder.address.clone()], Options::default()).await.unwrap();
+    peers[0].plays([Act::Ignore]);
+    assert!(matches!(client.get(get()).await, Ok(Read::Missing(_))));
+    assert_eq!((peers[0].hears().len(), peers[1].hears().len(), peers[2].hears().len()), (1, 1, 0));
+
+    let peers = three_peers().await;
+    let client = Client::connect(&[peers[2].founder.address.clone()], Options::default()).await.unwrap();
+    peers[0].plays([Act::Ignore]);
+    assert_eq!(client.put(put(300)).await.unwrap_err().kind, FailureKind::Unknown);
+    assert!(peers[1].hears().is_empty(), "a second coordinator would make a second write of it");
+}
+
+#[tokio::test]
+async fn a_read_that_both_owners_refuse_is_refused_and_one_good_answer_is_enough() {
+    let peers = three_peers().await;
+    let client = Client::connect(&[peers[2].founder.address.clone()], Options::default()).await.unwrap();
+    let refused = || [Act::Reply(failed(FailureKind::Storage, 0))];
+    peers[0].plays(refused());
+    assert!(matches!(client.get(get()).await, Ok(Read::Missing(_))), "its disk fails, the other one's does not");
+    peers[0].plays(refused());
+    peers[1].plays(refused());
+    assert_eq!(client.get(get()).await.unwrap_err().kind, FailureKind::Storage);
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ pub fn found_or_missing(merged: &Merged, key: &[u8], path: &Path, wall_ms: u64, 
             answered: merged.answered,
             agreed: merged.agreed,
             dots: rendered.dots,
+            stood_in: merged.stood_in,
         }),
     }
 }

@@ -12,15 +12,17 @@ mod retry;
 mod scan;
 mod stand_ins;
 mod tally;
+mod why;
 mod write;
 
 pub use answer::{found_or_missing, sealed_receipt};
 pub use draft::{Draft, DraftError, Intent, View, left_alone};
-pub use read::{Merged, Read, ReadFailure, repair};
+pub use read::{Merged, Pace, Question, Reach, Read, ReadFailure, Verdict, repair};
 pub use retry::{Remembered, RetryMemory};
 pub use scan::{Scan, ScanStep};
 pub use stand_ins::Walk;
 pub use tally::{Tally, quorum_size};
+pub use why::{Finding, Inquiry};
 pub use write::{Demand, Plan, Write, Written};
 
 use crate::message::Message;

@@ -12,7 +12,14 @@ pub struct Scan {
     prefix: Bytes,
     after: Bytes,
     limit: usize,
-    /// Who has been asked for which partitions.
+    /// The partitions, each with its owners that were live at the beginning.
+    partitions: Vec<(u16, Vec<MemberId>)>,
+    /// How many owners of each have to answer.
+    needed: usize,
+    me: MemberId,
+    /// Who has lost something of which partition: what it does not list there means nothing.
+    excluded: BTreeSet<(MemberId, u16)>,
+    /// Who has been asked for which partitions, in order.
     asked: BTreeMap<MemberId, Vec<u16>>,
     pages: BTreeMap<MemberId, ScanPage>,
     /// The keys of the page once all have answered: true if live, none while that is being found out.
@@ -44,18 +51,40 @@ impl Scan {
         needed: usize,
         me: MemberId,
     ) -> Result<Scan, (u16, usize)> {
+        let mut scan = Scan {
+            prefix,
+            after,
+            limit,
+            partitions: partitions.into_iter().collect(),
+            needed,
+            me,
+            excluded: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            resume_after: None,
+        };
+        scan.assign()?;
+        Ok(scan)
+    }
+
+    /// Chooses who is asked for what.
+    fn assign(&mut self) -> Result<(), (u16, usize)> {
         let mut asked: BTreeMap<MemberId, Vec<u16>> = BTreeMap::new();
-        for (partition, mut owners) in partitions {
-            if owners.len() < needed {
-                return Err((partition, owners.len()));
+        for (partition, owners) in &self.partitions {
+            let mut owners: Vec<MemberId> =
+                owners.iter().copied().filter(|owner| !self.excluded.contains(&(*owner, *partition))).collect();
+            if owners.len() < self.needed {
+                return Err((*partition, owners.len()));
             }
             // Whoever is asked anyway is asked for this one too: the fewer peers, the fewer messages.
-            owners.sort_by_key(|owner| (*owner != me, !asked.contains_key(owner)));
-            for owner in owners.into_iter().take(needed) {
-                asked.entry(owner).or_default().push(partition);
+            owners.sort_by_key(|owner| (*owner != self.me, !asked.contains_key(owner)));
+            for owner in owners.into_iter().take(self.needed) {
+                asked.entry(owner).or_default().push(*partition);
             }
         }
-        Ok(Scan { prefix, after, limit, asked, pages: BTreeMap::new(), verdicts: BTreeMap::new(), resume_after: None })
+        self.asked = asked;
+        Ok(())
     }
 
     /// Asks everybody who has not answered.
@@ -86,8 +115,11 @@ impl Scan {
         partition_of: &dyn Fn(&[u8]) -> u16,
         wall_ms: u64,
     ) -> Outcome<ScanStep> {
-        if !self.waits_for(from) || !page.complete {
+        if !self.waits_for(from) {
             return Outcome::Pending;
+        }
+        if !page.complete {
+            return self.exclude(from, &page.incomplete);
         }
         self.pages.insert(from, page);
         if self.pages.len() < self.asked.len() {
@@ -96,6 +128,22 @@ impl Scan {
         self.compare(partition_of, wall_ms);
         let unclear: Vec<Bytes> = self.verdicts.iter().filter(|(_, live)| live.is_none()).map(|(key, _)| key.clone()).collect();
         if unclear.is_empty() { Outcome::Done(self.page()) } else { Outcome::Done(ScanStep::Read(unclear)) }
+    }
+
+    /// A member has lost something of some partitions: others are asked for them. Everybody is asked anew, under a new id, because a
+    /// page says of all partitions together where it ends.
+    fn exclude(&mut self, member: MemberId, incomplete: &[u16]) -> Outcome<ScanStep> {
+        let before = self.excluded.len();
+        let asked = self.asked.get(&member).map_or(&[][..], Vec::as_slice);
+        let lost = incomplete.iter().filter(|partition| asked.binary_search(partition).is_ok());
+        self.excluded.extend(lost.map(|partition| (member, *partition)));
+        // Without anybody to ask in its place the scan waits: it may have become whole when it is asked again.
+        if self.excluded.len() == before || self.assign().is_err() {
+            self.excluded.retain(|(excluded, _)| *excluded != member);
+            return Outcome::Pending;
+        }
+        self.pages.clear();
+        Outcome::Again
     }
 
     /// A key that was unclear has been read.

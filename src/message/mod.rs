@@ -3,19 +3,25 @@
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod comparing;
+mod fence;
+mod gossip;
 mod peer;
 mod reply;
 mod request;
+mod why;
 
 pub use comparing::{
     Compare, Compared, Comparing, Declined, Entries, FetchEntries, KeyContext, Prefix, Step, Walk, Walked, seen_bytes_about,
 };
+pub use fence::{FenceAsk, FencePromise};
+pub use gossip::{EndedActor, Gossip, MemberRecord, News, Probe, Rank, Standing};
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
     ScanPage, Scope,
 };
 pub use reply::{
-    Ack, ComparisonStatus, Conflict, DebtStatus, Description, Failure, FailureKind, Found, LinkStatus, Listed, MemberStatus,
-    Missing, Receipt, Reply, RequestCounts, RingTable, Status, StoodIn, SyncMode, Value,
+    Ack, ComparisonStatus, Conflict, DebtStatus, Description, Failure, FailureKind, Found, GossipStatus, LinkStatus, Listed,
+    MemberStatus, MemberView, Missing, Receipt, Reply, RequestCounts, RingTable, Status, StoodIn, SyncMode, Value, ViewState,
 };
 pub use request::{Attempt, Body, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};
+pub use why::{Choice, Explained, Fate, Held, Holding, Judged, Replica, Says, Why, Would};

@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{Comparing, Reply, Request, SyncMode};
+use super::{Comparing, FenceAsk, FencePromise, Gossip, Holding, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -37,6 +37,12 @@ pub enum Message {
     Forwarded(Box<Forwarded>),
     /// One owner learns from another.
     Comparing(Box<Comparing>),
+    /// Who is alive.
+    Gossip(Box<Gossip>),
+    /// Whoever closes a gap to every member: refuse what this start said, from now on.
+    FenceAsk(FenceAsk),
+    /// Every member to it: promised.
+    FencePromise(FencePromise),
 }
 
 /// Take this entry in. The one message by which a value arrives at a replica.
@@ -114,6 +120,8 @@ pub enum FetchMode {
     Full,
     /// Dots and context only: the versions of the answer have no values.
     Dots,
+    /// Everything, and what belongs to an explanation.
+    Explain,
 }
 
 /// This is what I hold.
@@ -127,6 +135,8 @@ pub struct Fetched {
     pub mode: FetchMode,
     /// True if this store has lost nothing, so that absence means something.
     pub complete: bool,
+    /// With `FetchMode::Explain`: more about it.
+    pub holding: Option<Box<Holding>>,
 }
 
 /// Which keys do you hold?
@@ -153,8 +163,10 @@ pub struct ScanPage {
     pub items: Vec<ScanItem>,
     /// True if there is more after the last of them.
     pub more: bool,
-    /// True if this store has lost nothing.
+    /// True if this store has lost nothing of any of the partitions.
     pub complete: bool,
+    /// Of the partitions that were asked for those of which it has lost something: for them, what is not listed means nothing.
+    pub incomplete: Vec<u16>,
 }
 
 /// One key and the keyed hash of its live state: equal hashes, equal states.

@@ -1,5 +1,6 @@
 //! What a peer answers to a client.
 
+use super::why::Explained;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{Dot, Start};
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub enum Reply {
     Formed,
     /// Not done, or not known to be done.
     Failed(Failure),
+    /// Why a read of a key says what it says.
+    Explained(Box<Explained>),
 }
 
 /// How a store syncs its log; an ack says it.
@@ -96,6 +99,9 @@ pub struct Found {
     pub agreed: u8,
     /// The dots that were live, in (path, dot) order.
     pub dots: Vec<Dot>,
+    /// How many of those that answered count only for what is found: stand-ins, and owners that are not complete. What they lack may
+    /// have been written; 0 as long as enough complete owners answer.
+    pub stood_in: u8,
 }
 
 /// Nothing is there.
@@ -150,6 +156,69 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// How its comparisons with each of them stand.
     pub comparisons: Vec<ComparisonStatus>,
+    /// Who is alive, as far as it knows.
+    pub gossip: GossipStatus,
+}
+
+/// Who is alive in a peer's view, and how well it can judge.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct GossipStatus {
+    /// How often it had to say in this start that it is alive, or how it is.
+    pub incarnation: u32,
+    /// 0: it answers and is answered in time. Each step above it makes it probe more slowly, and suspect others later; at most 7.
+    pub local_health: u8,
+    /// What is wrong with its wall clock, if something is; for people.
+    pub clock_trouble: Option<String>,
+    /// Every other member.
+    pub others: Vec<MemberView>,
+}
+
+/// A member in the view of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberView {
+    /// The member.
+    pub member: MemberId,
+    /// What is believed of it.
+    pub state: ViewState,
+    /// For how long (milliseconds).
+    pub since_ms: u64,
+    /// Its start, as far as it is known; 0 if it is not.
+    pub start: Start,
+    /// Its incarnation in that start.
+    pub incarnation: u32,
+    /// Partitions that it owns and in which it has lost something, as it says.
+    pub incomplete: u32,
+    /// How far its wall clock is ahead of the viewer's (milliseconds), if that has been measured.
+    pub wall_offset_ms: Option<i64>,
+}
+
+/// What is believed of a member, numbered for the wire.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+#[repr(u8)]
+pub enum ViewState {
+    /// It is there.
+    Alive = 0,
+    /// A probe has failed, and it may still say that it is alive.
+    Suspect = 1,
+    /// It has not said so in time.
+    Dead = 2,
+}
+
+impl From<ViewState> for u8 {
+    fn from(state: ViewState) -> u8 {
+        state as u8
+    }
+}
+
+impl TryFrom<u8> for ViewState {
+    type Error = String;
+
+    fn try_from(wire: u8) -> Result<ViewState, String> {
+        use ViewState::*;
+        let known = [Alive, Suspect, Dead].into_iter().find(|state| *state as u8 == wire);
+        known.ok_or_else(|| format!("no state of a member has the number {wire}"))
+    }
 }
 
 /// The peer's own figures.
@@ -195,6 +264,20 @@ pub struct MemberStatus {
     pub shared: u32,
     /// Those of them of which the last comparison with each of the others found equal contents and equal clocks.
     pub in_step: u32,
+    /// Since the start: reads that waited longer than usual and asked one replica more.
+    pub hedges: u64,
+    /// Since the start: reads that were answered with the help of stand-ins.
+    pub stood_in: u64,
+    /// Partitions of which this peer has lost something that comparisons have not brought back yet.
+    pub incomplete_partitions: u32,
+    /// The comparisons with complete owners that they have behind them.
+    pub comparisons_done: u32,
+    /// And how many they need.
+    pub comparisons_needed: u32,
+    /// Gaps of starts that are over in the clocks of its partitions; 0 while a member is away.
+    pub open_gaps: u32,
+    /// What people have to know, as long as the process runs.
+    pub alarms: Vec<String>,
 }
 
 /// What a peer owes to an owner that was down when it stood in for it.

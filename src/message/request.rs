@@ -1,5 +1,6 @@
 //! What a client asks of a peer.
 
+use super::why::Why;
 use crate::ring::{Change, MemberId};
 use crate::vclock::Start;
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub enum Request {
     Describe,
     /// Hands change 0 of the membership list to a founder.
     Form(Form),
+    /// Asks why a read of a key says what it says.
+    Why(Why),
 }
 
 /// How many replicas must answer: R of a read, W of a write.

@@ -11,7 +11,7 @@ use crate::message::{Comparing, Declined, Message, OperationId, Position, SyncMo
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::StoreError;
 use crate::vclock::{Entry, Start, pack};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The pulls of a peer.
 #[derive(Default, Debug)]
@@ -44,9 +44,9 @@ impl Pulls {
 
     /// When something is to be done (monotonic milliseconds).
     pub(super) fn next_wake(&self) -> Option<u64> {
+        // While a question is under way, its answer brings the next one up.
         let due = self.under_way.values().filter_map(Pull::due_ms).min();
-        let pause = (!self.ready.is_empty()).then(|| self.pause_us.div_ceil(1_000));
-        [due, pause].into_iter().flatten().min()
+        due.or_else(|| (!self.ready.is_empty()).then(|| self.pause_us.div_ceil(1_000)))
     }
 }
 
@@ -88,7 +88,7 @@ impl Peer {
             let reason = format!("{} and the asker do not own partition {} together", self.config.name, partition.0);
             return self.respond_comparing(from, Comparing::Declined(Declined { pull, reason }), outbox);
         }
-        let complete = self.is_complete(partition);
+        let complete = self.replica.store().is_complete(partition);
         let answer = match question {
             Comparing::Compare(compare) => {
                 let store = self.replica.store_mut();
@@ -276,8 +276,8 @@ impl Peer {
     /// Begins what is due or wanted, as far as there is room.
     pub(super) fn begin_pulls(&mut self, now: Now) {
         let room = PULLS_MAX.saturating_sub(self.pulls.under_way.len());
-        let (links, me) = (&self.links, self.me);
-        let begun = self.rounds.begin(now.monotonic_ms, room, |member| member != me && links.contains_key(&member));
+        let live: BTreeSet<MemberId> = self.links.keys().copied().filter(|member| self.is_live(*member)).collect();
+        let begun = self.rounds.begin(now.monotonic_ms, room, |member| live.contains(&member));
         for (partition, partner, known) in begun {
             let Some(start) = self.links.get(&partner).map(|link| link.start) else { continue };
             let id = self.next_operation_id();
@@ -304,12 +304,12 @@ impl Peer {
     }
 
     /// What has been taken over and is durable counts from now on.
-    pub(super) fn settle_pulls(&mut self, now: Now, outbox: &mut Vec<Output>) {
+    pub(super) fn settle_pulls(&mut self, now: Now) {
         let durable = self.released();
         while let Some(at) = self.pulls.taken_over.iter().position(|pull| pull.after <= durable) {
             let Some(pull) = self.pulls.taken_over.remove(at) else { break };
             self.rounds.settle(now.monotonic_ms, pull.partition, pull.partner, pull.began);
-            self.on_pull_finished(now, pull.partition, pull.partner, pull.partner_is_complete, outbox);
+            self.on_pull_finished(now, pull.partition, pull.partner, pull.partner_is_complete);
         }
     }
 
@@ -334,21 +334,5 @@ impl Peer {
         }
         let stale: Vec<OperationId> = self.pulls.under_way.iter().filter(|(_, pull)| is_meant(pull)).map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.abandon(now, id, reason));
-    }
-
-    /// A pull has finished, durably: this store knows all that the partner knew when it began.
-    fn on_pull_finished(
-        &mut self,
-        _now: Now,
-        _partition: PartitionId,
-        _partner: MemberId,
-        _partner_is_complete: bool,
-        _outbox: &mut Vec<Output>,
-    ) {
-    }
-
-    /// Whether this store has lost nothing of a partition.
-    fn is_complete(&self, _partition: PartitionId) -> bool {
-        true
     }
 }

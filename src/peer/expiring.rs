@@ -39,9 +39,4 @@ impl Peer {
         let wait = due.saturating_sub(looked.wall_ms).max(LOOK_MS);
         Some(looked.monotonic_ms.saturating_add(wait))
     }
-
-    /// Why this peer's wall clock is not to be believed, for people; none while it is.
-    pub fn clock_trouble(&self) -> Option<String> {
-        None
-    }
 }

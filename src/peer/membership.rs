@@ -1,9 +1,13 @@
 //! Who belongs to the cluster, and who can be reached.
 
+use super::acquaintance::KnownStart;
 use super::{Linked, Now, Output, Peer};
 use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
+
+/// What to do when the newest folder is gone.
+const QUARANTINE: &str = "if that is lost, run `henge serve --quarantine` once with its usual flags";
 
 /// What a peer says of itself at the beginning of a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +20,8 @@ pub struct Introduction {
     pub start: Start,
     /// The start before, as its folder has it; 0 for a new one.
     pub previous: Start,
+    /// Drawn at this start: tells twins of one start number apart.
+    pub nonce: u64,
     /// Its cluster, if it has been formed.
     pub cluster: Option<ClusterId>,
     /// Where it is reached.
@@ -32,14 +38,15 @@ impl Peer {
             actor: self.replica.store().actor(),
             start: self.replica.store().start(),
             previous: self.replica.store().previous_start(),
+            nonce: self.gossip.nonce(),
             cluster: self.placement.as_ref().map(Placement::cluster),
             address: self.config.address.clone(),
             name: self.config.name.clone(),
         }
     }
 
-    /// Checks what another peer says of itself. The error is for people, and names both sides.
-    pub fn check_introduction(&self, other: &Introduction) -> Result<(), String> {
+    /// Checks that another peer belongs to the same cluster, and is a member. The error is for people, and names both sides.
+    pub(super) fn check_membership(&self, other: &Introduction) -> Result<(), String> {
         let me = self.introduction();
         let who = |peer: &Introduction| format!("{} at {} (member {:?})", peer.name, peer.address, peer.member);
         match (me.cluster, other.cluster) {
@@ -55,15 +62,9 @@ impl Peer {
             return Err(format!("{} has the member id of {}: one of them {message}", who(other), who(&me)));
         }
         if !self.founders().iter().any(|founder| founder.member == other.member) {
-            let holder = self.founders().iter().find(|founder| founder.address == other.address);
+            let holder = self.founders().iter().find(|founder| self.address_of(founder.member) == Some(&other.address));
             let holder = holder.map(|held| format!("; its address belongs to {} (member {:?})", held.name, held.member));
             return Err(format!("{} is no member of the cluster of {}{}", who(other), who(&me), holder.unwrap_or_default()));
-        }
-        if let Some(known) = self.links.get(&other.member)
-            && other.start < known.start
-        {
-            let message = format!("start {} of it is known, and it comes with start {}", known.start.0, other.start.0);
-            return Err(format!("{} is an old or second copy of its folder: {message}", who(other)));
         }
         Ok(())
     }
@@ -72,11 +73,22 @@ impl Peer {
     /// is above all others. But this store has seen what the member wrote in starts of which the copy knows nothing: going on from it would
     /// take back what was acknowledged.
     pub fn old_copy(&self, other: &Introduction) -> Option<String> {
-        let seen = self.replica.store().newest_start_of(other.actor)?;
+        let store = self.replica.store();
+        // A promise names a start that the actor has really had, or says that the actor has ended.
+        let fenced = store.fence(other.actor).filter(|below| *below > other.previous && *below != other.start);
+        if let Some(below) = fenced {
+            let has_ended = if below == Start(u32::MAX) { "its actor has ended" } else { "newer starts of it have been met" };
+            return Some(format!(
+                "{} at {} comes from a folder that was last started as {}, and {has_ended}: this is an old copy of this folder; stop it, and \
+                 start the peer from its newest folder; {QUARANTINE}",
+                other.name, other.address, other.previous.0
+            ));
+        }
+        let seen = store.newest_start_of(other.actor)?;
         (seen > other.previous && seen != other.start).then(|| {
             format!(
                 "{} at {} comes from a folder that was last started as {}, and writes of its start {} have been seen: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder",
+                 this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
                 other.name, other.address, other.previous.0, seen.0
             )
         })
@@ -88,25 +100,32 @@ impl Peer {
     }
 
     pub(super) fn on_link_up(&mut self, now: Now, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
+        let known = KnownStart { actor: linked.actor, start: linked.start, nonce: None };
+        if self.met.get(&member).is_none_or(|met| (met.actor, met.start) != (known.actor, known.start)) {
+            self.met.insert(member, known);
+        }
         self.links.insert(member, linked);
-        self.on_member_up(now, member, outbox);
+        self.gossip_link_up(now, member, linked, outbox);
     }
 
     pub(super) fn on_link_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         if self.links.remove(&member).is_some() {
-            self.on_member_down(now, member, outbox);
+            self.paces.on_link_down(member);
+            self.gossip_link_down(now, member, outbox);
         }
     }
 
     /// A member can be reached from now on. Writes that are under way reach it at their next check.
-    fn on_member_up(&mut self, now: Now, member: MemberId, _outbox: &mut Vec<Output>) {
+    pub(super) fn on_member_up(&mut self, now: Now, member: MemberId, _outbox: &mut Vec<Output>) {
         self.compare_with_returned(now, member);
+        self.closing.look_soon(now.monotonic_ms);
     }
 
     /// A member cannot be reached any more: whatever waits for it goes on without it.
-    fn on_member_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
+    pub(super) fn on_member_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         self.stop_comparing_with(now, member);
         self.on_link_lost(member, outbox);
+        self.closing.on_member_down(now.monotonic_ms, member);
     }
 
     /// Whether a message counts: whoever knows a newer start of a member refuses what its older ones have said.
@@ -141,6 +160,7 @@ impl Peer {
         self.owners = owners(&placement);
         self.placement = Some(placement);
         self.set_pairs(now.monotonic_ms);
+        self.gossip_with_members(now);
         outbox.push(Output::Members);
         Ok(position)
     }
@@ -151,7 +171,8 @@ impl Peer {
 
     pub(super) fn name_of(&self, member: MemberId) -> String {
         let founder = self.founders().iter().find(|founder| founder.member == member);
-        founder.map_or_else(|| format!("member {member:?}"), |founder| format!("{} at {}", founder.name, founder.address))
+        let address = self.address_of(member).unwrap_or_default();
+        founder.map_or_else(|| format!("member {member:?}"), |founder| format!("{} at {address}", founder.name))
     }
 }
 

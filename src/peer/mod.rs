@@ -9,33 +9,46 @@
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod acquaintance;
+mod closing;
 mod comparing;
 mod expiring;
+mod gossiping;
 mod handoff;
+mod healing;
 mod membership;
 mod operation;
+mod pace;
+mod pause;
 mod replica;
 mod requests;
+mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
+mod why;
 
+pub use acquaintance::Verdict;
 pub use membership::Introduction;
 
-use crate::anti_entropy::Rounds;
+use crate::anti_entropy::{Closing, Rounds};
 use crate::coordinator::{Effects, RetryMemory};
 use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
-use crate::ring::{MemberId, Placement};
+use crate::ring::{MemberId, PartitionId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
+use acquaintance::KnownStart;
 use comparing::Pulls;
 use expiring::Expiring;
+use gossiping::Gossiping;
+use healing::Healings;
 use operation::{Operation, ReplyTo};
+use pace::Paces;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use replica::Replica;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The time, as a driver tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -117,6 +130,11 @@ pub enum Output {
     },
     /// Run a disk job, in any order with other jobs, and answer with [`Input::Disk`]. Log writes come by [`Peer::take_log_write`] instead.
     Disk(DiskJob),
+    /// The others know that this peer runs from an old or second copy of its folder: note it in the folder, stop the process, tell why.
+    Refused {
+        /// For people.
+        reason: String,
+    },
     /// The list of members has changed: keep a link to each of [`Peer::founders`] but this one.
     Members,
     /// The store can promise nothing any more: stop the process and tell why.
@@ -137,6 +155,8 @@ pub struct PeerConfig {
     pub zone: String,
     /// Its share of the data, relative to the others.
     pub weight: u16,
+    /// True: a read that waits longer than usual asks one replica more, and slow ones are asked last.
+    pub hedges: bool,
 }
 
 /// Who is at the other end of a link.
@@ -157,6 +177,9 @@ pub struct Peer {
     owners: Vec<Vec<MemberId>>,
     /// The links that are up.
     links: BTreeMap<MemberId, Linked>,
+    /// The newest start of each member that a link was up to.
+    met: BTreeMap<MemberId, KnownStart>,
+    gossip: Gossiping,
     clock: HybridClock,
     retries: RetryMemory,
     operations: BTreeMap<OperationId, Operation>,
@@ -173,12 +196,23 @@ pub struct Peer {
     /// When to learn what from whom.
     rounds: Rounds,
     pulls: Pulls,
+    paces: Paces,
     counts: RequestCounts,
     repairs: u64,
+    /// Reads that were answered with the help of stand-ins.
+    stood_in: u64,
+    /// The time of the present step.
+    now: Now,
     started_ms: u64,
     stripped_ms: u64,
     expiring: Expiring,
     stopping: bool,
+    closing: Closing,
+    healings: Healings,
+    /// Partitions that count as complete though acknowledged writes may be missing.
+    doubtful: BTreeSet<PartitionId>,
+    /// What people have to know, as long as this process runs.
+    alarms: Vec<String>,
     rng: ChaCha8Rng,
 }
 
@@ -199,13 +233,17 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
         }
+        let gossip = Gossiping::new(&store, &config, seed, now);
         let mut peer = Peer {
+            paces: Paces::new(config.hedges),
             config,
             me: store.member(),
             replica: Replica::new(store),
             owners: placement.as_ref().map(membership::owners).unwrap_or_default(),
             placement,
             links: BTreeMap::new(),
+            met: BTreeMap::new(),
+            gossip,
             clock: HybridClock::default(),
             retries,
             operations: BTreeMap::new(),
@@ -219,13 +257,21 @@ impl Peer {
             pulls: Pulls::default(),
             counts: RequestCounts::default(),
             repairs: 0,
+            stood_in: 0,
+            now,
             started_ms: now.monotonic_ms,
             stripped_ms: now.monotonic_ms,
             expiring: Expiring { looked: now },
             stopping: false,
+            closing: Closing::new(now.monotonic_ms),
+            healings: Healings::default(),
+            doubtful: BTreeSet::new(),
+            alarms: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
         peer.set_pairs(now.monotonic_ms);
+        peer.gossip_with_members(now);
+        peer.settle_alone(now);
         peer
     }
 
@@ -234,11 +280,12 @@ impl Peer {
         if self.stopping {
             return self.step_stopping(now, input, outbox);
         }
+        self.notice_pause(now, outbox);
         match input {
             Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
             Input::LinkDown { member } => self.on_link_down(now, member, outbox),
             Input::Message { from, start, message } => {
-                if self.is_current(from, start) {
+                if self.is_current(from, start) && !self.is_fenced(from, start) {
                     match message {
                         Message::Comparing(comparing) => self.on_comparing(now, from, start, *comparing, outbox),
                         message => self.on_message(now, from, message, outbox),
@@ -265,13 +312,19 @@ impl Peer {
 
     /// When the peer wants [`Input::Wake`] next, on the monotonic clock.
     pub fn next_wake(&self) -> Option<u64> {
-        let check = self.checks.front().map(|check| check.0);
         let store = self.replica.store();
+        if self.stopping {
+            return store.next_wake();
+        }
+        let check = self.checks.front().map(|check| check.0);
+        let hedge = self.paces.next_wake();
         // A full disk is tried again now and then.
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
-        let rest = [check, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
-        rest.into_iter().chain(pulls).flatten().min()
+        let closing = self.placement.is_some().then(|| self.closing.next_wake());
+        let own = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
+        let rest = own.into_iter().chain([self.gossip.next_wake(), closing, self.next_healing()]);
+        rest.chain(pulls).flatten().min()
     }
 
     /// True while requests are answered with `Overloaded`, so that a driver may as well leave them in their sockets.
@@ -316,11 +369,15 @@ impl Peer {
             self.replica.store_mut().strip_contexts();
         }
         self.drop_expired(now, outbox);
+        self.wake_gossip(now, outbox);
         while self.checks.front().is_some_and(|check| check.0 <= now.monotonic_ms) {
             let Some((_, id)) = self.checks.pop_front() else { break };
             self.check(now, id, outbox);
         }
         self.wake_pulls(now, outbox);
+        self.hedge(now, outbox);
+        self.wake_closing(now, outbox);
+        self.wake_healings(now, outbox);
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, outbox: &mut Vec<Output>) {
@@ -341,11 +398,12 @@ impl Peer {
             self.on_message(now, self.me, message, outbox);
         }
         self.pay_hints(now, outbox);
-        self.settle_pulls(now, outbox);
+        self.settle_pulls(now);
         self.drive_pulls(now, outbox);
         while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
+        self.drop_idle_hedges();
     }
 
     fn on_message(&mut self, now: Now, from: MemberId, message: Message, outbox: &mut Vec<Output>) {
@@ -361,8 +419,11 @@ impl Peer {
             Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
             Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
+            Message::FenceAsk(ask) => self.on_fence_ask(from, &ask, outbox),
+            Message::FencePromise(promise) => self.on_fence_promise(now, from, &promise),
             // A pull is never from this very peer.
             Message::Comparing(_) => {}
+            Message::Gossip(said) => self.on_gossip(now, from, *said, outbox),
         }
     }
 
@@ -372,6 +433,9 @@ impl Peer {
             if to == self.me {
                 self.local.push_back(message);
             } else if self.links.contains_key(&to) {
+                if matches!(message, Message::Fetch(_)) {
+                    self.paces.on_asked(to, self.now.monotonic_ms);
+                }
                 outbox.push(Output::Send { to, message, after: Position(0) });
             }
         }
@@ -390,7 +454,7 @@ impl Peer {
     }
 
     fn is_live(&self, member: MemberId) -> bool {
-        member == self.me || self.links.contains_key(&member)
+        member == self.me || self.gossip.is_reachable(member)
     }
 
     fn next_operation_id(&mut self) -> OperationId {

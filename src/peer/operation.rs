@@ -2,8 +2,8 @@
 
 use super::{CHECK_MS, Now, Origin, Output, Peer};
 use crate::coordinator::{
-    Demand, Draft, DraftError, Intent, Merged, Outcome, Read, ReadFailure, Scan, ScanStep, View, Walk, Write, Written,
-    found_or_missing, left_alone, repair, sealed_receipt,
+    Demand, Draft, DraftError, Inquiry, Intent, Merged, Outcome, Question, Read, ReadFailure, Scan, ScanStep, View, Walk, Write,
+    Written, found_or_missing, left_alone, repair, sealed_receipt,
 };
 use crate::limits::RETRY_HINT_MS;
 use crate::message::{
@@ -51,6 +51,8 @@ pub(super) enum Machine {
     Read { read: Read, answer: AnswerAs },
     /// A scan.
     Scan(Scan),
+    /// An explanation, of this path in the client's syntax.
+    Why { inquiry: Inquiry, path: String },
     /// A request handed on to an owner; true if it is a write.
     Forward { to: MemberId, is_write: bool },
 }
@@ -69,6 +71,17 @@ pub(super) struct Drafting {
     pub has_caught_up: bool,
     /// A retry: the dots that the first try made. The present state of the key is spread again.
     pub again: Option<crate::coordinator::Remembered>,
+}
+
+/// What a read is to find out, and how it is answered.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub key: Bytes,
+    pub r: usize,
+    /// What the answer must have seen.
+    pub must_see: Seen,
+    pub path: Path,
+    pub last_writer_wins: bool,
 }
 
 /// How a read is answered.
@@ -236,26 +249,23 @@ impl Peer {
         drafting.has_caught_up = true;
         let (key, deadline_ms) = (drafting.key.clone(), operation.deadline_ms);
         let must_see = drafting.sealed.as_ref().map(|sealed| sealed.live.clone()).unwrap_or_default();
-        let owners = self.owners_of(self.partition_of(&key)).to_vec();
-        let read = Read::new(key, owners, 1, must_see);
-        let answer = AnswerAs { path: Path::ROOT, last_writer_wins: false };
-        self.begin_read(now, ReplyTo::Write(id), deadline_ms, read, answer, outbox);
+        let wanted = Wanted { key, r: 1, must_see, path: Path::ROOT, last_writer_wins: false };
+        self.begin_read(now, ReplyTo::Write(id), deadline_ms, wanted, outbox);
     }
 
     /// Starts a read.
-    pub(super) fn begin_read(
-        &mut self,
-        now: Now,
-        to: ReplyTo,
-        deadline_ms: u64,
-        mut read: Read,
-        answer: AnswerAs,
-        outbox: &mut Vec<Output>,
-    ) {
+    pub(super) fn begin_read(&mut self, now: Now, to: ReplyTo, deadline_ms: u64, wanted: Wanted, outbox: &mut Vec<Output>) {
+        let Wanted { key, r, must_see, path, last_writer_wins } = wanted;
         let id = self.next_operation_id();
-        let (links, me, turn) = (&self.links, self.me, self.rng.next_u32());
-        read.begin(id, (me, turn), &|member| member == me || links.contains_key(&member), &mut self.effects);
+        let reach = self.reach(now, self.partition_of(&key));
+        self.try_the_slow(now, &key, &reach);
+        let (me, turn) = (self.me, self.rng.next_u32());
+        let question = Question { path: path.clone(), wall_ms: now.wall_ms };
+        let mut read = Read::new((key, question), reach, (r, must_see), (me, turn));
+        read.begin(id, now.monotonic_ms, &mut self.effects);
+        let answer = AnswerAs { path, last_writer_wins };
         self.begin(now, id, Operation { to, deadline_ms, machine: Machine::Read { read, answer }, retry: None });
+        self.plan_hedge(now, id);
         self.flush_effects(outbox);
     }
 
@@ -306,9 +316,23 @@ impl Peer {
     /// A replica has told what it holds.
     pub(super) fn on_fetched(&mut self, now: Now, from: MemberId, fetched: &Fetched, outbox: &mut Vec<Output>) {
         let id = fetched.operation;
+        if self.on_fetched_for_healing(now, from, fetched, outbox) {
+            return;
+        }
+        self.note_pace(now, from, id);
         let Some(operation) = self.operations.get_mut(&id) else { return };
+        if let Machine::Why { inquiry, .. } = &mut operation.machine {
+            if inquiry.on_fetched(from, fetched) == Outcome::Done(()) {
+                self.end_late(id, outbox);
+            }
+            return;
+        }
         let Machine::Read { read, .. } = &mut operation.machine else { return };
-        let outcome = read.on_fetched(id, from, fetched, &mut self.effects);
+        let outcome = read.on_fetched(id, now.monotonic_ms, (from, fetched), &mut self.effects);
+        self.advance_read(now, id, outcome, outbox);
+    }
+
+    fn advance_read(&mut self, now: Now, id: OperationId, outcome: Outcome<Merged>, outbox: &mut Vec<Output>) {
         self.flush_effects(outbox);
         match outcome {
             Outcome::Done(merged) => self.finish_read(now, id, &merged, outbox),
@@ -320,6 +344,8 @@ impl Peer {
         let Some(operation) = self.operations.remove(&id) else { return };
         let Machine::Read { read, answer } = operation.machine else { return };
         self.repairs += merged.behind.len() as u64;
+        self.stood_in += u64::from(merged.stood_in > 0);
+        self.note_unanswered(now, &read);
         repair(read.key(), merged, OperationId(0), &mut self.effects);
         self.flush_effects(outbox);
         match operation.to {
@@ -370,17 +396,24 @@ impl Peer {
 
     fn advance_scan(&mut self, now: Now, id: OperationId, outcome: Outcome<ScanStep>, outbox: &mut Vec<Output>) {
         match outcome {
-            Outcome::Pending | Outcome::Again => {}
+            Outcome::Pending => {}
+            Outcome::Again => {
+                let Some(operation) = self.operations.remove(&id) else { return };
+                let new_id = self.next_operation_id();
+                if let Machine::Scan(scan) = &operation.machine {
+                    scan.send(new_id, &mut self.effects);
+                }
+                self.begin(now, new_id, operation);
+                self.flush_effects(outbox);
+            }
             Outcome::Done(ScanStep::Page { keys, resume_after }) => self.finish_scan(id, keys, resume_after, outbox),
             Outcome::Done(ScanStep::Read(keys)) => {
                 let Some(operation) = self.operations.get(&id) else { return };
                 let deadline_ms = operation.deadline_ms;
                 for key in keys {
-                    let owners = self.owners_of(self.partition_of(&key)).to_vec();
-                    let needed = owners.len() / 2 + 1;
-                    let read = Read::new(key, owners, needed, crate::vclock::Seen::new());
-                    let answer = AnswerAs { path: Path::ROOT, last_writer_wins: false };
-                    self.begin_read(now, ReplyTo::Scan(id), deadline_ms, read, answer, outbox);
+                    let r = self.owners_of(self.partition_of(&key)).len() / 2 + 1;
+                    let wanted = Wanted { key, r, must_see: Seen::new(), path: Path::ROOT, last_writer_wins: false };
+                    self.begin_read(now, ReplyTo::Scan(id), deadline_ms, wanted, outbox);
                 }
             }
         }
@@ -417,28 +450,38 @@ impl Peer {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         match &mut operation.machine {
             Machine::Write { write, .. } => write.send(id, &walk, &mut self.effects),
-            Machine::Read { read, .. } => read.again(id, &mut self.effects),
+            Machine::Read { read, .. } => read.again(id, now.monotonic_ms, &mut self.effects),
             Machine::Scan(scan) => scan.send(id, &mut self.effects),
+            Machine::Why { inquiry, .. } => inquiry.send(id, &mut self.effects),
             Machine::Drafting(_) | Machine::Forward { .. } => {}
         }
         let next = (now.monotonic_ms + CHECK_MS).min(operation.deadline_ms);
         let at = self.checks.partition_point(|check| check.0 <= next);
         self.checks.insert(at, (next, id));
         self.flush_effects(outbox);
+        // Who can be reached may have changed without a word: a link that came up, a peer that was found dead.
+        self.look_around(now, id, outbox);
+    }
+
+    /// A read takes note of who can be reached now.
+    fn look_around(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(Machine::Read { read, .. }) = self.operations.get(&id).map(|operation| &operation.machine) else { return };
+        let reach = self.reach(now, self.partition_of(read.key()));
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Machine::Read { read, .. } = &mut operation.machine else { return };
+        let outcome = read.look(id, now.monotonic_ms, &reach, &mut self.effects);
+        self.advance_read(now, id, outcome, outbox);
     }
 
     /// A member cannot be reached any more.
     pub(super) fn on_link_lost(&mut self, member: MemberId, outbox: &mut Vec<Output>) {
         let ids: Vec<OperationId> = self.operations.keys().copied().collect();
         for id in ids {
-            let Some(operation) = self.operations.get_mut(&id) else { continue };
-            match &mut operation.machine {
-                Machine::Read { read, .. } => {
-                    read.on_link_down(id, member, &mut self.effects);
-                    self.flush_effects(outbox);
-                    self.end_if_exhausted(id, outbox);
-                }
+            let Some(operation) = self.operations.get(&id) else { continue };
+            match &operation.machine {
+                Machine::Read { .. } => self.look_around(self.now, id, outbox),
                 Machine::Scan(scan) if scan.waits_for(member) => self.end_late(id, outbox),
+                Machine::Why { .. } => self.explain_without(id, member, outbox),
                 Machine::Forward { to, .. } if *to == member => self.end_late(id, outbox),
                 Machine::Write { .. } => self.spread_on(id, outbox),
                 _ => {}
@@ -448,15 +491,24 @@ impl Peer {
 
     fn end_if_exhausted(&mut self, id: OperationId, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.get(&id) else { return };
-        if matches!(&operation.machine, Machine::Read { read, .. } if read.is_exhausted(&|member| self.is_live(member))) {
+        if matches!(&operation.machine, Machine::Read { read, .. } if read.is_exhausted()) {
             self.end_late(id, outbox);
         }
     }
 
     /// Ends an operation without its quorum, and says what is known.
-    fn end_late(&mut self, id: OperationId, outbox: &mut Vec<Output>) {
+    pub(super) fn end_late(&mut self, id: OperationId, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.get(&id) else { return };
+        if let Machine::Read { read, .. } = &operation.machine
+            && let Some(merged) = read.settle()
+        {
+            return self.finish_read(self.now, id, &merged, outbox);
+        }
+        if matches!(operation.machine, Machine::Why { .. }) {
+            return self.finish_why(id, outbox);
+        }
         let (kind, message) = match &operation.machine {
+            Machine::Why { .. } => unreachable!("it has been answered with what is known"),
             Machine::Drafting(_) => {
                 (FailureKind::Unavailable, "the key could not be read in time, and nothing was written: try again".to_string())
             }
@@ -529,6 +581,12 @@ fn read_failure(failure: &ReadFailure) -> String {
         ReadFailure::TooFew { answered, needed } => {
             format!(
                 "{answered} of the {needed} owners that the read needs answered: nothing is known of the key; try again, or ask for a smaller R"
+            )
+        }
+        ReadFailure::Unsure { complete, needed } => {
+            format!(
+                "{complete} of the {needed} owners answered that it takes to say that nothing is there; others stood in, and what they have \
+                 is no whole value: nothing is known of the key; try again when more owners are back"
             )
         }
         ReadFailure::SessionAhead => {

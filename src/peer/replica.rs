@@ -3,12 +3,13 @@
 use super::handoff::Capacity;
 use super::{Now, Output, Peer};
 use crate::anti_entropy::Taking;
+use crate::broken::{Rule, is_broken};
 use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
 use crate::message::{
-    Applied, Apply, Fetch, FetchMode, Fetched, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
+    Applied, Apply, Fetch, FetchMode, Fetched, Holding, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
 };
 use crate::ring::{MemberId, PartitionId};
-use crate::storage::{DiskJob, Held, Listed, Store, StoreError, Taken};
+use crate::storage::{DiskJob, Held, Listed, Store, StoreError, Taken, Unread};
 use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -44,12 +45,31 @@ impl Replica {
         Replica { store, waiting: BTreeMap::new(), tickets: BTreeMap::new(), last_ticket: 0 }
     }
 
+    /// True if something that this member said waits for the disk.
+    pub(super) fn waits_with_words_of(&self, member: MemberId) -> bool {
+        let is_of = |task: &Task| matches!(task, Task::Apply(from, _) if *from == member);
+        self.waiting.values().any(|(_, tasks)| tasks.iter().any(is_of))
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
 
     pub(super) fn store_mut(&mut self) -> &mut Store {
         &mut self.store
+    }
+
+    /// Lets tasks of a key wait, and whatever comes behind them.
+    pub(super) fn hold(&mut self, place: (PartitionId, Bytes), ticket: u64, tasks: VecDeque<Task>) {
+        self.waiting.entry(place).or_insert_with(|| (ticket, VecDeque::new())).1.extend(tasks);
+    }
+
+    /// The tasks of a key that wait under this ticket, in order; they wait no more.
+    pub(super) fn release(&mut self, place: &(PartitionId, Bytes), ticket: u64) -> VecDeque<Task> {
+        match self.waiting.get(place) {
+            Some((of, _)) if *of == ticket => self.waiting.remove(place).map(|(_, tasks)| tasks).unwrap_or_default(),
+            _ => VecDeque::new(),
+        }
     }
 }
 
@@ -72,9 +92,9 @@ impl Peer {
     }
 
     pub(super) fn on_fetch(&mut self, now: Now, from: MemberId, fetch: Fetch, outbox: &mut Vec<Output>) {
-        // A peer that does not serve the key says nothing of it: the coordinator asks another one.
+        // A peer that cannot say anything of the key says nothing: the coordinator asks another one.
         let key = fetch.key.clone();
-        if let Ok(partition) = self.serves(&key) {
+        if let Ok(partition) = self.partition_to_serve(&key) {
             self.run_in_order(now, partition, key, Task::Fetch(from, fetch), outbox);
         }
     }
@@ -93,7 +113,9 @@ impl Peer {
         let (items, more) = store.list(&ask.partitions, &ask.prefix, &ask.after, limit);
         let item = |Listed { key, hash, hidden_ms }: Listed| ScanItem { key: key.into(), hash, hidden_ms };
         let items = items.into_iter().map(item).collect();
-        let page = ScanPage { operation: ask.operation, items, more, complete: true };
+        let incomplete: Vec<u16> =
+            ask.partitions.iter().copied().filter(|partition| !self.counts_for(PartitionId(*partition))).collect();
+        let page = ScanPage { operation: ask.operation, items, more, complete: incomplete.is_empty(), incomplete };
         let after = store.promise(store.appended());
         self.respond(from, Message::ScanPage(page), after, outbox);
     }
@@ -104,13 +126,14 @@ impl Peer {
     }
 
     /// A cold record has come from the disk: its key's tasks go on.
-    pub(super) fn on_record(&mut self, now: Now, ticket: u64, record: Result<(), String>, outbox: &mut Vec<Output>) {
+    pub(super) fn on_record(&mut self, now: Now, ticket: u64, record: Result<(), Unread>, outbox: &mut Vec<Output>) {
         let Some(place) = self.replica.tickets.remove(&ticket) else { return };
         let Some((_, tasks)) = self.replica.waiting.remove(&place) else { return };
         let (partition, key) = place;
         match record {
             Ok(()) => tasks.into_iter().for_each(|task| self.run_in_order(now, partition, key.clone(), task, outbox)),
-            Err(reason) => tasks.into_iter().for_each(|task| self.refuse(now, task, &reason, outbox)),
+            Err(unread) if unread.is_damaged => self.heal(now, (partition, key), tasks, &unread.reason, outbox),
+            Err(unread) => tasks.into_iter().for_each(|task| self.refuse(now, task, &unread.reason, outbox)),
         }
     }
 
@@ -181,7 +204,7 @@ impl Peer {
         if apply.operation != OperationId(0) {
             let after = self.promise_of(apply, &taken);
             let (operation, sync) = (apply.operation, self.sync_mode());
-            let complete = capacity == Capacity::Owner;
+            let complete = capacity == Capacity::Owner && self.counts_for(partition);
             let applied = Applied { operation, sync, uncovered, refused: None, complete };
             self.respond(from, Message::Applied(applied), after, outbox);
         }
@@ -206,16 +229,26 @@ impl Peer {
         fetch: &Fetch,
         outbox: &mut Vec<Output>,
     ) -> Result<(), StoreError> {
+        let is_owner = self.owners_of(partition).contains(&self.me);
         let (mut entry, position) = match fetch.mode {
-            FetchMode::Full => self.replica.store.read(partition, &fetch.key)?,
+            // A stand-in speaks for what it owes, with explicit contexts: it forgets what it has paid back.
+            _ if !is_owner => self.replica.store.read_hint(partition, &fetch.key)?.unwrap_or_default(),
+            FetchMode::Full | FetchMode::Explain => self.replica.store.read(partition, &fetch.key)?,
             FetchMode::Dots => self.replica.store.read_dots(partition, &fetch.key)?,
         };
-        entry.fill(self.replica.store.clock(partition));
+        let holding = (fetch.mode == FetchMode::Explain).then(|| {
+            let owed = if is_owner { Vec::new() } else { self.replica.store.hint_owed(partition, &fetch.key) };
+            Box::new(Holding { context_intervals: entry.context().interval_count() as u32, owed })
+        });
+        if is_owner {
+            entry.fill(self.replica.store.clock(partition));
+        }
         let entry = match fetch.mode {
-            FetchMode::Full => pack(&entry),
+            FetchMode::Full | FetchMode::Explain => pack(&entry),
             FetchMode::Dots => pack_bare(&entry),
         };
-        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete: true };
+        let complete = is_owner && self.counts_for(partition);
+        let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete, holding };
         self.respond(from, Message::Fetched(fetched), self.replica.store.promise(position), outbox);
         Ok(())
     }
@@ -238,7 +271,7 @@ impl Peer {
         Ok(())
     }
 
-    fn refuse(&mut self, now: Now, task: Task, reason: &str, outbox: &mut Vec<Output>) {
+    pub(super) fn refuse(&mut self, now: Now, task: Task, reason: &str, outbox: &mut Vec<Output>) {
         match task {
             Task::Apply(from, apply) => {
                 let refusal = self.refusal(apply.operation, reason.to_string());
@@ -246,7 +279,8 @@ impl Peer {
             }
             Task::Fetch(from, fetch) => {
                 // No entry at all: held, but not to be read.
-                let fetched = Fetched { operation: fetch.operation, entry: Bytes::new(), mode: fetch.mode, complete: false };
+                let fetched =
+                    Fetched { operation: fetch.operation, entry: Bytes::new(), mode: fetch.mode, complete: false, holding: None };
                 self.respond(from, Message::Fetched(fetched), Default::default(), outbox);
             }
             Task::View(id) => self.on_view(now, id, Err(reason.to_string()), outbox),
@@ -258,20 +292,30 @@ impl Peer {
         }
     }
 
-    /// The partition of a key that this peer owns; else why it has nothing to say of it.
+    /// Whether what this peer says of a partition counts as that of a store that has lost nothing.
+    fn counts_for(&self, partition: PartitionId) -> bool {
+        self.replica.store.is_complete(partition) || is_broken(Rule::IncompleteCounts)
+    }
+
+    /// The partition of a key that this peer owns; else why it takes nothing of it in.
     pub(super) fn serves(&self, key: &[u8]) -> Result<PartitionId, String> {
+        let partition = self.partition_to_serve(key)?;
+        if self.owners_of(partition).contains(&self.me) {
+            Ok(partition)
+        } else {
+            Err(format!("{} does not own partition {}", self.config.name, partition.0))
+        }
+    }
+
+    /// The partition of a key, of which this peer is an owner, or may stand in for one; else why it has nothing to say of it.
+    fn partition_to_serve(&self, key: &[u8]) -> Result<PartitionId, String> {
         let Some(placement) = &self.placement else {
             return Err(format!("{} belongs to no cluster yet", self.config.name));
         };
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(format!("a key has 1 to {KEY_BYTES_MAX} bytes, this one {}", key.len()));
         }
-        let partition = placement.partition(key);
-        if self.owners_of(partition).contains(&self.me) {
-            Ok(partition)
-        } else {
-            Err(format!("{} does not own partition {}", self.config.name, partition.0))
-        }
+        Ok(placement.partition(key))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Requests: checked, routed to an owner, started.
 
-use super::operation::{AnswerAs, Drafting, Machine, Operation, ReplyTo};
+use super::operation::{Drafting, Machine, Operation, ReplyTo, Wanted};
 use super::{Now, Output, Peer};
-use crate::coordinator::{Demand, DraftError, Intent, Read, Remembered, Scan, quorum_size};
+use crate::coordinator::{Demand, DraftError, Intent, Remembered, Scan, quorum_size};
 use crate::limits::{
-    CONTEXT_BYTES_MAX, KEY_BYTES_MAX, REQUEST_DEADLINE_MS, REQUEST_DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_HINT_MS,
-    SCAN_PAGE_KEYS_MAX, TTL_MS_MAX,
+    CONTEXT_BYTES_MAX, KEY_BYTES_MAX, READ_STAND_INS_MAX, REQUEST_DEADLINE_MS, REQUEST_DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX,
+    RETRY_HINT_MS, SCAN_PAGE_KEYS_MAX, TTL_MS_MAX,
 };
 use crate::message::{
     Body, Failure, FailureKind, Forward, Get, List, Message, OperationId, PatchBody, Position, Quorum, Reply, Request, Retry,
@@ -29,7 +29,7 @@ struct Write<'a> {
 }
 
 /// A request that is refused before anything was done.
-struct Refusal(FailureKind, String, u32);
+pub(super) struct Refusal(pub FailureKind, pub String, pub u32);
 
 impl Peer {
     /// A request has come, from a client or from a peer that has forwarded it.
@@ -77,6 +77,7 @@ impl Peer {
             Request::Update(update) => &update.key,
             Request::Get(get) => &get.key,
             Request::List(list) => return self.start_scan(now, to, list, outbox),
+            Request::Why(why) => return self.start_why(now, to, why, outbox),
             _ => return Ok(()),
         };
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
@@ -152,7 +153,7 @@ impl Peer {
                 self.start_write(now, to, &write, intent?, outbox)
             }
             Request::Get(get) => self.start_get(now, to, get, outbox),
-            Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => Ok(()),
+            Request::Why(_) | Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => Ok(()),
         }
     }
 
@@ -190,13 +191,15 @@ impl Peer {
         if is_write && !strict && live.is_none() {
             return self.stand_in_coordinator(partition, retry, was_forwarded);
         }
-        if was_forwarded {
+        if was_forwarded && (is_write || live.is_some()) {
             let message =
                 format!("{} does not own partition {}: the peers differ about the ring; try again", self.config.name, partition.0);
             return Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS));
         }
         match live {
             Some(owner) => Ok(Some(*owner)),
+            // Anybody can ask those who stand in.
+            None if !is_write => Ok(None),
             None => Err(self.too_few(0, 1, "owner", partition)),
         }
     }
@@ -341,13 +344,12 @@ impl Peer {
         self.counts.gets += 1;
         let partition = self.partition_of(&get.key);
         let r = self.quorum(get.r, partition, "R")?;
-        self.check_live(partition, r, "R")?;
+        self.check_reach(partition, r)?;
         let path = Path::parse(&get.path).map_err(|error| Refusal(FailureKind::BadRequest, error.to_string(), 0))?;
         let must_see = self.open_context(&get.key, &get.session)?.map(|sealed| sealed.live).unwrap_or_default();
         let deadline_ms = deadline(now, get.deadline_ms);
-        let read = Read::new(get.key, self.owners_of(partition).to_vec(), r, must_see);
-        let answer = AnswerAs { path, last_writer_wins: get.last_writer_wins };
-        self.begin_read(now, to, deadline_ms, read, answer, outbox);
+        let wanted = Wanted { key: get.key, r, must_see, path, last_writer_wins: get.last_writer_wins };
+        self.begin_read(now, to, deadline_ms, wanted, outbox);
         Ok(())
     }
 
@@ -388,9 +390,14 @@ impl Peer {
         quorum_size(quorum, replicas, name).map_err(|message| Refusal(FailureKind::BadRequest, message, 0))
     }
 
-    fn check_live(&self, partition: PartitionId, needed: usize, name: &str) -> Result<(), Refusal> {
-        let live = self.owners_of(partition).iter().filter(|owner| self.is_live(**owner)).count();
-        if live >= needed { Ok(()) } else { Err(self.too_few(live, needed, name, partition)) }
+    /// Of a read, stand-ins fill up R for what is found.
+    fn check_reach(&self, partition: PartitionId, r: usize) -> Result<(), Refusal> {
+        let owners = self.owners_of(partition).iter().filter(|owner| self.is_live(**owner)).count();
+        if owners >= r || owners + self.live_stand_ins(partition).take(READ_STAND_INS_MAX).count() >= r {
+            Ok(())
+        } else {
+            Err(self.too_few(owners, r, "R", partition))
+        }
     }
 
     /// Refuses a write that too few could take in.
@@ -440,7 +447,7 @@ impl Peer {
         }
     }
 
-    fn not_formed(&self) -> Refusal {
+    pub(super) fn not_formed(&self) -> Refusal {
         let message = format!("{} belongs to no cluster yet: form one with `henge form ADDR…`", self.config.name);
         Refusal(FailureKind::NotFormed, message, 0)
     }
@@ -498,11 +505,12 @@ fn deadline_of(request: &Request) -> u32 {
         Request::Update(update) => update.deadline_ms,
         Request::Get(get) => get.deadline_ms,
         Request::List(list) => list.deadline_ms,
+        Request::Why(why) => why.deadline_ms,
         _ => 0,
     }
 }
 
-fn deadline(now: Now, asked_ms: u32) -> u64 {
+pub(super) fn deadline(now: Now, asked_ms: u32) -> u64 {
     let wait = if asked_ms == 0 { REQUEST_DEADLINE_MS } else { u64::from(asked_ms).min(REQUEST_DEADLINE_MS_MAX) };
     now.monotonic_ms + wait
 }

@@ -8,6 +8,7 @@ use crate::ring::{Founder, Placement};
 impl Peer {
     pub(super) fn status(&self, now: Now) -> Status {
         let store = self.replica.store();
+        let incomplete = self.incomplete();
         let owned = self.owners.iter().filter(|owners| owners.contains(&self.me)).count();
         let (shared, in_step) = self.rounds.in_step();
         let member = MemberStatus {
@@ -31,15 +32,22 @@ impl Peer {
             hints_full: store.hints_full(),
             shared,
             in_step,
+            hedges: self.paces.hedges,
+            stood_in: self.stood_in,
+            incomplete_partitions: incomplete.partitions,
+            comparisons_done: incomplete.compared,
+            comparisons_needed: incomplete.needed,
+            open_gaps: self.open_gap_count(),
+            alarms: self.alarms.clone(),
         };
         let others = self.founders().iter().filter(|founder| founder.member != self.me);
         let link = |founder: &Founder| LinkStatus {
             member: founder.member,
             name: founder.name.clone(),
-            address: founder.address.clone(),
+            address: self.address_of(founder.member).unwrap_or(&founder.address).to_string(),
             up: self.links.contains_key(&founder.member),
         };
-        Status { member, links: others.map(link).collect(), comparisons: self.comparisons(now) }
+        Status { member, links: others.map(link).collect(), comparisons: self.comparisons(now), gossip: self.gossip_status(now) }
     }
 
     fn comparisons(&self, now: Now) -> Vec<ComparisonStatus> {
@@ -67,6 +75,12 @@ impl Peer {
         Description { founder, changes: self.replica.store().membership().to_vec() }
     }
 
+    /// A founder with the address at which it is reached now.
+    fn present(&self, founder: &Founder) -> Founder {
+        let address = self.address_of(founder.member).unwrap_or(&founder.address).to_string();
+        Founder { address, ..founder.clone() }
+    }
+
     pub(super) fn ring_table(&self) -> Option<RingTable> {
         let placement = self.placement.as_ref()?;
         let members = placement.members();
@@ -74,7 +88,8 @@ impl Peer {
         Some(RingTable {
             cluster: placement.cluster(),
             replicas: placement.replicas(),
-            members: members.to_vec(),
+            // Where they are now, for clients that dial them.
+            members: members.iter().map(|founder| self.present(founder)).collect(),
             owners: placement.partition_ids().map(owners_of).collect(),
         })
     }

@@ -1,6 +1,7 @@
 //! What a server is told when it starts, and why it does not.
 
 use crate::message::SyncMode;
+use crate::ring::{Change, MemberId};
 use crate::wire::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,12 +25,27 @@ pub struct Config {
     pub secret: Option<Secret>,
     /// Forms a cluster of this one peer, unless it belongs to one already.
     pub found: bool,
+    /// Moves a damaged log, or one that others have refused, aside, and goes on with what can be read.
+    pub quarantine: bool,
+    /// Takes the place of a member whose folder is lost, in a fresh folder.
+    pub replace: Option<Replacement>,
     /// When the log is synced.
     pub sync: SyncMode,
+    /// Reads that wait longer than usual ask one replica more, and slow ones last.
+    pub hedges: bool,
     /// Memory for records that are read again (bytes).
     pub cache_bytes: usize,
     /// Stops gracefully at the end of standard input: so a peer ends with the process that started it.
     pub stop_at_eof: bool,
+}
+
+/// Whose place a fresh folder takes.
+#[derive(Clone)]
+pub struct Replacement {
+    /// The member.
+    pub member: MemberId,
+    /// The list of members, as a running peer has it, with the cluster's secret.
+    pub changes: Vec<Change>,
 }
 
 /// Why a server does not start, or has stopped otherwise than it was asked to.

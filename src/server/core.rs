@@ -3,12 +3,10 @@
 use super::clock::Clock;
 use super::connection::{Connection, Total};
 use super::disk::DiskThreads;
-use super::handshake::OtherPeer;
 use super::held::Held;
-use super::seen_starts::{SeenStarts, Verdict};
 use crate::limits;
 use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
-use crate::peer::{Input, Introduction, Origin, Output, Peer};
+use crate::peer::{Input, Introduction, Origin, Output, Peer, Verdict};
 use crate::ring::MemberId;
 use crate::storage::DiskDone;
 use crate::wire;
@@ -25,7 +23,6 @@ pub(super) struct Core {
     pub(super) peer: Peer,
     pub(super) clock: Clock,
     pub(super) signals: Rc<Signals>,
-    pub(super) seen_starts: SeenStarts,
     outbox: Vec<Output>,
     clients: HashMap<u64, ClientSide>,
     next_client: u64,
@@ -52,9 +49,13 @@ pub(super) struct Signals {
     flush_due: Cell<bool>,
     /// The membership list has changed.
     pub(super) members: Notify,
+    /// A link has ended: whoever keeps that one looks after it.
+    pub(super) link_down: Notify,
     /// The process is to stop: gracefully, or at once with this message.
     pub(super) stop: Notify,
     halted: RefCell<Option<String>>,
+    /// True if others have refused the folder as a copy.
+    pub(super) is_copy: Cell<bool>,
 }
 
 /// How far the server is on its way to its end.
@@ -95,6 +96,12 @@ impl Signals {
         self.stop.notify_one();
     }
 
+    /// Stops the process at once: others know that the folder is a copy.
+    pub(super) fn halt_copy(&self, reason: String) {
+        self.is_copy.set(true);
+        self.halt(reason);
+    }
+
     pub(super) fn halted(&self) -> Option<String> {
         self.halted.borrow().clone()
     }
@@ -106,7 +113,6 @@ impl Core {
             peer,
             clock,
             signals,
-            seen_starts: SeenStarts::default(),
             outbox: Vec::new(),
             clients: HashMap::new(),
             next_client: 0,
@@ -154,6 +160,7 @@ impl Core {
                 }
                 Output::Members => self.signals.members.notify_one(),
                 Output::Halt { reason } => self.signals.halt(reason),
+                Output::Refused { reason } => self.signals.halt_copy(reason),
             }
         }
         self.outbox = outbox;
@@ -235,16 +242,15 @@ impl Core {
 
     /// Takes a link in, in the place of an earlier one with that member; returns the number by which it is removed.
     /// None if it may not come in any more: another start of that member has come in since it was judged.
-    pub(super) fn add_link(&mut self, other: &OtherPeer, connection: Rc<Connection>) -> Option<u64> {
-        let OtherPeer { introduction: other, start_nonce } = other;
-        if self.judge(other, *start_nonce) != Verdict::Welcome {
+    pub(super) fn add_link(&mut self, other: &Introduction, connection: Rc<Connection>) -> Option<u64> {
+        if self.peer.judge(other) != Verdict::Welcome {
             return None;
         }
         if let Some(old) = self.links.remove(&other.member) {
             old.connection.close();
             self.step(Input::LinkDown { member: other.member });
         }
-        self.seen_starts.note(other.member, other.start, *start_nonce);
+        self.peer.welcome(other);
         self.next_link += 1;
         self.links.insert(other.member, LinkSide { connection, number: self.next_link });
         tracing::info!(member = %other.member, name = %other.name, "link up");
@@ -258,6 +264,7 @@ impl Core {
             self.links.remove(&member);
             tracing::info!(%member, "link down");
             self.step(Input::LinkDown { member });
+            self.signals.link_down.notify_waiters();
         }
     }
 
@@ -266,13 +273,9 @@ impl Core {
         self.links.get(&member).is_some_and(|link| link.number == number)
     }
 
-    /// What to say to a peer that introduces itself. Everything that is known speaks: the list of members, and the starts seen.
-    pub(super) fn judge(&self, other: &Introduction, nonce: u64) -> Verdict {
-        match (self.seen_starts.judge(other, nonce), self.peer.check_introduction(other)) {
-            (Verdict::Welcome, Err(reason)) => Verdict::Refused(reason),
-            (Verdict::Welcome, Ok(())) => self.peer.old_copy(other).map_or(Verdict::Welcome, Verdict::Copy),
-            (verdict, _) => verdict,
-        }
+    /// True while there is a link to a member.
+    pub(super) fn has_link(&self, member: MemberId) -> bool {
+        self.links.contains_key(&member)
     }
 
     /// From here on clients begin nothing new.

@@ -3,9 +3,8 @@
 use super::connection::{Connection, Total};
 use super::core::SharedCore;
 use super::reader::FrameReader;
-use super::seen_starts::Verdict;
 use crate::limits;
-use crate::peer::Introduction;
+use crate::peer::{Introduction, Verdict};
 use crate::wire::{
     Frame, Hello, Hellos, Identity, Kind, RefusalCode, Refused, Role, Secret, Side, Versions, WireError, check, decode_hello,
     decode_proof, decode_refused, encode_hello, encode_proof, encode_refused, prove, take_frame,
@@ -22,21 +21,12 @@ use tokio::net::TcpStream;
 pub(super) struct Credentials {
     /// What both sides have to prove, if there is a secret.
     pub(super) secret: Option<Secret>,
-    /// Drawn at this start: tells twins of one start number apart.
-    pub(super) start_nonce: u64,
-}
-
-/// The peer at the other end of a link.
-pub(super) struct OtherPeer {
-    pub(super) introduction: Introduction,
-    /// Drawn by it at its start.
-    pub(super) start_nonce: u64,
 }
 
 /// Who has said hello.
 pub(super) enum Caller {
     Client,
-    Peer(OtherPeer),
+    Peer(Introduction),
 }
 
 /// A connection after its handshake.
@@ -92,7 +82,7 @@ pub(super) async fn accept(core: &SharedCore, stream: TcpStream, address: String
 }
 
 /// Dials a peer, for a link.
-pub(super) async fn dial(core: &SharedCore, address: &str, own: &Credentials) -> Result<(OtherPeer, Greeted), DialError> {
+pub(super) async fn dial(core: &SharedCore, address: &str, own: &Credentials) -> Result<(Introduction, Greeted), DialError> {
     let dialled = tokio::time::timeout(Duration::from_millis(limits::CONNECT_TIMEOUT_MS), async {
         let stream = TcpStream::connect(address).await.map_err(|error| DialError::Failed(error.to_string()))?;
         set_options(&stream);
@@ -168,7 +158,7 @@ impl Greeting {
     }
 
     /// The side that dials.
-    async fn dial(&mut self, core: &SharedCore, own: &Credentials) -> Result<OtherPeer, End> {
+    async fn dial(&mut self, core: &SharedCore, own: &Credentials) -> Result<Introduction, End> {
         let ours = hello(core, own);
         self.send(|out| encode_hello(&ours, out)).await?;
         let answer = self.frame().await?;
@@ -248,9 +238,10 @@ fn write_refused(refused: &Refused, out: &mut BytesMut) {
 /// Our hello. Of its 16 random bytes the first eight are drawn at each start and tell twins apart, and the last eight at each hello,
 /// so that no proof can be used twice.
 fn hello(core: &SharedCore, own: &Credentials) -> Hello {
-    let Introduction { member, actor, start, previous, cluster, address, name } = core.borrow().peer.introduction();
+    let Introduction { member, actor, start, previous, nonce: start_nonce, cluster, address, name } =
+        core.borrow().peer.introduction();
     let mut nonce: [u8; 16] = rand::random();
-    nonce[..8].copy_from_slice(&own.start_nonce.to_be_bytes());
+    nonce[..8].copy_from_slice(&start_nonce.to_be_bytes());
     let role = Role::Peer(Identity { cluster, member, actor, start, previous, address, name });
     Hello { versions: Versions::OURS, has_secret: own.secret.is_some(), nonce, role }
 }
@@ -261,8 +252,8 @@ fn caller(hello: &Hello) -> Caller {
         Role::Peer(identity) => {
             let Identity { cluster, member, actor, start, previous, address, name } = identity.clone();
             let [start_nonce @ .., _, _, _, _, _, _, _, _] = hello.nonce;
-            let introduction = Introduction { member, actor, start, previous, cluster, address, name };
-            Caller::Peer(OtherPeer { introduction, start_nonce: u64::from_be_bytes(start_nonce) })
+            let nonce = u64::from_be_bytes(start_nonce);
+            Caller::Peer(Introduction { member, actor, start, previous, nonce, cluster, address, name })
         }
     }
 }
@@ -276,12 +267,10 @@ fn check_secrets(own: &Credentials, theirs: &Hello) -> Result<(), End> {
 fn judge(core: &SharedCore, caller: &Caller) -> Result<(), End> {
     let Caller::Peer(other) = caller else { return Ok(()) };
     let core = core.borrow();
-    let (code, message) = match core.judge(&other.introduction, other.start_nonce) {
+    let (code, message) = match core.peer.judge(other) {
         Verdict::Welcome => return Ok(()),
         Verdict::Copy(message) => (RefusalCode::OldStart, message),
-        Verdict::Refused(message) if core.peer.introduction().cluster != other.introduction.cluster => {
-            (RefusalCode::WrongCluster, message)
-        }
+        Verdict::Refused(message) if core.peer.introduction().cluster != other.cluster => (RefusalCode::WrongCluster, message),
         Verdict::Refused(message) => (RefusalCode::WrongMember, message),
     };
     Err(End::Refuse(Refused { code, message }))

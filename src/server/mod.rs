@@ -18,7 +18,6 @@ mod links;
 mod listener;
 mod reader;
 mod run;
-mod seen_starts;
 
-pub use config::{Config, ServeError};
+pub use config::{Config, Replacement, ServeError};
 pub use run::serve;

@@ -1,7 +1,7 @@
 //! The server's life: start, serve, stop.
 
 use super::clock::{Clock, wall_ms};
-use super::config::{Config, ServeError};
+use super::config::{Config, Replacement, ServeError};
 use super::core::{Core, SharedCore, Signals};
 use super::disk::DiskThreads;
 use super::file_disk::FileDisk;
@@ -12,7 +12,7 @@ use crate::limits;
 use crate::message::{Form, Request};
 use crate::peer::{Input, Origin, Peer, PeerConfig};
 use crate::ring::{Change, ClusterId, Founder};
-use crate::storage::{DiskDone, OpenOptions, Store, StoreOptions};
+use crate::storage::{DiskDone, OpenOptions, Store, StoreOptions, replace, store_refusal};
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
@@ -38,11 +38,12 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
     let address = reserved.address.clone();
     let (peer, disk, clock) = open_peer(&config, address.clone())?;
     let listener = reserved.listen()?;
+    let kept = disk.clone();
     let (threads, results) = DiskThreads::start(disk).map_err(|error| ServeError::Threads { reason: error.to_string() })?;
     let signals = Rc::new(Signals::default());
     let introduction = peer.introduction();
     let core = Rc::new(RefCell::new(Core::new(peer, clock, threads, signals.clone())));
-    let own = Credentials { secret: config.secret.clone(), start_nonce: rand::random() };
+    let own = Credentials { secret: config.secret.clone() };
     spawn_local(take_results(core.clone(), results));
     spawn_local(flush_behind(core.clone()));
     if config.found {
@@ -52,6 +53,13 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
     let accepting = spawn_local(accept_all(core.clone(), listener, own));
     tracing::info!(name = %config.name, %address, member = %introduction.member, start = introduction.start.0, dir = %config.dir.display(), "ready");
     wait_for_stop(&config, &signals).await;
+    if signals.is_copy.get()
+        && let Some(reason) = signals.halted()
+        && let Err(error) = store_refusal(&*kept, &reason)
+    {
+        tracing::error!(%error, "it could not be noted that the others have refused this folder");
+    }
+    drop(kept);
     accepting.abort();
     let stopped = stop(&core).await;
     core.borrow_mut().let_go();
@@ -65,7 +73,10 @@ fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, C
     let refused = |error: &dyn std::fmt::Display| ServeError::Store { reason: error.to_string() };
     check_folder(&config.dir)?;
     let disk = Arc::new(FileDisk::open(&config.dir).map_err(|error| refused(&error))?);
-    let log = OpenOptions::new(wall_ms(), rand::random());
+    let log = OpenOptions { quarantine: config.quarantine, ..OpenOptions::new(wall_ms(), rand::random()) };
+    if let Some(Replacement { member, changes }) = &config.replace {
+        replace(&*disk, &log, *member, changes).map_err(|error| refused(&error))?;
+    }
     let options = StoreOptions { sync: config.sync, cache_bytes: config.cache_bytes, log };
     let (store, found) = Store::open(&*disk, &options).map_err(|error| refused(&error))?;
     if found.records > 0 {
@@ -73,7 +84,7 @@ fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, C
     }
     let (name, zone, weight) = (config.name.clone(), config.zone.clone(), config.weight);
     let clock = Clock::start();
-    let peer = Peer::new(store, PeerConfig { name, address, zone, weight }, rand::random(), clock.now());
+    let peer = Peer::new(store, PeerConfig { name, address, zone, weight, hedges: config.hedges }, rand::random(), clock.now());
     Ok((peer, disk, clock))
 }
 

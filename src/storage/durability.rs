@@ -1,7 +1,7 @@
 //! The store and its disk: which jobs it wants run, what their ends mean, and what is durable.
 
 use super::store::Store;
-use super::{DiskDone, DiskJob, Location, Log, ReadRecord, Record};
+use super::{DiskDone, DiskJob, Location, Log, ReadError, ReadRecord, Record};
 use crate::limits::IDLE_MARK_MS;
 use crate::message::{Position, SyncMode};
 use bytes::Bytes;
@@ -16,13 +16,22 @@ pub enum DiskEvent {
         /// Names the question.
         ticket: u64,
         /// How it went.
-        result: Result<(), String>,
+        result: Result<(), Unread>,
     },
     /// The disk has failed: nothing can be promised any more. The peer stops.
     Failed {
         /// For people.
         reason: String,
     },
+}
+
+/// Why a record is not in memory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unread {
+    /// True if what lies on the disk is not what was written: reading it again is of no use.
+    pub is_damaged: bool,
+    /// For people.
+    pub reason: String,
 }
 
 impl Store {
@@ -101,7 +110,10 @@ impl Store {
             }
             DiskDone::IdentityStored(Err(error)) => failed("the identity could not be written", &error),
             DiskDone::Read(read) => {
-                let result = read.result.map_err(|error| error.to_string()).and_then(|bytes| self.warm(read.location, &bytes));
+                let unread =
+                    |error: ReadError| Unread { is_damaged: matches!(error, ReadError::Damaged { .. }), reason: error.to_string() };
+                let senseless = |reason| Unread { is_damaged: false, reason };
+                let result = read.result.map_err(unread).and_then(|bytes| self.warm(read.location, &bytes).map_err(senseless));
                 DiskEvent::Record { ticket: read.ticket, result }
             }
         }

@@ -103,6 +103,7 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
     };
     let plain = Record::Entry { partition: PARTITION, epoch: 0, key: b"user7", entry: &entry, gone: &[], retry: None };
     let removed = Record::Entry { partition: PARTITION, epoch: 0, key: b"user7", entry: &[], gone: &gone, retry: None };
+    let compared: Vec<u8> = MEMBER.0.to_le_bytes().into_iter().chain([1]).collect();
     let mut batch = BytesMut::new();
     Batch::push(&mut batch, &Record::PartitionDropped { partition: PARTITION, epoch: 0 });
     Batch::push(&mut batch, &Record::Clock { partition: PARTITION, epoch: 1, clock: &gone });
@@ -129,6 +130,8 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
         ("record-partition-dropped", Record::PartitionDropped { partition: PARTITION, epoch: 0 }),
         ("record-mark", Record::Mark { durable: Position(41), start: START, clean: true }),
         ("record-seal", Record::Seal { durable: Position(41), next: 8 }),
+        ("record-fence", Record::Fence { actor: BOB, member: MEMBER, below: START }),
+        ("record-standing", Record::Standing { partition: PARTITION, epoch: 0, incomplete: true, compared: &compared }),
     ] {
         let bytes = placed(&record);
         assert_eq!(size(&bytes[..8], 1 << 20), Ok(bytes.len()), "{name}");
@@ -142,7 +145,8 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
 /// Writes each structure, checks that it is read back as it was, and names it.
 fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     let mut examples = BTreeMap::new();
-    let identity = Identity { member: MEMBER, actor: ADA, start: START, cluster: Some(CLUSTER), segment: 7, sequence: 12 };
+    let identity =
+        Identity { member: MEMBER, actor: ADA, start: START, cluster: Some(CLUSTER), segment: 7, first_segment: 0, sequence: 12 };
     let node = encode(&identity)[..128].to_vec();
     assert_eq!(decode(&node), Some(Ok(identity)));
     examples.insert("node", node);

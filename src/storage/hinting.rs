@@ -59,7 +59,8 @@ impl Store {
         let place = (partition, Bytes::copy_from_slice(key));
         let before = self.tables.hints.get(&place).cloned();
         let (entry, packed) = match &before {
-            None => (arrived, incoming.clone()),
+            // A copy, for it is going to be kept: what arrived may be a slice of a large buffer.
+            None => (arrived, Bytes::copy_from_slice(incoming)),
             Some(hint) => {
                 let held = self.entry_at(hint.location)?;
                 let mut merged = held.clone();
@@ -113,6 +114,12 @@ impl Store {
             }
             None => Ok(held),
         }
+    }
+
+    /// To whom this store owes what it keeps of a key.
+    pub fn hint_owed(&self, partition: PartitionId, key: &[u8]) -> Vec<MemberId> {
+        let place = (partition, Bytes::copy_from_slice(key));
+        self.tables.hints.get(&place).map(|hint| hint.owed.to_vec()).unwrap_or_default()
     }
 
     /// The hint of a key as it is to be handed over, and the position that names it; none if there is none any more.
@@ -195,12 +202,12 @@ impl Store {
 }
 
 /// Members as a record has them.
-fn coded_members(members: &[MemberId]) -> Vec<u8> {
+pub(super) fn coded_members(members: &[MemberId]) -> Vec<u8> {
     members.iter().flat_map(|member| member.0.to_be_bytes()).collect()
 }
 
 /// Decodes what [`coded_members`] made; they come in order, each once.
-fn decoded_members(bytes: &[u8]) -> Option<Vec<MemberId>> {
+pub(super) fn decoded_members(bytes: &[u8]) -> Option<Vec<MemberId>> {
     let (members, rest) = bytes.as_chunks();
     let members: Vec<MemberId> = members.iter().map(|member| MemberId(u128::from_be_bytes(*member))).collect();
     (rest.is_empty() && !members.is_empty() && members.is_sorted_by(|a, b| a < b)).then_some(members)

@@ -6,9 +6,11 @@
 //!  0  u64   magic "HENGNODE"        48  u32   start number
 //!  8  u32   format version          52  u32   newest segment at that start; 0: none yet
 //! 12  u32   flags: 1 in a cluster   56  u128  cluster id, if the flag is set
-//! 16  u64   sequence number         72  ...   zeros
-//! 24  u128  member id              124  u32   CRC32C of the 124 bytes before
-//! 40  u64   actor                  128  ...   zeros, up to 4,096
+//! 16  u64   sequence number
+//! 24  u128  member id               72  u32   first segment of the log; 0: the first there is
+//! 40  u64   actor                   76  ...   zeros
+//!                                  124  u32   CRC32C of the 124 bytes before
+//!                                  128  ...   zeros, up to 4,096
 //! ```
 
 use super::disk::{Disk, DiskError, Mode, Reason};
@@ -29,6 +31,8 @@ pub struct Identity {
     pub cluster: Option<ClusterId>,
     /// The newest segment of the log when it was last started: if it is missing, the log has been damaged. 0: no log yet.
     pub segment: u32,
+    /// The first segment of the log: what lies before it is not of this store any more. 0: all of them are.
+    pub first_segment: u32,
     /// Counts the times that this was stored; the slot with the greater number counts.
     pub sequence: u64,
 }
@@ -42,7 +46,7 @@ pub enum IdentityError {
     /// Both slots are there, and neither can be read.
     #[error(
         "NODE.0 and NODE.1 are both damaged, so it is not known which member this folder belongs to; \
-         put a copy of one of them back, or move the folder aside and start the peer empty"
+         put a copy of one of them back, or move the folder aside and take its place with an empty one: `henge serve --replace MEMBER --from ADDR`"
     )]
     Damaged,
     /// Written by a newer version of henge.
@@ -127,6 +131,7 @@ pub(super) fn encode(identity: &Identity) -> Vec<u8> {
     slot.extend_from_slice(&identity.start.0.to_le_bytes());
     slot.extend_from_slice(&identity.segment.to_le_bytes());
     slot.extend_from_slice(&identity.cluster.map_or(0, |cluster| cluster.0).to_le_bytes());
+    slot.extend_from_slice(&identity.first_segment.to_le_bytes());
     slot.resize(CODED_BYTES - 4, 0);
     slot.extend_from_slice(&crc32c::crc32c(&slot).to_le_bytes());
     slot.resize(SLOT_BYTES, 0);
@@ -152,11 +157,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Result<Identity, u32>> {
     let segment = reader.u32()?;
     let cluster = ClusterId(reader.u128()?);
     let cluster = (flags & FLAG_CLUSTER != 0).then_some(cluster);
-    Some(Ok(Identity { member, actor, start, cluster, segment, sequence }))
+    let first_segment = reader.u32()?;
+    Some(Ok(Identity { member, actor, start, cluster, segment, first_segment, sequence }))
 }
 
 impl Reader<'_> {
-    fn u128(&mut self) -> Option<u128> {
+    pub(super) fn u128(&mut self) -> Option<u128> {
         Some(u128::from_le_bytes(self.take(16)?.try_into().ok()?))
     }
 }
@@ -176,7 +182,15 @@ mod tests {
     #[test]
     fn an_identity_comes_back_as_it_was_and_any_flipped_bit_is_noticed() {
         for cluster in [None, Some(ClusterId(0)), Some(ClusterId(u128::MAX - 5))] {
-            let identity = Identity { member: MemberId(77), actor: Actor(5), start: Start(9), cluster, segment: 3, sequence: 12 };
+            let identity = Identity {
+                member: MemberId(77),
+                actor: Actor(5),
+                start: Start(9),
+                cluster,
+                segment: 3,
+                first_segment: 2,
+                sequence: 12,
+            };
             let slot = encode(&identity);
             assert_eq!(slot.len(), SLOT_BYTES);
             assert_eq!(decode(&slot[..CODED_BYTES]), Some(Ok(identity)));

@@ -7,6 +7,7 @@ use super::location::Location;
 use super::log::{Log, Resume};
 use super::record::Record;
 use super::recovery::{Recovered, RecoveryError, recover};
+use super::renewal::{move_aside, renew};
 use super::segment::{LOG_DIR, SegmentInfo, TMP_DIR};
 use crate::broken::{Rule, is_broken};
 use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
@@ -17,7 +18,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
 /// Where a person finds what was moved aside.
-const QUARANTINE_DIR: &str = "quarantine";
+pub(super) const QUARANTINE_DIR: &str = "quarantine";
 
 /// What opening needs to be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,12 +31,15 @@ pub struct OpenOptions {
     pub segment_bytes_min: u64,
     /// The size up to which segments double (bytes).
     pub segment_bytes_max: u64,
+    /// A log that is damaged, or that other peers have refused as an old copy, is moved aside, and the store goes on with a new actor and
+    /// what could be read. Without it such a log is an error.
+    pub quarantine: bool,
 }
 
 impl OpenOptions {
     /// With the usual sizes of segments.
     pub fn new(wall_ms: u64, seed: u64) -> OpenOptions {
-        OpenOptions { wall_ms, seed, segment_bytes_min: SEGMENT_BYTES_MIN, segment_bytes_max: SEGMENT_BYTES_MAX }
+        OpenOptions { wall_ms, seed, segment_bytes_min: SEGMENT_BYTES_MIN, segment_bytes_max: SEGMENT_BYTES_MAX, quarantine: false }
     }
 }
 
@@ -64,12 +68,27 @@ pub enum OpenError {
     Identity(#[from] IdentityError),
     /// There is a log, and no identity.
     #[error(
-        "NODE.0 and NODE.1 are missing or damaged, but there is a log ({0}); put a copy of NODE.0 or NODE.1 back, or move the folder aside and start the peer empty"
+        "NODE.0 and NODE.1 are missing or damaged, but there is a log ({0}); put a copy of NODE.0 or NODE.1 back, or move the folder aside and take its place with an empty one: `henge serve --replace MEMBER --from ADDR`"
     )]
     Nameless(String),
     /// All start numbers are used up.
     #[error("the start number of this store cannot grow any more; move the folder aside and start the peer empty")]
     Starts,
+    /// No readable record of a damaged log says who the members are.
+    #[error(
+        "what can be read of the log does not say who the members of the cluster are; move the folder aside and take its place with an \
+         empty one: `henge serve --replace {0} --from ADDR`, with the address of a running peer"
+    )]
+    MembersLost(MemberId),
+    /// The list of members makes no sense.
+    #[error("the list of members makes no sense: {0}")]
+    Members(String),
+    /// Who is to be replaced is no member.
+    #[error("member {0} cannot be replaced: {1}")]
+    NoMember(MemberId, String),
+    /// The folder that is to take a member's place has a member of its own.
+    #[error("the folder is that of member {0}, so it cannot take the place of member {1}: give an empty one with --dir")]
+    Occupied(MemberId, MemberId),
     /// The log cannot be recovered.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -95,6 +114,9 @@ pub fn open<D: Disk>(
     for name in disk.list(TMP_DIR)? {
         disk.remove(&format!("{TMP_DIR}/{name}"))?;
     }
+    move_aside(disk, &identity, false)?;
+    let identity = if options.quarantine { renew(disk, identity, options, &mut random)? } else { identity };
+    move_aside(disk, &identity, options.quarantine)?;
     let recovered = recover(disk, identity.segment, visitor)?;
     let (segments, ready) = segments_to_go_on(disk, &recovered, options, &mut random)?;
     // The second slot takes the start number too. And from now on the log is known to have this segment.
@@ -132,7 +154,7 @@ fn begin_start<D: Disk>(disk: &D, options: &OpenOptions, random: &mut ChaCha8Rng
 
 fn new_identity(random: &mut ChaCha8Rng) -> Identity {
     let member = MemberId(u128::from(random.next_u64()) << 64 | u128::from(random.next_u64()));
-    Identity { member, actor: Actor(random.next_u64()), start: Start(0), cluster: None, segment: 0, sequence: 0 }
+    Identity { member, actor: Actor(random.next_u64()), start: Start(0), cluster: None, segment: 0, first_segment: 0, sequence: 0 }
 }
 
 /// All segments, and those of them that can be written to: what was prepared and never used, else a new one.

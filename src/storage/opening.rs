@@ -1,5 +1,6 @@
 //! Opening a store: the log is replayed into tries and clocks.
 
+use super::standing::{Fence, Standing};
 use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
 use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
@@ -7,8 +8,9 @@ use crate::broken::{Rule, is_broken};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, PartitionId, Placement};
-use crate::vclock::{Dot, Start, plain, unpack};
+use crate::vclock::{Actor, Dot, Start, plain, unpack};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// How a store is to be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,9 +69,13 @@ impl Store {
         let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
         store.previous = opened.previous.unwrap_or(Start(0));
         store.retries = replay.retries;
+        store.fences = replay.fences;
         // Not the author of whatever dot of the entry has this count: others count from 1 too.
         store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
+        if is_broken(Rule::SkipSeen) && !opened.stopped_cleanly {
+            store.skip_seen();
+        }
         store.strip_contexts();
         if is_broken(Rule::NoStart) {
             store.tables.partitions.iter_mut().for_each(|partition| partition.go_on(identity.actor, identity.start));
@@ -85,6 +91,7 @@ struct Replay {
     tables: Option<Tables>,
     retries: Vec<RetryNote>,
     senseless: Option<String>,
+    fences: BTreeMap<Actor, Fence>,
 }
 
 impl Replay {
@@ -130,6 +137,16 @@ impl Replay {
             Record::PartitionDropped { partition, .. } => {
                 let place = self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition));
                 *place = Default::default();
+                Ok(())
+            }
+            Record::Fence { actor, member, below } => {
+                let fence = Fence { member: *member, below: *below, position: Position(0) };
+                self.fences.insert(*actor, fence);
+                Ok(())
+            }
+            Record::Standing { partition, incomplete, compared, .. } => {
+                let standing = Standing::decoded(*incomplete, compared);
+                self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).standing = standing;
                 Ok(())
             }
             Record::Batch(batch) => self.on_batch(location, position, batch),

@@ -1,6 +1,7 @@
 //! What a peer holds of one partition: its trie, its clock, and the few contexts that the clock has not swallowed yet.
 
 use super::Expiry;
+use super::standing::Standing;
 use super::trie::Trie;
 use crate::vclock::{Actor, Dot, Seen, Start};
 use bytes::Bytes;
@@ -17,6 +18,8 @@ pub(super) struct Partition {
     pub contexts: BTreeMap<Bytes, Seen>,
     /// Keys with versions that expire. None of them is missing, and most stores have none.
     pub expiries: BTreeMap<Bytes, Expiry>,
+    /// How whole it is.
+    pub standing: Standing,
     /// Dots issued in this start. Never set back within it (rule `drop_counter`).
     issued: u32,
 }

@@ -5,7 +5,8 @@
 use super::frame::FRAME_BYTES;
 use super::varint::{Reader, put_slice, put_varint};
 use crate::message::Position;
-use crate::vclock::Start;
+use crate::ring::MemberId;
+use crate::vclock::{Actor, Start};
 use bytes::{BufMut, BytesMut};
 
 /// The kinds of records. Numbers are never used again for something else.
@@ -21,6 +22,8 @@ pub(super) mod kind {
     pub const PARTITION_DROPPED: u8 = 8;
     pub const MARK: u8 = 9;
     pub const SEAL: u8 = 10;
+    pub const FENCE: u8 = 11;
+    pub const STANDING: u8 = 12;
 }
 
 /// What a record says. Decoding copies nothing.
@@ -93,6 +96,26 @@ pub enum Record<'a> {
         partition: u16,
         /// The ownership that has ended.
         epoch: u32,
+    },
+    /// A promise: nothing that this actor says in a start below is taken in any more.
+    Fence {
+        /// The actor.
+        actor: Actor,
+        /// The member whose actor it is or was, as far as it was known; else 0.
+        member: MemberId,
+        /// The first start that may still speak.
+        below: Start,
+    },
+    /// How whole a partition is, in place of what earlier records say of it.
+    Standing {
+        /// The partition.
+        partition: u16,
+        /// The ownership of it.
+        epoch: u32,
+        /// True if it has lost something that comparisons have not brought back yet.
+        incomplete: bool,
+        /// With whom it has compared since: 17 bytes each, the member and whether it was complete.
+        compared: &'a [u8],
     },
     /// Begins each commit. The log writes it by itself.
     Mark {
@@ -192,6 +215,9 @@ pub enum Malformed {
 const FLAG_RETRY: u8 = 1;
 const FLAG_GONE: u8 = 2;
 const FLAG_CLEAN: u8 = 1;
+const FLAG_INCOMPLETE: u8 = 1;
+/// A member, and whether it was complete.
+pub(super) const COMPARED_BYTES: usize = 17;
 
 impl<'a> Record<'a> {
     fn kind(&self) -> u8 {
@@ -205,6 +231,8 @@ impl<'a> Record<'a> {
             Record::PartitionDropped { .. } => kind::PARTITION_DROPPED,
             Record::Mark { .. } => kind::MARK,
             Record::Seal { .. } => kind::SEAL,
+            Record::Fence { .. } => kind::FENCE,
+            Record::Standing { .. } => kind::STANDING,
         }
     }
 
@@ -259,6 +287,17 @@ impl<'a> Record<'a> {
                 put_varint(out, partition.into());
                 put_varint(out, epoch.into());
             }
+            Record::Fence { actor, member, below } => {
+                out.put_u64_le(actor.0);
+                out.put_u128_le(member.0);
+                out.put_u32_le(below.0);
+            }
+            Record::Standing { partition, epoch, incomplete, compared } => {
+                out.put_u8(if incomplete { FLAG_INCOMPLETE } else { 0 });
+                put_varint(out, partition.into());
+                put_varint(out, epoch.into());
+                out.put_slice(compared);
+            }
             Record::Mark { durable, start, clean } => put_proof(out, if clean { FLAG_CLEAN } else { 0 }, start.0, durable, salt),
             Record::Seal { durable, next } => put_proof(out, 0, next, durable, salt),
         }
@@ -278,6 +317,8 @@ impl<'a> Record<'a> {
                 reader.place().filter(|_| reader.is_empty()).map(|(partition, epoch)| Record::PartitionDropped { partition, epoch })
             }
             kind::MARK | kind::SEAL => decode_proof(kind, &mut reader)?,
+            kind::FENCE => decode_fence(&mut reader),
+            kind::STANDING => decode_standing(&mut reader)?,
             _ => return Err(Malformed::Unknown { kind, flags: 0 }),
         };
         record.ok_or(Malformed::Body { kind })
@@ -325,6 +366,24 @@ fn decode_proof<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<Option<Record<'
         kind::MARK => Record::Mark { durable, start: Start(number), clean: flags & FLAG_CLEAN != 0 },
         _ => Record::Seal { durable, next: number },
     }))
+}
+
+fn decode_fence<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+    let (actor, member, below) = (Actor(reader.u64()?), MemberId(reader.u128()?), Start(reader.u32()?));
+    reader.is_empty().then_some(Record::Fence { actor, member, below })
+}
+
+fn decode_standing<'a>(reader: &mut Reader<'a>) -> Result<Option<Record<'a>>, Malformed> {
+    let Some(flags) = reader.u8() else { return Ok(None) };
+    if flags & !FLAG_INCOMPLETE != 0 {
+        return Err(Malformed::Unknown { kind: kind::STANDING, flags: flags & !FLAG_INCOMPLETE });
+    }
+    Ok((|| {
+        let (partition, epoch) = reader.place()?;
+        let compared = reader.rest();
+        let is_whole = compared.len().is_multiple_of(COMPARED_BYTES);
+        is_whole.then_some(Record::Standing { partition, epoch, incomplete: flags & FLAG_INCOMPLETE != 0, compared })
+    })())
 }
 
 fn decode_entry<'a>(reader: &mut Reader<'a>) -> Result<Option<Record<'a>>, Malformed> {

@@ -107,8 +107,8 @@ pub struct Rot {
     pub proof: String,
 }
 
-const ADVICE: &str = "Nothing was changed. Check the disk; then put a copy of the file back, or move the folder aside and \
-    keep it: an empty folder is another member, which this cluster cannot take in yet, and the other owners still have the data";
+const ADVICE: &str = "Nothing was changed. Check the disk; then put a copy of the file back, or run `henge serve --quarantine` once, \
+    with the peer's usual flags: what can be read is kept, the damaged log is moved to quarantine/, and the other owners make the peer whole again";
 
 /// What recovery tells of: where each record lies, and what it says, in the order of their positions. Marks and seals are left out.
 pub(super) type Visitor<'v> = dyn FnMut(Location, Position, &Record<'_>) + 'v;

@@ -1,6 +1,7 @@
 //! The store: tables over a log. It takes entries in, tells what it holds, and names what has to wait for the disk.
 
 use super::cache::Cache;
+use super::standing::Fence;
 use super::tables::Tables;
 use super::{Identity, Location, Log, Record, RetryRecord, has_expired};
 use crate::broken::{Rule, is_broken};
@@ -37,6 +38,8 @@ pub struct Store {
     pub(super) watches: super::comparing::Watches,
     /// An identity to store once the log is durable up to this position.
     pub(super) identity_due: Option<(Position, Identity)>,
+    /// What it has promised to refuse.
+    pub(super) fences: BTreeMap<Actor, Fence>,
 }
 
 /// What a coordinator remembers of a write; its own replica writes it down with the record.
@@ -119,6 +122,7 @@ impl Store {
             synced_ms: 0,
             watches: Default::default(),
             identity_due: None,
+            fences: BTreeMap::new(),
         }
     }
 
@@ -351,7 +355,14 @@ impl Store {
     }
 
     /// Writes the state of a key down and lets the tables follow.
-    fn put(&mut self, partition: PartitionId, key: &Bytes, entry: &Entry, gone: &Seen, retry: Option<&RetryNote>) -> Position {
+    pub(super) fn put(
+        &mut self,
+        partition: PartitionId,
+        key: &Bytes,
+        entry: &Entry,
+        gone: &Seen,
+        retry: Option<&RetryNote>,
+    ) -> Position {
         let packed = if entry.is_empty() { Bytes::new() } else { pack(entry) };
         let (position, location) = self.append_entry(partition, key, &packed, gone, retry);
         let old = self.tables.index(partition, key, entry, location);

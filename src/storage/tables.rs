@@ -129,6 +129,11 @@ impl Tables {
         self.authors.alias(dot).is_some()
     }
 
+    /// The keyed hash of a key's live state.
+    pub fn leaf_hash(&self, key: &[u8], entry: &Entry) -> u64 {
+        leaf_hash(key, entry, &self.hash_key)
+    }
+
     fn slot_of(&mut self, entry: &Entry, hash: u64, location: Location) -> Slot {
         if let [only] = entry.versions()
             && only.path.is_root()

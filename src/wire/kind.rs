@@ -58,6 +58,8 @@ kinds! {
     Describe = 23,
     /// `Request::Form`.
     Form = 24,
+    /// `Request::Why`.
+    Why = 25,
 
     /// `Reply::Written`.
     Written = 32,
@@ -77,6 +79,8 @@ kinds! {
     Formed = 39,
     /// `Reply::Failed`.
     Failed = 40,
+    /// `Reply::Explained`.
+    Explained = 41,
 
     /// `Message::Apply`.
     Apply = 64,
@@ -95,6 +99,20 @@ kinds! {
     /// `Message::Forwarded`.
     Forwarded = 71,
 
+    /// `Gossip::Probe`.
+    Probe = 72,
+    /// `Gossip::ProbeAck`.
+    ProbeAck = 73,
+    /// `Gossip::ProbeFor`.
+    ProbeFor = 74,
+    /// `Gossip::ProbeMissed`.
+    ProbeMissed = 75,
+    /// `Gossip::Tell`.
+    Tell = 76,
+    /// `Gossip::Compare`.
+    Views = 77,
+    /// `Gossip::CatchUp`.
+    CatchUp = 78,
     /// `Comparing::Compare`.
     Compare = 80,
     /// `Comparing::Compared`.
@@ -109,4 +127,8 @@ kinds! {
     Entries = 85,
     /// `Comparing::Declined`.
     Declined = 86,
+    /// `Message::FenceAsk`.
+    FenceAsk = 88,
+    /// `Message::FencePromise`.
+    FencePromise = 89,
 }

@@ -3,10 +3,12 @@
 use super::body_reader::BodyReader;
 use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
+use super::fence::{FenceAskBody, FencePromiseBody};
 use super::frame::write_frame;
-use super::{Frame, Kind, WireError, comparing, positional, reply, request};
+use super::{Frame, Kind, WireError, comparing, fence, gossip, positional, reply, request};
 use crate::message::{
-    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, ScanAsk, ScanItem, ScanPage, Scope,
+    Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Holding, Message, Naming, OperationId, ScanAsk, ScanItem,
+    ScanPage, Scope,
 };
 use crate::vclock::{Path, Timestamp};
 use bytes::{Bytes, BytesMut};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 /// Room for all that is small and of bounded size in the body of a frequent message.
 const SMALL_FIELDS_BYTES: usize = 64;
 /// A member id as a byte string.
-const MEMBER_BYTES: usize = 18;
+pub(super) const MEMBER_BYTES: usize = 18;
 
 /// Appends a message to a send buffer.
 ///
@@ -40,17 +42,18 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
         Kind::Apply => Message::Apply(contents.read(4, |body| read_apply(operation, body, &contents))?),
         Kind::Applied => Message::Applied(contents.read_alone(4, |body| read_applied(operation, body))?),
         Kind::Fetch => Message::Fetch(contents.read_alone(2, |body| read_fetch(operation, body))?),
-        Kind::Fetched => Message::Fetched(contents.read(2, |body| {
+        Kind::Fetched => Message::Fetched(contents.read(3, |body| {
             let (mode, complete) = (read_mode(body)?, body.flag("complete")?);
-            Ok(Fetched { operation, entry: contents.payload(), mode, complete })
+            let holding = body.option(read_holding)?.map(Box::new);
+            Ok(Fetched { operation, entry: contents.payload(), mode, complete, holding })
         })?),
         Kind::ScanAsk => {
             let ScanAskBody { partitions, prefix, after, limit } = contents.read_positional()?;
             Message::ScanAsk(ScanAsk { operation, partitions, prefix, after, limit })
         }
         Kind::ScanPage => {
-            let ScanPageBody { items, more, complete } = contents.read_positional()?;
-            Message::ScanPage(ScanPage { operation, items, more, complete })
+            let ScanPageBody { items, more, complete, incomplete } = contents.read_positional()?;
+            Message::ScanPage(ScanPage { operation, items, more, complete, incomplete })
         }
         Kind::Forward => {
             let request = request::read_request(&contents.wrapped(request::EXPECTED)?)?;
@@ -60,6 +63,9 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
             let reply = reply::read_reply(&contents.wrapped(reply::EXPECTED)?)?;
             Message::Forwarded(Box::new(Forwarded { operation, reply }))
         }
+        kind if gossip::is_gossip(kind) => Message::Gossip(Box::new(gossip::read(frame.id(), &contents)?)),
+        Kind::FenceAsk => Message::FenceAsk(contents.read_positional::<FenceAskBody>()?.under(operation)),
+        Kind::FencePromise => Message::FencePromise(contents.read_positional::<FencePromiseBody>()?.under(operation)),
         _ => match comparing::read(operation, &contents)? {
             Some(comparing) => Message::Comparing(Box::new(comparing)),
             None => return Err(contents.unexpected(EXPECTED)),
@@ -81,6 +87,9 @@ fn head(message: &Message) -> (Kind, OperationId) {
         Message::Forward(forward) => (Kind::Forward, forward.operation),
         Message::Forwarded(forwarded) => (Kind::Forwarded, forwarded.operation),
         Message::Comparing(comparing) => (comparing::kind_of(comparing), comparing.pull()),
+        Message::Gossip(said) => gossip::head(said),
+        Message::FenceAsk(ask) => (Kind::FenceAsk, ask.operation),
+        Message::FencePromise(promise) => (Kind::FencePromise, promise.operation),
     }
 }
 
@@ -107,6 +116,7 @@ fn body_bytes(message: &Message) -> usize {
         Message::Applied(applied) => applied.uncovered.len() * DOT_BYTES,
         Message::Fetch(fetch) => fetch.key.len(),
         Message::Comparing(comparing) => comparing.bytes_about() as usize,
+        Message::Gossip(said) => gossip::body_bytes(said),
         _ => 0,
     };
     SMALL_FIELDS_BYTES + long
@@ -119,18 +129,28 @@ fn write_body(message: &Message, out: &mut BytesMut) {
         Message::Fetch(fetch) => BodyWriter::write(out, |out| write_fetch(fetch, out)),
         Message::Fetched(fetched) => {
             BodyWriter::write(out, |out| {
-                out.array(2);
+                out.array(3);
                 out.number(mode_number(fetched.mode));
                 out.flag(fetched.complete);
+                out.option(fetched.holding.as_deref(), |out, holding| {
+                    out.array(2);
+                    out.number(holding.context_intervals);
+                    out.list(&holding.owed, |out, member| out.member(*member));
+                });
             });
         }
         Message::ScanAsk(ScanAsk { operation: _, partitions, prefix, after, limit }) => {
             let (partitions, prefix, after) = (partitions.clone(), prefix.clone(), after.clone());
             positional::write(out, &ScanAskBody { partitions, prefix, after, limit: *limit });
         }
-        Message::ScanPage(ScanPage { operation: _, items, more, complete }) => {
-            positional::write(out, &ScanPageBody { items: items.clone(), more: *more, complete: *complete });
+        Message::ScanPage(ScanPage { operation: _, items, more, complete, incomplete }) => {
+            positional::write(
+                out,
+                &ScanPageBody { items: items.clone(), more: *more, complete: *complete, incomplete: incomplete.clone() },
+            );
         }
+        Message::FenceAsk(ask) => fence::write_ask(ask, out),
+        Message::FencePromise(promise) => fence::write_promise(promise, out),
         Message::Forward(forward) => {
             wrap(out, request::request_kind(&forward.request));
             request::write_body(&forward.request, out);
@@ -140,6 +160,7 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             reply::write_body(&forwarded.reply, out);
         }
         Message::Comparing(comparing) => comparing::write_body(comparing, out),
+        Message::Gossip(said) => BodyWriter::write(out, |out| gossip::write(said, out)),
     }
 }
 
@@ -164,6 +185,7 @@ struct ScanPageBody {
     items: Vec<ScanItem>,
     more: bool,
     complete: bool,
+    incomplete: Vec<u16>,
 }
 
 #[inline]
@@ -233,14 +255,24 @@ fn mode_number(mode: FetchMode) -> u8 {
     match mode {
         FetchMode::Full => 0,
         FetchMode::Dots => 1,
+        FetchMode::Explain => 2,
     }
+}
+
+fn read_holding(body: &mut BodyReader<'_>) -> Result<Holding, WireError> {
+    let extra = body.fields("holding", 2)?;
+    let context_intervals = body.number("context intervals")?;
+    let owed = body.list("owed", MEMBER_BYTES, |body| body.member("owed"))?;
+    body.skip(extra)?;
+    Ok(Holding { context_intervals, owed })
 }
 
 fn read_mode(body: &mut BodyReader<'_>) -> Result<FetchMode, WireError> {
     match body.number("mode")? {
         0u8 => Ok(FetchMode::Full),
         1 => Ok(FetchMode::Dots),
-        _ => Err(body.malformed("mode", "0 (full) or 1 (dots) should stand here")),
+        2 => Ok(FetchMode::Explain),
+        _ => Err(body.malformed("mode", "0 (full), 1 (dots) or 2 (explain) should stand here")),
     }
 }
 

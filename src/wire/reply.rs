@@ -50,6 +50,7 @@ pub(super) fn reply_kind(reply: &Reply) -> Kind {
         Reply::Description(_) => Kind::Description,
         Reply::Formed => Kind::Formed,
         Reply::Failed(_) => Kind::Failed,
+        Reply::Explained(_) => Kind::Explained,
     }
 }
 
@@ -91,6 +92,7 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
         Reply::Description(description) => positional::write(out, &DescriptionBody::from(description.clone())),
         Reply::Formed => BodyWriter::write(out, |out| out.array(0)),
         Reply::Failed(failure) => positional::write(out, failure),
+        Reply::Explained(explained) => positional::write(out, explained),
     }
 }
 
@@ -98,7 +100,7 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
 pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
     Ok(match contents.kind {
         Kind::Written => Reply::Written(contents.read_alone(6, read_written)?),
-        Kind::Found => Reply::Found(contents.read(7, |body| read_found(body, contents))?),
+        Kind::Found => Reply::Found(contents.read(8, |body| read_found(body, contents))?),
         Kind::Missing => Reply::Missing(contents.read_alone(2, read_missing)?),
         Kind::Listed => Reply::Listed(contents.read_positional()?),
         Kind::Ring => Reply::Ring(contents.read_positional()?),
@@ -106,6 +108,7 @@ pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
         Kind::Description => Reply::Description(contents.read_positional::<DescriptionBody>()?.into()),
         Kind::Formed => contents.read_alone(0, |_| Ok(Reply::Formed))?,
         Kind::Failed => Reply::Failed(contents.read_positional()?),
+        Kind::Explained => Reply::Explained(Box::new(contents.read_positional()?)),
         _ => return Err(contents.unexpected(EXPECTED)),
     })
 }
@@ -169,7 +172,7 @@ fn value(body: &BodyReader<'_>, format: u8, bytes: Bytes) -> Result<Value, WireE
 
 #[inline]
 fn write_found(found: &Found, out: &mut BodyWriter<'_>) {
-    out.array(7);
+    out.array(8);
     out.option(found.value.as_ref(), |out, value| out.number(value_parts(value).0));
     out.list(&found.conflicts, |out, conflict| {
         out.array(2);
@@ -186,6 +189,7 @@ fn write_found(found: &Found, out: &mut BodyWriter<'_>) {
     out.number(found.answered);
     out.number(found.agreed);
     out.dots(&found.dots);
+    out.number(found.stood_in);
 }
 
 #[inline]
@@ -205,6 +209,7 @@ fn read_found(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Foun
         answered: body.number("answered")?,
         agreed: body.number("agreed")?,
         dots: body.dots("dots")?,
+        stood_in: body.number("stood_in")?,
     })
 }
 

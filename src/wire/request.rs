@@ -45,6 +45,7 @@ pub(super) fn request_kind(request: &Request) -> Kind {
         Request::Status => Kind::AskStatus,
         Request::Describe => Kind::Describe,
         Request::Form(_) => Kind::Form,
+        Request::Why(_) => Kind::Why,
     }
 }
 
@@ -83,6 +84,7 @@ pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
         Request::Get(get) => BodyWriter::write(out, |out| write_get(get, out)),
         Request::List(list) => positional::write(out, list),
         Request::Ring | Request::Status | Request::Describe => BodyWriter::write(out, |out| out.array(0)),
+        Request::Why(why) => positional::write(out, why),
         Request::Form(form) => positional::write(out, &FormBody { change: ChangeBody(form.change.clone()) }),
     }
 }
@@ -98,6 +100,7 @@ pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError
         Kind::AskRing => without_fields(contents, Request::Ring)?,
         Kind::AskStatus => without_fields(contents, Request::Status)?,
         Kind::Describe => without_fields(contents, Request::Describe)?,
+        Kind::Why => Request::Why(contents.read_positional()?),
         Kind::Form => Request::Form(Form { change: contents.read_positional::<FormBody>()?.change.0 }),
         _ => return Err(contents.unexpected(EXPECTED)),
     })

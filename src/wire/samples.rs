@@ -115,11 +115,50 @@ fn found() -> Found {
         answered: 2,
         agreed: 1,
         dots: vec![dot(1), dot(2), dot(3)],
+        stood_in: 1,
     }
 }
 
 fn failure() -> Failure {
     Failure { kind: FailureKind::Overloaded, message: "too much to do; try again soon".into(), retry_after_ms: 50 }
+}
+
+fn explained() -> Explained {
+    let replica = Replica {
+        member: member(1),
+        name: "stone-1".into(),
+        address: "10.0.0.1:7400".into(),
+        zone: "west".into(),
+        is_owner: true,
+        is_live: true,
+        held: Some(Held { is_readable: true, complete: true, versions: 2, context_intervals: 1, owed: vec![member(2)] }),
+    };
+    let version = Judged {
+        dot: dot(1),
+        author: Some(member(1)),
+        path: "address.city".into(),
+        kind: 1,
+        bytes: 6,
+        wall_ms: 1_700_000_000_000,
+        expiry_ms: 0,
+        held_by: vec![member(1)],
+        fate: Fate::Replaced,
+        gone_at: vec![member(2)],
+        beside: vec![dot(2)],
+    };
+    let choice = Choice { members: vec![member(1)], says: Says::Found, same: true };
+    Explained {
+        key: Bytes::from_static(b"user7"),
+        path: "address.city".into(),
+        group: Bytes::from_static(b"user7"),
+        hash: 0x0102_0304_0506_0708,
+        partition: 1,
+        partitions: 256,
+        replicas: vec![replica],
+        versions: vec![version],
+        more: 0,
+        quorums: vec![Would { r: 1, choices: vec![choice] }],
+    }
 }
 
 /// One of each kind, in the order of the kinds: what the golden file is made of.
@@ -186,6 +225,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         request(Request::Status),
         request(Request::Describe),
         request(Request::Form(Form { change: formed() })),
+        request(Request::Why(Why { key: key.clone(), path: "address.city".into(), deadline_ms: 2_000 })),
         reply(Reply::Written(Receipt {
             coordinator: attempt(),
             acks: vec![
@@ -240,6 +280,13 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 hints_full: false,
                 shared: 153,
                 in_step: 152,
+                hedges: 10,
+                stood_in: 11,
+                incomplete_partitions: 12,
+                comparisons_done: 7,
+                comparisons_needed: 24,
+                open_gaps: 1,
+                alarms: vec!["something is missing".into()],
             },
             links: vec![LinkStatus { member: member(2), name: "stone-2".into(), address: "10.0.0.2:7400".into(), up: true }],
             comparisons: vec![ComparisonStatus {
@@ -252,10 +299,25 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 sent_bytes: 33_000,
                 received_bytes: 1 << 33,
             }],
+            gossip: GossipStatus {
+                incarnation: 2,
+                local_health: 1,
+                clock_trouble: Some("its clock is slow".into()),
+                others: vec![MemberView {
+                    member: member(2),
+                    state: ViewState::Suspect,
+                    since_ms: 1_500,
+                    start: Start(0x6553_f100),
+                    incarnation: 3,
+                    incomplete: 0,
+                    wall_offset_ms: Some(-61_000),
+                }],
+            },
         }))),
         reply(Reply::Description(Description { founder: founder(1), changes: vec![formed()] })),
         reply(Reply::Formed),
         reply(Reply::Failed(failure())),
+        reply(Reply::Explained(Box::new(explained()))),
         Said::Message(Message::Apply(Apply {
             operation,
             key: key.clone(),
@@ -279,8 +341,9 @@ pub(super) fn one_of_each() -> Vec<Said> {
         Said::Message(Message::Fetched(Fetched {
             operation,
             entry: Bytes::from_static(b"packed"),
-            mode: FetchMode::Full,
+            mode: FetchMode::Explain,
             complete: true,
+            holding: Some(Box::new(Holding { context_intervals: 2, owed: vec![member(3)] })),
         })),
         Said::Message(Message::ScanAsk(ScanAsk {
             operation,
@@ -293,10 +356,34 @@ pub(super) fn one_of_each() -> Vec<Said> {
             operation,
             items: vec![ScanItem { key: Bytes::from_static(b"user7"), hash: u64::MAX, hidden_ms: 0 }],
             more: false,
-            complete: true,
+            complete: false,
+            incomplete: vec![7],
         })),
         Said::Message(Message::Forward(Box::new(Forward { operation, request: Request::Put(put()) }))),
         Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply: Reply::Found(found()) }))),
+        gossip(Gossip::Probe(probe(vec![]))),
+        gossip(Gossip::ProbeAck(probe(vec![
+            News::Record(Box::new(record())),
+            News::Suspect { member: member(2), rank: rank(), from: member(3) },
+            News::Dead { member: member(4), rank: rank() },
+        ]))),
+        gossip(Gossip::ProbeFor { number: operation.0, target: member(2), news: vec![] }),
+        gossip(Gossip::ProbeMissed { number: operation.0 }),
+        gossip(Gossip::Tell { news: vec![News::Dead { member: member(4), rank: rank() }] }),
+        gossip(Gossip::Compare {
+            standings: vec![
+                Standing { member: member(1), record: rank(), dead: None },
+                Standing { member: member(2), record: Rank::default(), dead: Some(rank()) },
+            ],
+        }),
+        gossip(Gossip::CatchUp { news: vec![], wanted: vec![member(2)] }),
+        Said::Message(Message::FenceAsk(FenceAsk { operation, actor: dot(1).actor, member: member(2), below: attempt().start })),
+        Said::Message(Message::FencePromise(FencePromise {
+            operation,
+            actor: dot(1).actor,
+            below: attempt().start,
+            hinted: vec![7, 255],
+        })),
     ]
     .into_iter()
     .chain(pull().into_iter().map(comparing))
@@ -355,6 +442,32 @@ fn pull() -> Vec<Comparing> {
         }),
         Comparing::Declined(Declined { pull, reason: "stone-2 does not own partition 7".into() }),
     ]
+}
+
+fn gossip(said: Gossip) -> Said {
+    Said::Message(Message::Gossip(Box::new(said)))
+}
+
+fn probe(news: Vec<News>) -> Probe {
+    Probe { number: 0x6553_f100_0000_0007, wall_ms: 1_700_000_000_000, digest: 0x0102_0304_0506_0708, news }
+}
+
+fn rank() -> Rank {
+    Rank { actors: 1, start: Start(0x6553_f100), incarnation: 2 }
+}
+
+fn record() -> MemberRecord {
+    MemberRecord {
+        member: member(1),
+        actor: Actor(0xa1a2_a3a4_a5a6_a7a8),
+        ended: vec![EndedActor { actor: Actor(7), last: Start(0x6553_f000) }],
+        start: Start(0x6553_f100),
+        nonce: 0x1112_1314_1516_1718,
+        incarnation: 2,
+        name: "stone-1".into(),
+        address: "10.0.0.1:7400".into(),
+        incomplete: 3,
+    }
 }
 
 fn path(encoded: &'static [u8]) -> Path {
@@ -474,6 +587,21 @@ pub(super) fn all() -> Vec<Said> {
         comparing(Comparing::FetchEntries(FetchEntries { pull, ask: 0, partition: 0, known: 0, keys })),
         comparing(Comparing::Entries(Entries { pull, ask: 0, digest: 0, clock: None, entries: vec![], unreadable: vec![] })),
     ]);
+    let longest = MemberRecord {
+        member: MemberId(u128::MAX),
+        actor: Actor(u64::MAX),
+        ended: vec![EndedActor { actor: Actor(u64::MAX), last: Start(u32::MAX) }; crate::limits::ENDED_ACTORS_MAX],
+        start: Start(u32::MAX),
+        nonce: u64::MAX,
+        incarnation: u32::MAX,
+        name: "n".repeat(crate::limits::MEMBER_NAME_BYTES_MAX),
+        address: "a".repeat(crate::limits::MEMBER_ADDRESS_BYTES_MAX),
+        incomplete: u32::MAX,
+    };
+    let standing = Standing { member: MemberId(0), record: longest.rank(), dead: Some(longest.rank()) };
+    all.push(gossip(Gossip::Tell { news: vec![News::Record(Box::new(longest)); 40] }));
+    all.push(gossip(Gossip::Compare { standings: vec![standing; crate::limits::MEMBERS_MAX] }));
+    all.push(gossip(Gossip::Probe(Probe { number: u64::MAX, wall_ms: u64::MAX, digest: u64::MAX, news: vec![] })));
     for said in all.clone() {
         match said {
             Said::Request(_, request) => all.push(Said::Message(Message::Forward(Box::new(Forward { operation, request })))),

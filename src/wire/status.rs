@@ -2,7 +2,7 @@
 
 use super::body_reader::sync_from_wire;
 use super::body_writer::sync_to_wire;
-use crate::message::{ComparisonStatus, DebtStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
+use crate::message::{ComparisonStatus, DebtStatus, GossipStatus, LinkStatus, MemberStatus, RequestCounts, Status, SyncMode};
 use crate::ring::{ClusterId, MemberId};
 use crate::vclock::Start;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,14 @@ pub(super) struct StatusBody {
     shared: u32,
     in_step: u32,
     comparisons: Vec<ComparisonStatus>,
+    hedges: u64,
+    stood_in: u64,
+    incomplete_partitions: u32,
+    comparisons_done: u32,
+    comparisons_needed: u32,
+    open_gaps: u32,
+    alarms: Vec<String>,
+    gossip: GossipStatus,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -52,7 +60,7 @@ impl TryFrom<(u8, u32)> for SyncBody {
 }
 
 impl From<Status> for StatusBody {
-    fn from(Status { member, links, comparisons }: Status) -> StatusBody {
+    fn from(Status { member, links, comparisons, gossip }: Status) -> StatusBody {
         StatusBody {
             links,
             member: member.member,
@@ -76,6 +84,14 @@ impl From<Status> for StatusBody {
             shared: member.shared,
             in_step: member.in_step,
             comparisons,
+            hedges: member.hedges,
+            stood_in: member.stood_in,
+            incomplete_partitions: member.incomplete_partitions,
+            comparisons_done: member.comparisons_done,
+            comparisons_needed: member.comparisons_needed,
+            open_gaps: member.open_gaps,
+            alarms: member.alarms,
+            gossip,
         }
     }
 }
@@ -106,7 +122,15 @@ impl From<StatusBody> for Status {
                 hints_full: body.hints_full,
                 shared: body.shared,
                 in_step: body.in_step,
+                hedges: body.hedges,
+                stood_in: body.stood_in,
+                incomplete_partitions: body.incomplete_partitions,
+                comparisons_done: body.comparisons_done,
+                comparisons_needed: body.comparisons_needed,
+                open_gaps: body.open_gaps,
+                alarms: body.alarms,
             },
+            gossip: body.gossip,
         }
     }
 }

@@ -57,6 +57,11 @@ impl Peer {
         (status.code(), self.complained().split_off(before))
     }
 
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        self.process.as_mut().expect("it runs").signal(signal);
+    }
+
     /// Kills it, as a crash would.
     pub async fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");

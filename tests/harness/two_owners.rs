@@ -49,7 +49,8 @@ impl TwoOwners {
             let disk = FileDisk::open(&folder).expect("nobody else uses it");
             let options = StoreOptions { sync: SyncMode::Never, cache_bytes: 64 << 20, log: OpenOptions::new(now.wall_ms, at + 1) };
             let (store, _) = Store::open(&disk, &options).expect("an empty store");
-            let config = PeerConfig { name: format!("p{at}"), address: format!("p{at}:1"), zone: String::new(), weight: 1 };
+            let config =
+                PeerConfig { name: format!("p{at}"), address: format!("p{at}:1"), zone: String::new(), weight: 1, hedges: true };
             let mut peer = Peer::new(store, config, at, now);
             peer.set_comparing(None);
             Machine { peer, disk, files: OpenFiles::default() }
@@ -97,7 +98,7 @@ impl TwoOwners {
                         let machine = &mut self.machines[at];
                         inputs.push_back(Input::Disk(execute(&machine.disk, &mut machine.files, job)));
                     }
-                    Output::Halt { reason } => panic!("{reason}"),
+                    Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
                     Output::Reply { .. } | Output::Members => {}
                 }
             }

@@ -38,6 +38,11 @@ impl World {
             self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
             return;
         }
+        for (side, other) in [(a, &theirs), (b, &mine)] {
+            if let Some(peer) = self.nodes[side].peer.as_mut() {
+                peer.welcome(other);
+            }
+        }
         self.trace
             .event(self.time, format_args!("link {a} {b}"), || format!("{} ↔ {} linked", self.nodes[a].name, self.nodes[b].name));
         for (side, other) in [(a, b), (b, a)] {

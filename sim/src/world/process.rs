@@ -30,7 +30,7 @@ impl World {
             Output::Send { after, .. } | Output::Reply { after, .. } => self.nodes[n].held.push(Held { after, output }),
             Output::Disk(job) => self.start_job(n, job),
             Output::Members => self.dial_all(n),
-            Output::Halt { reason } => {
+            Output::Halt { reason } | Output::Refused { reason } => {
                 self.violations.push(Violation::new("halt", format!("{} stops: {reason}", self.nodes[n].name)));
             }
         }
@@ -83,7 +83,9 @@ impl World {
                 let delay = self.plan.network.delay(&mut self.network_dice);
                 self.send_reply(delay, to, &reply);
             }
-            Output::Disk(_) | Output::Members | Output::Halt { .. } => unreachable!("only what names a position is held"),
+            Output::Disk(_) | Output::Members | Output::Halt { .. } | Output::Refused { .. } => {
+                unreachable!("only what names a position is held")
+            }
         }
         if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_at_send) {
             let incarnation = self.nodes[n].incarnation;

@@ -13,6 +13,33 @@ impl MemoryDisk {
     }
 }
 
+impl MemoryDisk {
+    /// Flips a bit.
+    pub(super) fn flip(&self, path: &str, at: usize) {
+        self.with(|files| files.get_mut(path).expect("a file")[at] ^= 0x10);
+    }
+
+    /// The names of all files that begin so, and their bytes.
+    pub(super) fn files(&self, begin: &str) -> Vec<(String, Vec<u8>)> {
+        self.with(|files| files.iter().filter(|(name, _)| name.starts_with(begin)).map(|(n, b)| (n.clone(), b.clone())).collect())
+    }
+
+    /// All that there is.
+    pub(super) fn clone_files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.with(|files| files.clone())
+    }
+
+    /// Puts that back.
+    pub(super) fn restore(&self, sound: &BTreeMap<String, Vec<u8>>) {
+        self.with(|files| files.clone_from(sound));
+    }
+
+    /// Forgets everything.
+    pub(super) fn wipe(&self) {
+        self.with(BTreeMap::clear);
+    }
+}
+
 impl Disk for MemoryDisk {
     type File = String;
 

@@ -1,16 +1,22 @@
 //! Peers wired together in one process: messages arrive at once and in order, unless a test holds them back.
 
+mod closing;
 mod comparing;
+mod damage;
 mod expiry;
+mod explanations;
+mod gossip;
 mod handoff;
 mod memory_disk;
+mod pauses;
 mod reads;
+mod stand_in_reads;
 mod writes;
 
 use super::{Input, Now, Origin, Output, Peer, PeerConfig};
 use crate::message::{Body, Failure, Form, Found, Get, Message, PatchBody, Put, Quorum, Receipt, Remove, Reply, Request, Update};
 use crate::message::{List, Retry, SyncMode, Value};
-use crate::ring::{Change, ClusterId, Founder, MemberId};
+use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId};
 use crate::storage::{OpenFiles, OpenOptions, Store, StoreOptions, execute};
 use crate::vclock::Start;
 use bytes::Bytes;
@@ -34,6 +40,8 @@ struct Cluster {
     replies: BTreeMap<u64, Reply>,
     /// What is told of each message before it is delivered; false drops it.
     filter: Filter,
+    /// Every message that was told to the filter, for tests that want to know (set to `Some`).
+    offered: Option<Vec<(usize, Message)>>,
     requests: u64,
     options: StoreOptions,
 }
@@ -53,6 +61,7 @@ impl Cluster {
             mail: VecDeque::new(),
             replies: BTreeMap::new(),
             filter: Box::new(|_, _| true),
+            offered: None,
             requests: 0,
             options,
         };
@@ -89,8 +98,13 @@ impl Cluster {
         let seed = 1 + at as u64 + self.now.monotonic_ms * 100;
         let log = OpenOptions { wall_ms: self.now.wall_ms, seed, ..self.options.log };
         let (store, _) = Store::open(&self.machines[at].disk, &StoreOptions { log, ..self.options }).expect("the store opens");
-        let config =
-            PeerConfig { name: format!("p{at}"), address: format!("127.0.0.1:{}", 7401 + at), zone: String::new(), weight: 1 };
+        let config = PeerConfig {
+            name: format!("p{at}"),
+            address: format!("127.0.0.1:{}", 7401 + at),
+            zone: String::new(),
+            weight: 1,
+            hedges: true,
+        };
         self.machines[at].files = OpenFiles::default();
         self.machines[at].peer = Some(Peer::new(store, config, seed, self.now));
     }
@@ -141,6 +155,9 @@ impl Cluster {
                     Output::Send { to, message, after } if after <= released => {
                         let to =
                             (0..self.machines.len()).find(|other| self.machines[*other].peer.is_some() && self.id(*other) == to);
+                        if let (Some(to), Some(offered)) = (to, &mut self.offered) {
+                            offered.push((to, message.clone()));
+                        }
                         if let Some(to) = to.filter(|to| (self.filter)(*to, &message)) {
                             self.mail.push_back((to, from, message));
                         }
@@ -148,7 +165,7 @@ impl Cluster {
                     Output::Reply { to, reply, after } if after <= released => drop(self.replies.insert(to.request, reply)),
                     Output::Disk(job) => jobs.push(job),
                     Output::Members => {}
-                    Output::Halt { reason } => panic!("{reason}"),
+                    Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
                     waiting => self.machines[at].held.push(waiting),
                 }
             }
@@ -166,6 +183,11 @@ impl Cluster {
                 machine.held.extend(outbox);
             }
         }
+    }
+
+    /// What has been sent since the last look, whether or not the filter let it through.
+    fn take_offered(&mut self) -> Vec<(usize, Message)> {
+        self.offered.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Delivers all mail.

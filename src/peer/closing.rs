@@ -1,0 +1,158 @@
+//! Closing gaps, as a peer does it: which are open, who is asked, and what every member promises.
+
+use super::{Now, Output, Peer};
+use crate::anti_entropy::Gap;
+use crate::broken::{Rule, is_broken};
+use crate::message::{FenceAsk, FencePromise, Message};
+use crate::ring::{MemberId, PartitionId};
+use crate::vclock::{Actor, Seen, Start};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An actor that nobody has any more: all its starts are over.
+const ENDED: Start = Start(u32::MAX);
+/// Explicit contexts of a partition that are looked at for gaps. As long as there are more, closing what these speak of goes first.
+const CONTEXTS_LOOKED_AT: usize = 256;
+
+impl Peer {
+    /// Whether a message comes from a start that this peer has promised to hear no more.
+    pub(super) fn is_fenced(&self, from: MemberId, start: Start) -> bool {
+        if is_broken(Rule::NoFence) {
+            return false;
+        }
+        let store = self.replica.store();
+        match self.links.get(&from) {
+            Some(linked) if linked.start == start => store.fence(linked.actor).is_some_and(|below| start < below),
+            // Under which actor it said this is not known: any promise about that member counts. It will say it again over a link.
+            _ => store.fences().any(|(_, fence)| fence.member == from && start < fence.below),
+        }
+    }
+
+    /// Looks for open gaps now and then, and asks again whoever has not promised.
+    pub(super) fn wake_closing(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        if self.closing.is_due(now.monotonic_ms) {
+            self.look_for_gaps(now);
+        }
+        self.closing.ask(now.monotonic_ms, &mut self.effects);
+        self.flush_effects(outbox);
+        self.close_what_is_pulled(now);
+    }
+
+    /// Begins to close whatever is open and this peer's to close. As long as a member is away nothing can be closed.
+    fn look_for_gaps(&mut self, now: Now) {
+        let members: BTreeSet<MemberId> = self.founders().iter().map(|founder| founder.member).collect();
+        if members.is_empty() || !members.iter().all(|member| *member == self.me || self.links.contains_key(member)) {
+            return;
+        }
+        let mut open: BTreeMap<Gap, BTreeSet<PartitionId>> = BTreeMap::new();
+        let mut later = None;
+        for partition in (0..self.owners.len()).map(|partition| PartitionId(partition as u16)) {
+            let Some(rank) =
+                self.owners_of(partition).iter().filter(|owner| self.is_live(**owner)).position(|owner| *owner == self.me)
+            else {
+                continue;
+            };
+            if !self.replica.store().is_complete(partition) {
+                continue;
+            }
+            let gaps = self.open_gaps(partition);
+            if gaps.is_empty() {
+                continue;
+            }
+            if !self.closing.may_care(now.monotonic_ms, rank) {
+                later = later.max(Some(rank));
+                continue;
+            }
+            for gap in gaps {
+                open.entry(gap).or_default().insert(partition);
+            }
+        }
+        if let Some(rank) = later {
+            self.closing.look_for_rank(rank);
+        }
+        if !open.is_empty() {
+            let operation = self.next_operation_id();
+            self.closing.begin(now.monotonic_ms, operation, open, &members);
+        }
+    }
+
+    /// The open gaps of a partition. Requires: all members are linked, so that an actor of none of them is nobody's any more.
+    fn open_gaps(&self, partition: PartitionId) -> Vec<Gap> {
+        let store = self.replica.store();
+        let clock = store.clock(partition);
+        let contexts: Vec<&Seen> = store.contexts_of(partition).take(CONTEXTS_LOOKED_AT).collect();
+        let actors: BTreeSet<Actor> =
+            clock.runs().chain(contexts.iter().flat_map(|context| context.runs())).map(|(actor, _)| actor).collect();
+        let gaps = actors.into_iter().map(|actor| self.gap_of(actor));
+        gaps.filter(|gap| gap.is_open(clock, contexts.iter().copied())).collect()
+    }
+
+    fn gap_of(&self, actor: Actor) -> Gap {
+        let store = self.replica.store();
+        if actor == store.actor() {
+            return Gap { actor, member: self.me, below: store.start() };
+        }
+        match self.links.iter().find(|(_, linked)| linked.actor == actor) {
+            Some((member, linked)) => Gap { actor, member: *member, below: linked.start },
+            None => {
+                let known = store.fences().find(|(fenced, _)| *fenced == actor);
+                Gap { actor, member: known.map_or(MemberId(0), |(_, fence)| fence.member), below: ENDED }
+            }
+        }
+    }
+
+    /// A member closes a gap: what that start said is refused from now on, and the answer says so durably. One whose start is not over
+    /// for all that is known here gets no promise.
+    pub(super) fn on_fence_ask(&mut self, from: MemberId, ask: &FenceAsk, outbox: &mut Vec<Output>) {
+        let FenceAsk { operation, actor, member, below } = *ask;
+        let store = self.replica.store();
+        let is_mine = actor == store.actor() && below > store.start();
+        let is_somebodys = below == ENDED && self.links.values().any(|linked| linked.actor == actor);
+        // What that start said and is still waiting for the disk would be taken in behind the promise. Whoever asks asks again.
+        let is_waiting = self.replica.waits_with_words_of(member);
+        if self.placement.is_none() || is_mine || is_somebodys || is_waiting {
+            return;
+        }
+        let position = self.replica.store_mut().raise_fence(actor, member, below);
+        let hinted = self.hinted(actor, below);
+        let promise = Message::FencePromise(FencePromise { operation, actor, below, hinted });
+        self.respond(from, promise, position, outbox);
+    }
+
+    /// The partitions for which a hint here holds a dot of that actor from a start below.
+    fn hinted(&self, actor: Actor, below: Start) -> Vec<u16> {
+        self.replica.store().hints_hold(actor, below).into_iter().map(|partition| partition.0).collect()
+    }
+
+    /// A member has promised. When all have, every other owner is pulled from.
+    pub(super) fn on_fence_promise(&mut self, now: Now, from: MemberId, promise: &FencePromise) {
+        let partitions = self.closing.on_promise(now.monotonic_ms, from, promise);
+        for partition in partitions {
+            let others: Vec<MemberId> = self.owners_of(partition).iter().copied().filter(|owner| *owner != self.me).collect();
+            let wishes = others.into_iter().map(|other| (other, self.rounds.want(partition, other))).collect();
+            self.closing.wait_for(partition, wishes);
+        }
+        self.close_what_is_pulled(now);
+    }
+
+    /// Marks as seen what nobody can hold any more.
+    pub(super) fn close_what_is_pulled(&mut self, now: Now) {
+        let rounds = &self.rounds;
+        let closed = self.closing.take_closed(now.monotonic_ms, &|partition, partner| rounds.finished(partition, partner));
+        for (partition, seen) in closed {
+            if self.owners_of(partition).contains(&self.me) && self.replica.store().is_complete(partition) {
+                self.replica.store_mut().take_clock(partition, &seen);
+            }
+        }
+    }
+
+    /// Open gaps of the partitions that this peer owns, as far as it can tell.
+    pub(super) fn open_gap_count(&self) -> u32 {
+        let all_linked =
+            self.founders().iter().all(|founder| founder.member == self.me || self.links.contains_key(&founder.member));
+        if !all_linked {
+            return 0;
+        }
+        let owned = (0..self.owners.len()).map(|at| PartitionId(at as u16)).filter(|at| self.owners_of(*at).contains(&self.me));
+        owned.map(|partition| self.open_gaps(partition).len() as u32).sum()
+    }
+}

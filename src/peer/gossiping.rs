@@ -1,0 +1,162 @@
+//! The gossip inside a peer: links are its transport, and what it says of members decides who counts as reachable.
+
+use super::{Linked, Now, Output, Peer, PeerConfig};
+use crate::gossip::{Event, MemberState, Moment, Outcome, Pace, Swim};
+use crate::message::{Gossip, GossipStatus, MemberRecord, MemberView, Message, Position, Rank, ViewState};
+use crate::ring::MemberId;
+use crate::storage::Store;
+use crate::vclock::Start;
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeSet;
+
+/// The gossip of a peer, and what follows from it.
+#[derive(Debug)]
+pub(super) struct Gossiping {
+    swim: Swim,
+    /// Members whose link is up and who are not known to be dead: what the rest of the peer goes by.
+    reachable: BTreeSet<MemberId>,
+    /// The time as it was told last.
+    moment: Moment,
+}
+
+impl Gossiping {
+    /// `seed` feeds its randomness, the nonce of this start included.
+    pub(super) fn new(store: &Store, config: &PeerConfig, seed: u64, now: Now) -> Gossiping {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // The peer's own draws are those of stream 0.
+        rng.set_stream(1);
+        let record = MemberRecord {
+            member: store.member(),
+            actor: store.actor(),
+            ended: Vec::new(),
+            start: store.start(),
+            nonce: rng.next_u64(),
+            incarnation: 0,
+            name: config.name.clone(),
+            address: config.address.clone(),
+            incomplete: 0,
+        };
+        let swim = Swim::new(record, Pace::default(), rng.next_u64());
+        Gossiping { swim, reachable: BTreeSet::new(), moment: moment(now) }
+    }
+
+    /// The nonce of this start.
+    pub(super) fn nonce(&self) -> u64 {
+        self.swim.own_record().nonce
+    }
+
+    pub(super) fn record(&self, member: MemberId) -> Option<&MemberRecord> {
+        self.swim.view().record(member)
+    }
+
+    pub(super) fn is_reachable(&self, member: MemberId) -> bool {
+        self.reachable.contains(&member)
+    }
+
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        self.swim.next_wake()
+    }
+}
+
+fn moment(now: Now) -> Moment {
+    Moment { monotonic_ms: now.monotonic_ms, wall_ms: now.wall_ms }
+}
+
+impl Peer {
+    /// Where a member is reached: where it says itself; until that is known, where it was when the cluster was formed.
+    pub fn address_of(&self, member: MemberId) -> Option<&str> {
+        if member == self.me {
+            return Some(&self.config.address);
+        }
+        let record = self.gossip.record(member).map(|record| record.address.as_str());
+        record.or_else(|| self.founders().iter().find(|founder| founder.member == member).map(|founder| founder.address.as_str()))
+    }
+
+    /// Says for people if this peer's wall clock is more than a minute off the middle of its peers'; None while it is fine.
+    pub fn clock_trouble(&self) -> Option<String> {
+        self.gossip.swim.clock_trouble(self.gossip.moment)
+    }
+
+    /// The members are known from now on.
+    pub(super) fn gossip_with_members(&mut self, now: Now) {
+        let members: Vec<MemberId> = self.founders().iter().map(|founder| founder.member).collect();
+        self.gossip.swim.set_members(moment(now), members);
+    }
+
+    pub(super) fn on_gossip(&mut self, now: Now, from: MemberId, message: Gossip, outbox: &mut Vec<Output>) {
+        self.with_gossip(now, outbox, |swim, now, out| swim.on_message(now, from, message, out));
+    }
+
+    pub(super) fn wake_gossip(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        let incomplete = self.incomplete().partitions;
+        self.with_gossip(now, outbox, |swim, now, out| {
+            swim.set_incomplete(now, incomplete);
+            swim.on_wake(now, out);
+        });
+    }
+
+    pub(super) fn gossip_link_up(&mut self, now: Now, member: MemberId, linked: Linked, outbox: &mut Vec<Output>) {
+        self.with_gossip(now, outbox, |swim, now, out| swim.on_link_up(now, member, linked.actor, linked.start, out));
+        self.tell_reach(now, member, outbox);
+    }
+
+    pub(super) fn gossip_link_down(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
+        self.with_gossip(now, outbox, |swim, now, out| swim.on_link_down(now, member, out));
+        self.tell_reach(now, member, outbox);
+    }
+
+    fn with_gossip(&mut self, now: Now, outbox: &mut Vec<Output>, tell: impl FnOnce(&mut Swim, Moment, &mut Outcome)) {
+        self.gossip.moment = moment(now);
+        let mut out = Outcome::default();
+        tell(&mut self.gossip.swim, moment(now), &mut out);
+        for (to, said) in out.sends {
+            outbox.push(Output::Send { to, message: Message::Gossip(Box::new(said)), after: Position(0) });
+        }
+        for event in out.events {
+            match event {
+                Event::Died(member) | Event::Returned(member) => self.tell_reach(now, member, outbox),
+                Event::Copy(reason) => outbox.push(Output::Refused { reason }),
+            }
+        }
+    }
+
+    /// Tells the rest of the peer if a member has become reachable, or is so no more.
+    fn tell_reach(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
+        let is_reachable = self.links.contains_key(&member) && !self.gossip.swim.is_dead(member);
+        let was_reachable = self.gossip.reachable.contains(&member);
+        if is_reachable && !was_reachable {
+            self.gossip.reachable.insert(member);
+            self.on_member_up(now, member, outbox);
+        } else if was_reachable && !is_reachable {
+            self.gossip.reachable.remove(&member);
+            self.on_member_down(now, member, outbox);
+        }
+    }
+
+    pub(super) fn gossip_status(&self, now: Now) -> GossipStatus {
+        let (swim, now) = (&self.gossip.swim, moment(now));
+        let view = |member: MemberId| {
+            let (state, rank) = swim.view().state(member).unwrap_or((MemberState::Alive, Rank::default()));
+            MemberView {
+                member,
+                state: match state {
+                    MemberState::Alive => ViewState::Alive,
+                    MemberState::Suspect => ViewState::Suspect,
+                    MemberState::Dead => ViewState::Dead,
+                },
+                since_ms: now.monotonic_ms.saturating_sub(swim.since_ms(member)),
+                start: rank.start.max(swim.view().record(member).map_or(Start(0), |record| record.start)),
+                incarnation: rank.incarnation,
+                incomplete: swim.view().record(member).map_or(0, |record| record.incomplete),
+                wall_offset_ms: swim.wall_offset_ms(member, now),
+            }
+        };
+        GossipStatus {
+            incarnation: swim.own_record().incarnation,
+            local_health: swim.local_health(),
+            clock_trouble: swim.clock_trouble(now),
+            others: self.founders().iter().map(|founder| founder.member).filter(|member| *member != self.me).map(view).collect(),
+        }
+    }
+}

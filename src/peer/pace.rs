@@ -1,0 +1,220 @@
+//! How quick the other members are, whom a read asks first, and when it asks one more.
+//!
+//! A peer that is slow or paused is not down: its link is up, and it may answer at any moment. So reads ask it last while it owes
+//! answers, and a read that waits for it asks another owner after the time in which it usually answers, within a budget
+//! (`hedging`). Writes need none of this: they go to all owners at once and wait for W of them.
+
+use super::operation::Machine;
+use super::{Now, Output, Peer};
+use crate::coordinator::{Pace, Reach};
+use crate::hedging::{Budget, Latency};
+use crate::limits::{READ_STAND_INS_MAX, SLOW_MS_MIN, SLOW_TRY_MS};
+use crate::message::{Fetch, FetchMode, Message, OperationId};
+use crate::ring::{MemberId, PartitionId};
+use bytes::Bytes;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// What is known of the others' pace, and the reads that may have to ask one owner more.
+#[derive(Debug)]
+pub(super) struct Paces {
+    is_on: bool,
+    members: BTreeMap<MemberId, Member>,
+    budget: Budget,
+    /// When each read may have to ask one more. Those that are done by then are dropped on the way.
+    due: BinaryHeap<Reverse<(u64, OperationId)>>,
+    /// Since the start: reads that asked one more.
+    pub(super) hedges: u64,
+}
+
+#[derive(Default, Debug)]
+struct Member {
+    latency: Latency,
+    /// The first question since its last answer (monotonic milliseconds).
+    owes_since: Option<u64>,
+    /// When it was last tried although it was slow.
+    tried_ms: u64,
+}
+
+/// A read looks again after this long (milliseconds) whether it may ask one more, if it was not allowed to.
+const LOOK_AGAIN_MS: u64 = 10;
+
+/// Who takes so many times as long as the quickest owner is slow, even if it answers in the end.
+const SLOW_FACTOR: u64 = 4;
+
+impl Paces {
+    pub(super) fn new(is_on: bool) -> Paces {
+        Paces { is_on, members: BTreeMap::new(), budget: Budget::default(), due: BinaryHeap::new(), hedges: 0 }
+    }
+
+    /// When the next read may have to ask one more (monotonic milliseconds).
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        self.due.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// What was known is old: the process has stood still, and may have been elsewhere.
+    pub(super) fn forget(&mut self) {
+        self.members.clear();
+    }
+
+    /// The link is gone: whatever was asked over it is answered no more.
+    pub(super) fn on_link_down(&mut self, member: MemberId) {
+        self.members.remove(&member);
+    }
+
+    /// A member has been asked what it holds.
+    pub(super) fn on_asked(&mut self, member: MemberId, now_ms: u64) {
+        self.members.entry(member).or_default().owes_since.get_or_insert(now_ms);
+    }
+
+    /// A member has answered: to a question of a read that still waits after so long (milliseconds), or to an older one.
+    fn on_answered(&mut self, from: MemberId, id: OperationId, took_ms: Option<u64>, now_ms: u64) {
+        let member = self.members.entry(from).or_default();
+        member.owes_since = None;
+        match took_ms {
+            Some(ms) => member.latency.note(ms),
+            // It was only tried: if it is quick again, what it was is forgotten.
+            None if id == OperationId(0) && now_ms < member.tried_ms + SLOW_MS_MIN => member.latency = Latency::default(),
+            None => {}
+        }
+    }
+
+    fn p95_ms(&self, member: MemberId) -> Option<u64> {
+        self.members.get(&member)?.latency.p95_ms()
+    }
+
+    fn hedge_at(&self, member: MemberId, asked_ms: u64) -> u64 {
+        asked_ms + self.members.get(&member).map_or_else(|| Latency::default().hedge_ms(), |known| known.latency.hedge_ms())
+    }
+
+    /// True if a member owes answers for longer than it should.
+    fn is_late(&self, member: MemberId, now_ms: u64) -> bool {
+        let Some(Member { latency, owes_since: Some(since), .. }) = self.members.get(&member) else { return false };
+        now_ms.saturating_sub(*since) >= latency.slow_ms()
+    }
+
+    /// True once in a while: a slow member is to be asked something, to see whether it still is.
+    fn is_to_be_tried(&mut self, member: MemberId, now_ms: u64) -> bool {
+        let Some(known) = self.members.get_mut(&member) else { return false };
+        let is_due = now_ms >= known.tried_ms + SLOW_TRY_MS;
+        if is_due {
+            known.tried_ms = now_ms;
+        }
+        is_due
+    }
+}
+
+impl Peer {
+    /// Who can be asked for a key of this partition, and how well.
+    pub(super) fn reach(&self, now: Now, partition: PartitionId) -> Reach {
+        let mut owners: Vec<(MemberId, Pace)> = self.owners_of(partition).iter().map(|owner| (*owner, Pace::Quick)).collect();
+        let is_on = self.paces.is_on;
+        let quickest = || owners.iter().filter_map(|(owner, _)| self.paces.p95_ms(*owner)).min();
+        let slow_ms = if is_on { quickest().map(|ms| (ms * SLOW_FACTOR).max(SLOW_MS_MIN)) } else { None };
+        for (owner, pace) in &mut owners {
+            if !self.is_live(*owner) {
+                *pace = Pace::Down;
+            } else if is_on && *owner != self.me {
+                let takes_long = slow_ms.zip(self.paces.p95_ms(*owner)).is_some_and(|(slow, p95)| p95 > slow);
+                if takes_long || self.paces.is_late(*owner, now.monotonic_ms) {
+                    *pace = Pace::Slow;
+                }
+            }
+        }
+        let is_owner_down = owners.iter().any(|(_, pace)| *pace == Pace::Down);
+        let stand_ins = if is_owner_down { self.live_stand_ins(partition).take(READ_STAND_INS_MAX).collect() } else { Vec::new() };
+        Reach { owners, stand_ins }
+    }
+
+    /// A slow owner is asked for nothing while others answer, so nobody would learn that it is quick again: once in a while it is asked
+    /// what nobody waits for.
+    pub(super) fn try_the_slow(&mut self, now: Now, key: &Bytes, reach: &Reach) {
+        for (owner, _) in reach.owners.iter().filter(|(_, pace)| *pace == Pace::Slow) {
+            if self.paces.is_to_be_tried(*owner, now.monotonic_ms) {
+                let fetch = Fetch { operation: OperationId(0), key: key.clone(), mode: FetchMode::Dots };
+                self.effects.send(*owner, Message::Fetch(fetch));
+            }
+        }
+    }
+
+    /// A read has begun: when may it have to ask one more?
+    pub(super) fn plan_hedge(&mut self, now: Now, id: OperationId) {
+        if !self.paces.is_on {
+            return;
+        }
+        self.paces.budget.earn();
+        self.plan_next_hedge(now, id);
+    }
+
+    fn plan_next_hedge(&mut self, now: Now, id: OperationId) {
+        let Some(Machine::Read { read, .. }) = self.operations.get(&id).map(|operation| &operation.machine) else { return };
+        if !read.has_another() {
+            return;
+        }
+        let others = read.waits_for().filter(|(member, _)| *member != self.me);
+        // Whoever is over his time already was passed over for want of budget: that is looked at again a little later.
+        let due = others.map(|(member, since)| self.paces.hedge_at(member, since)).min();
+        if let Some(due) = due {
+            let due = if due > now.monotonic_ms { due } else { now.monotonic_ms + LOOK_AGAIN_MS };
+            self.paces.due.push(Reverse((due, id)));
+        }
+    }
+
+    /// Looks at the reads that have waited for as long as it usually takes.
+    pub(super) fn hedge(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        while let Some(Reverse((due, id))) = self.paces.due.peek().copied()
+            && due <= now.monotonic_ms
+        {
+            self.paces.due.pop();
+            let Some(Machine::Read { read, .. }) = self.operations.get_mut(&id).map(|operation| &mut operation.machine) else {
+                continue;
+            };
+            let (me, paces) = (self.me, &mut self.paces);
+            let waits_for: Vec<MemberId> = read.waits_for().map(|waits| waits.0).filter(|member| *member != me).collect();
+            if waits_for.is_empty() || !read.has_another() {
+                continue;
+            }
+            // Of a member that is slow as a whole there are too many reads for a budget, and it has been given up for the moment.
+            let is_late = waits_for.iter().any(|member| paces.is_late(*member, now.monotonic_ms));
+            if is_late || paces.budget.take() {
+                paces.hedges += 1;
+                read.ask_another(id, now.monotonic_ms, &mut self.effects);
+                self.flush_effects(outbox);
+            }
+            self.plan_next_hedge(now, id);
+        }
+    }
+
+    /// Timers of reads that are done wake nobody.
+    pub(super) fn drop_idle_hedges(&mut self) {
+        while let Some(Reverse((_, id))) = self.paces.due.peek()
+            && !self.operations.contains_key(id)
+        {
+            self.paces.due.pop();
+        }
+    }
+
+    /// A replica has told what it holds: that says how quick it is.
+    pub(super) fn note_pace(&mut self, now: Now, from: MemberId, id: OperationId) {
+        if from == self.me {
+            return;
+        }
+        let took_ms = match self.operations.get(&id).map(|operation| &operation.machine) {
+            Some(Machine::Read { read, .. }) => read.took_ms(from, now.monotonic_ms),
+            _ => None,
+        };
+        self.paces.on_answered(from, id, took_ms, now.monotonic_ms);
+    }
+
+    /// A read has ended: whom it still waited for has taken so long at least.
+    pub(super) fn note_unanswered(&mut self, now: Now, read: &crate::coordinator::Read) {
+        for (member, since) in read.waits_for().filter(|(member, _)| *member != self.me) {
+            let waited_ms = now.monotonic_ms.saturating_sub(since);
+            if let Some(known) = self.paces.members.get_mut(&member)
+                && waited_ms >= known.latency.hedge_ms()
+            {
+                known.latency.note(waited_ms);
+            }
+        }
+    }
+}
