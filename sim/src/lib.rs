@@ -7,6 +7,7 @@ pub mod dice;
 pub mod disk;
 pub mod gossip;
 pub mod history;
+pub mod hurt;
 pub mod ledger;
 pub mod machine_clock;
 pub mod network;

@@ -95,6 +95,10 @@ pub struct Node {
     pub hurt: Option<Hurt>,
     /// It stays down when it goes down, until somebody says otherwise.
     pub is_away: bool,
+    /// It is started with `--quarantine`.
+    pub(crate) quarantine: bool,
+    /// The disk of some time ago.
+    pub(crate) old_disk: Option<SimDisk>,
     zone: String,
     pub(crate) disk: SimDisk,
     pub(crate) files: OpenFiles<SimDisk>,
@@ -122,6 +126,8 @@ impl Node {
             first_identity: Vec::new(),
             hurt: None,
             is_away: false,
+            quarantine: false,
+            old_disk: None,
             zone: format!("zone {}", index as u64 % zones),
             disk: SimDisk::new(),
             files: OpenFiles::default(),
@@ -153,6 +159,7 @@ impl Node {
         OpenOptions {
             segment_bytes_min: SEGMENT_BYTES_MIN,
             segment_bytes_max: SEGMENT_BYTES_MAX,
+            quarantine: self.quarantine,
             ..OpenOptions::new(self.now(time).wall_ms, dice.number())
         }
     }
@@ -174,7 +181,17 @@ impl Node {
             self.lose_power(dice);
             return Ok(false);
         }
+        if opened.is_err() && self.hurt == Some(Hurt::Damaged) && !self.quarantine {
+            // A person has read what it says, and starts it with `--quarantine`.
+            self.quarantine = true;
+            return self.start(time, sync, None, dice);
+        }
         let (store, _) = opened.map_err(|error| error.to_string())?;
+        if self.hurt.is_some_and(|hurt| hurt != Hurt::Old) {
+            // Whatever it comes up with: what it promised before is not asked of it.
+            (self.hurt, self.quarantine) = (None, false);
+            self.forget();
+        }
         if store.start() <= self.start && !is_broken(Rule::NoStart) {
             return Err(format!("start {} comes after start {}", store.start().0, self.start.0));
         }

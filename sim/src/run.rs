@@ -104,6 +104,7 @@ impl World {
     pub(crate) fn end(&mut self) -> u64 {
         self.stop_faults();
         self.expect("the peers are up and linked again", |world| world.is_whole());
+        self.expect("every owner is complete again", |world| world.has_lost_nothing());
         self.is_settled = true;
         self.limit_clients(self.plan.clients.healed_requests);
         self.expect("every request is answered after healing", |world| world.clients_are_done());

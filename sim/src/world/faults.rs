@@ -20,13 +20,15 @@ pub enum Fault {
     Clock,
     /// Links are cut.
     Cut,
+    /// A disk is lost, hurt, or put back from an earlier time.
+    Disaster,
 }
 
 impl World {
     /// From now on faults happen.
     pub(crate) fn start_faults(&mut self) {
         self.is_chaotic = true;
-        for fault in [Fault::Crash, Fault::Blackout, Fault::Pause, Fault::LongPause, Fault::Clock, Fault::Cut] {
+        for fault in [Fault::Crash, Fault::Blackout, Fault::Pause, Fault::LongPause, Fault::Clock, Fault::Cut, Fault::Disaster] {
             self.schedule(fault);
         }
     }
@@ -62,6 +64,7 @@ impl World {
             Fault::LongPause => plan.long_pause.map(|_| self.plan.chaos / 3),
             Fault::Clock => plan.clock_interval,
             Fault::Cut => self.plan.network.cut_interval,
+            Fault::Disaster => self.plan.disasters.interval,
         };
         if let Some(interval) = interval {
             let delay = (-(1.0 - self.fault_dice.unit()).ln() * interval as f64) as u64;
@@ -72,6 +75,9 @@ impl World {
     pub(super) fn on_fault(&mut self, fault: Fault) {
         if !self.is_chaotic {
             return;
+        }
+        if fault == Fault::Disaster {
+            return self.on_disaster();
         }
         self.schedule(fault);
         if self.time < self.idle_until {
@@ -101,6 +107,7 @@ impl World {
             }
             Fault::Clock => self.disturb_clock(n),
             Fault::Cut => self.cut(),
+            Fault::Disaster => {}
         }
     }
 

@@ -38,6 +38,11 @@ impl World {
             self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
             return;
         }
+        for (old, refusal) in [(b, left.old_copy(&theirs)), (a, right.old_copy(&mine))] {
+            if let Some(reason) = refusal {
+                return self.on_refused_as_old(old, &reason);
+            }
+        }
         for (side, other) in [(a, &theirs), (b, &mine)] {
             if let Some(peer) = self.nodes[side].peer.as_mut() {
                 peer.welcome(other);

@@ -6,6 +6,7 @@
 
 mod convergence;
 mod delivery;
+mod disasters;
 mod faults;
 mod forming;
 mod frames;
@@ -71,6 +72,8 @@ pub(crate) enum Event {
     Form { node: usize },
     /// A cut is mended.
     Mend { directions: Vec<(usize, usize)> },
+    /// The disk of some time ago is put back under a peer.
+    OldDisk { node: usize },
     /// A cut that flaps comes once more.
     CutAgain { directions: Vec<(usize, usize)>, length: u64, again: u64 },
 }
@@ -237,6 +240,7 @@ impl World {
             }
             Event::Start { node } => self.start_node(node),
             Event::Form { node } => self.on_form(node),
+            Event::OldDisk { node } => self.on_old_disk(node),
             Event::CutAgain { directions, length, again } => self.cut_these(directions, length, again),
             Event::Mend { directions } => {
                 self.trace.event(self.time, format_args!("mend {directions:?}"), || format!("mended: {directions:?}"));

@@ -1,0 +1,72 @@
+//! What may happen to a peer's disk, and with what it comes up after that.
+
+use crate::dice::Dice;
+use crate::disk::{Fate, SimDisk};
+use crate::node::{Hurt, Node};
+use crate::oracle::durability::Shadow;
+use henge::ring::Change;
+use henge::storage::{OpenFiles, replace, store_refusal};
+use henge::vclock::Start;
+
+/// The first bytes of a segment are its header.
+const HEADER_BYTES: usize = 4_096;
+
+impl Node {
+    /// Its disk is lost: an empty one takes its place. Requires: it is down.
+    pub fn wipe(&mut self, time: u64, change: &Change, dice: &mut Dice) -> Result<(), String> {
+        self.disk = SimDisk::new();
+        self.files = OpenFiles::default();
+        self.forget();
+        let options = self.open_options(time, dice);
+        replace(&self.disk, &options, self.member, std::slice::from_ref(change)).map_err(|error| error.to_string())
+    }
+
+    /// Keeps a copy of the disk as it is.
+    pub fn keep_old_disk(&mut self) {
+        self.old_disk = Some(self.disk.copy());
+    }
+
+    /// Puts the copy back, as if the power had failed when it was made. Requires: it is down.
+    pub fn put_old_disk_back(&mut self) {
+        if let Some(old) = self.old_disk.take() {
+            self.disk = old.after_power_cut(|_| Fate::Lost);
+            self.files = OpenFiles::default();
+            self.forget();
+            self.hurt = Some(Hurt::Old);
+        }
+    }
+
+    /// Others have refused it as an old copy: its folder says so from now on, and the next start moves aside what it holds.
+    pub fn note_refusal(&mut self, reason: &str) -> Result<(), String> {
+        self.forget();
+        self.hurt = Some(Hurt::Refused);
+        self.quarantine = true;
+        store_refusal(&self.disk, reason).map_err(|error| error.to_string())
+    }
+
+    /// Some bytes of the log that were durable turn into others. False if there is nothing yet that could.
+    pub fn damage_log(&mut self, dice: &mut Dice) -> bool {
+        let end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let files = self.disk.durable_files().into_iter().filter(|(path, _)| path.starts_with("log/"));
+        let used: Vec<(String, usize)> =
+            files.map(|(path, bytes)| (path, end(&bytes))).filter(|file| file.1 > HEADER_BYTES).collect();
+        if used.is_empty() {
+            return false;
+        }
+        let (path, end) = dice.pick(&used).clone();
+        let first = HEADER_BYTES + dice.below((end - HEADER_BYTES) as u64) as usize;
+        let last = end.min(first + dice.spread(1, 2_000) as usize);
+        let with = dice.number() as u8 | 1;
+        let is_done = self.disk.damage_if_synced(&path, |bytes| bytes[first..last].iter_mut().for_each(|byte| *byte ^= with));
+        if is_done {
+            self.hurt = Some(Hurt::Damaged);
+        }
+        is_done
+    }
+
+    /// What it has promised under its old actor is not asked of it any more.
+    pub(crate) fn forget(&mut self) {
+        self.shadow = Shadow::default();
+        self.start = Start(0);
+    }
+}

@@ -1,0 +1,101 @@
+//! Disks that are lost, come back as old copies, or rot: one at a time, and the next only when the cluster is whole again.
+//!
+//! Loss is excluded only while fewer than W disks of a partition are destroyed between two repairs. So a disaster waits until every owner
+//! is complete, all owners of every partition hold the same, and nobody owes anything: then whatever was acknowledged lies on N disks.
+
+use super::{Event, Fault, World};
+use crate::node::{Down, Hurt};
+use crate::oracle::Violation;
+use crate::plan::Disaster;
+
+/// How long a disaster waits for the cluster to be whole (microseconds), before it looks again.
+const WAIT: u64 = 250_000;
+
+impl World {
+    /// True if a disk may be lost.
+    fn is_ready_for_disaster(&self) -> bool {
+        self.has_lost_nothing()
+            && self.owes_nothing()
+            && self.nodes.iter().all(|node| node.has_formed && !node.stopping && node.hurt.is_none() && node.peer.is_some())
+            && self.roots_are_equal()
+    }
+
+    /// True if every owner is complete.
+    pub(crate) fn has_lost_nothing(&self) -> bool {
+        self.partitions().into_iter().all(|partition| {
+            self.owners_of(partition)
+                .into_iter()
+                .all(|owner| self.nodes[owner].peer.as_ref().is_some_and(|peer| peer.store().is_complete(partition)))
+        })
+    }
+
+    pub(super) fn on_disaster(&mut self) {
+        if !self.is_ready_for_disaster() {
+            return self.after(WAIT, Event::Fault(Fault::Disaster));
+        }
+        let n = self.fault_dice.below(self.nodes.len() as u64) as usize;
+        let kind = *self.fault_dice.pick(&self.plan.disasters.kinds);
+        match kind {
+            Disaster::Old => {
+                self.nodes[n].keep_old_disk();
+                let delay = self.fault_dice.spread(300_000, 3_000_000);
+                return self.after(delay, Event::OldDisk { node: n });
+            }
+            Disaster::Wiped => {
+                self.note_disaster(n, kind);
+                self.go_down(n, Down::PowerCut);
+                let Some(change) = self.change.clone() else { return };
+                if let Err(reason) = self.nodes[n].wipe(self.time, &change, &mut self.fault_dice) {
+                    let what = format!("{} cannot take its place with an empty disk: {reason}", self.nodes[n].name);
+                    self.violations.push(Violation::new("i", what));
+                }
+            }
+            Disaster::Hole => {
+                self.go_down(n, Down::PowerCut);
+                if self.nodes[n].damage_log(&mut self.fault_dice) {
+                    self.note_disaster(n, kind);
+                }
+            }
+            Disaster::BadRecord => {
+                if self.nodes[n].damage_log(&mut self.fault_dice) {
+                    self.note_disaster(n, kind);
+                }
+            }
+        }
+        self.schedule(Fault::Disaster);
+    }
+
+    /// The disk of some time ago is put back.
+    pub(super) fn on_old_disk(&mut self, n: usize) {
+        if !self.is_chaotic {
+            return;
+        }
+        if !self.is_ready_for_disaster() {
+            return self.after(WAIT, Event::OldDisk { node: n });
+        }
+        self.note_disaster(n, Disaster::Old);
+        self.go_down(n, Down::Kill);
+        self.nodes[n].put_old_disk_back();
+        self.schedule(Fault::Disaster);
+    }
+
+    fn note_disaster(&mut self, n: usize, kind: Disaster) {
+        self.disks_lost += 1;
+        self.stats.count_fault(&format!("{kind:?} disk"));
+        self.trace.event(self.time, format_args!("disaster {n} {kind:?}"), || {
+            format!("the disk of {} is hurt: {kind:?}", self.nodes[n].name)
+        });
+    }
+
+    /// Others have refused a peer as an old copy: it stops, and goes on empty under another actor.
+    pub(super) fn on_refused_as_old(&mut self, n: usize, reason: &str) {
+        if self.nodes[n].hurt != Some(Hurt::Old) {
+            return self.violations.push(Violation::new("i", format!("{} is refused: {reason}", self.nodes[n].name)));
+        }
+        self.stats.count_fault("refused as an old copy");
+        self.go_down(n, Down::Kill);
+        if let Err(error) = self.nodes[n].note_refusal(reason) {
+            self.violations.push(Violation::new("i", format!("{} cannot note why it was refused: {error}", self.nodes[n].name)));
+        }
+    }
+}
