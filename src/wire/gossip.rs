@@ -20,7 +20,7 @@ const FIXED_BYTES: usize = 48;
 
 pub(super) fn is_gossip(kind: Kind) -> bool {
     use Kind::*;
-    matches!(kind, Probe | ProbeAck | ProbeFor | ProbeMissed | Tell | Compare | CatchUp)
+    matches!(kind, Probe | ProbeAck | ProbeFor | ProbeMissed | Tell | Views | CatchUp)
 }
 
 pub(super) fn head(said: &Gossip) -> (Kind, OperationId) {
