@@ -289,6 +289,7 @@ pub fn judge(disk: &SimDisk, history: &History, place: &str) -> Result<(Opened, 
         seed: u64::from(history.start) << 32 | disk.syncs(),
         segment_bytes_min: SEGMENT_BYTES_MIN,
         segment_bytes_max: SEGMENT_BYTES_MAX,
+        quarantine: false,
     };
     let opened = open(disk, &options, &mut |location, position, got| {
         let right = history.records.get(found).is_some_and(|written| {
