@@ -303,6 +303,15 @@ pub(super) fn one_of_each() -> Vec<Said> {
         })),
         Said::Message(Message::Forward(Box::new(Forward { operation, request: Request::Put(put()) }))),
         Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply: Reply::Found(found()) }))),
+    ]
+    .into_iter()
+    .chain(pull().into_iter().map(comparing))
+    .chain(fences(operation))
+    .collect()
+}
+
+fn fences(operation: OperationId) -> Vec<Said> {
+    vec![
         Said::Message(Message::FenceAsk(FenceAsk { operation, actor: dot(1).actor, member: member(2), below: attempt().start })),
         Said::Message(Message::FencePromise(FencePromise {
             operation,
@@ -311,9 +320,6 @@ pub(super) fn one_of_each() -> Vec<Said> {
             hinted: vec![7, 255],
         })),
     ]
-    .into_iter()
-    .chain(pull().into_iter().map(comparing))
-    .collect()
 }
 
 fn comparing(comparing: Comparing) -> Said {
