@@ -78,6 +78,12 @@ pub fn message(message: &Message) -> String {
             format!("keys {} #{}", keys.join(" "), short(page.operation.0))
         }
         Message::Forward(forward) => format!("for you: {} #{}", request(&forward.request), short(forward.operation.0)),
+        Message::FenceAsk(ask) => {
+            format!("promise to hear {} below {} no more #{}", ask.actor, ask.below.0, short(ask.operation.0))
+        }
+        Message::FencePromise(promise) => {
+            format!("promised, of {} below {} #{}", promise.actor, promise.below.0, short(promise.operation.0))
+        }
         Message::Forwarded(forwarded) => format!("done for you: {} #{}", reply(&forwarded.reply), short(forwarded.operation.0)),
         other => format!("{other:?}").chars().take(300).collect(),
     }

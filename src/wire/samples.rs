@@ -377,6 +377,15 @@ pub(super) fn one_of_each() -> Vec<Said> {
             ],
         }),
         gossip(Gossip::CatchUp { news: vec![], wanted: vec![member(2)] }),
+    ]
+    .into_iter()
+    .chain(pull().into_iter().map(comparing))
+    .chain(fences(operation))
+    .collect()
+}
+
+fn fences(operation: OperationId) -> Vec<Said> {
+    vec![
         Said::Message(Message::FenceAsk(FenceAsk { operation, actor: dot(1).actor, member: member(2), below: attempt().start })),
         Said::Message(Message::FencePromise(FencePromise {
             operation,
@@ -385,9 +394,6 @@ pub(super) fn one_of_each() -> Vec<Said> {
             hinted: vec![7, 255],
         })),
     ]
-    .into_iter()
-    .chain(pull().into_iter().map(comparing))
-    .collect()
 }
 
 fn comparing(comparing: Comparing) -> Said {
