@@ -27,9 +27,13 @@ impl World {
                 }
             }
             Message::Fetched(fetched) => {
-                let node = &mut self.nodes[n];
-                if let (Some(Asked::Fetch(name)), Ok(entry)) = (node.asked.remove(&(to, fetched.operation)), unpack(&fetched.entry))
-                {
+                let asked = self.nodes[n].asked.remove(&(to, fetched.operation));
+                if let (Some(Asked::Fetch(name)), Ok(entry)) = (asked, unpack(&fetched.entry)) {
+                    // What a stand-in tells it may have handed over and forgotten a moment later.
+                    if !key_of(&name).is_some_and(|key| self.owners(key).contains(&n)) {
+                        return;
+                    }
+                    let node = &mut self.nodes[n];
                     let known = key_of(&name).and_then(|key| self.dots_of_key.get(&key));
                     node.shadow.on_told(&name, entry.dots());
                     node.shadow.on_gone(

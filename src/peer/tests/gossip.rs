@@ -130,7 +130,7 @@ fn a_peer_whose_clock_is_off_those_of_the_others_is_told() {
 }
 
 #[test]
-fn an_idle_peer_wants_to_be_woken_about_once_a_second() {
+fn an_idle_peer_wants_to_be_woken_no_more_than_a_few_times_a_second() {
     let mut cluster = Cluster::new(3);
     cluster.wait(10_000);
     let mut wakes = 0;
@@ -140,5 +140,5 @@ fn an_idle_peer_wants_to_be_woken_about_once_a_second() {
         }
         cluster.wait(50);
     }
-    assert!((5..=15).contains(&wakes), "{wakes} wake-ups in ten seconds");
+    assert!((5..=35).contains(&wakes), "{wakes} wake-ups in ten seconds");
 }
