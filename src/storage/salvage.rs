@@ -18,6 +18,9 @@ use crate::vclock::{Actor, Entry, Seen, Start, unpack};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
+/// Where the latest record of a hint lies, its position, and the members that it is still owed to.
+type SurvivingHint = (SegmentInfo, u64, Position, Vec<MemberId>);
+
 /// What a damaged log still tells.
 #[derive(Default)]
 pub(super) struct Survivors {
@@ -26,7 +29,7 @@ pub(super) struct Survivors {
     /// Where the latest readable record of each key lies.
     pub entries: BTreeMap<(u16, Vec<u8>), (SegmentInfo, u64)>,
     /// The same of hints, with the position of the record and the members that it is still owed to.
-    pub hints: BTreeMap<(u16, Vec<u8>), (SegmentInfo, u64, Position, Vec<MemberId>)>,
+    pub hints: BTreeMap<(u16, Vec<u8>), SurvivingHint>,
     /// Promises.
     pub fences: BTreeMap<Actor, (MemberId, Start)>,
     /// Readable records.
