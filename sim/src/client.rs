@@ -373,7 +373,7 @@ impl World {
         match reply {
             Reply::Written(receipt) => self.on_written(c, &receipt),
             Reply::Found(found) => self.on_found(c, found),
-            Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context),
+            Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context, usize::from(missing.answered)),
             Reply::Listed(listed) => {
                 let keys: Vec<Option<KeyId>> = listed.keys.iter().map(|key| key_of(key)).collect();
                 if keys.iter().any(|key| key.is_none_or(|key| key.0 >= self.plan.clients.keys)) {
@@ -509,10 +509,12 @@ impl World {
             self.violations.push(Violation::new("b: phantom", what));
         }
         shown.extend(named);
-        self.on_read(c, shown, found.context);
+        // Who stands in knows only what it keeps for others: regular reads count owners.
+        self.on_read(c, shown, found.context, usize::from(found.answered.saturating_sub(found.stood_in)));
     }
 
-    fn on_read(&mut self, c: usize, shown: Values, context: Bytes) {
+    /// `owners`: how many owners that have lost nothing have answered.
+    fn on_read(&mut self, c: usize, shown: Values, context: Bytes, owners: usize) {
         let replicas = self.replicas();
         let client = &mut self.clients[c];
         let Some(pending) = client.pending.as_ref() else { return };
@@ -525,7 +527,7 @@ impl World {
             client: client.id,
             key,
             path: get.path.clone(),
-            r: size(pending.wish.quorum, replicas),
+            r: size(pending.wish.quorum, replicas).min(owners),
             invoked: pending.invoked,
             ended: self.time,
             shown: shown.clone(),

@@ -89,7 +89,7 @@ pub struct Read {
     pub key: KeyId,
     /// The path that was asked for.
     pub path: String,
-    /// R.
+    /// R, or fewer: the owners that have lost nothing among those that answered.
     pub r: usize,
     /// When the client asked (microseconds).
     pub invoked: u64,

@@ -12,7 +12,7 @@ const HELD_MAX: usize = 20_000;
 const PENDING_BYTES_MAX: usize = 16 << 20;
 
 /// Gaps of starts that are over are closed. Until they are, contexts alone must go, and not even all of those.
-const GAPS_CLOSE: bool = false;
+const GAPS_CLOSE: bool = true;
 
 impl World {
     /// The owners of a partition.
