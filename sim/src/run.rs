@@ -123,6 +123,10 @@ impl World {
         if self.plan.waits_a_minute {
             self.run_to(self.time + QUIET);
             self.expect_slowly(CONVERGENCE, "c", "contexts and clocks are as small as they can be", World::has_forgotten);
+            let leftovers: Vec<String> = self.leftovers().take(3).collect();
+            if let Some(violation) = self.violations.last_mut().filter(|_| !leftovers.is_empty()) {
+                violation.what = format!("{}: {}", violation.what, leftovers.join("; "));
+            }
         }
     }
 

@@ -4,15 +4,13 @@ use super::World;
 use crate::oracle::Violation;
 use henge::message::FetchMode;
 use henge::ring::PartitionId;
+use henge::vclock::{Actor, Seen};
 use std::collections::BTreeMap;
 
 /// Outputs that one peer holds back at most: far more than a run of this size has reason for.
 const HELD_MAX: usize = 20_000;
 /// Bytes that wait for the log of one peer at most.
 const PENDING_BYTES_MAX: usize = 16 << 20;
-
-/// Gaps of starts that are over are closed. Until they are, contexts alone must go, and not even all of those.
-const GAPS_CLOSE: bool = true;
 
 impl World {
     /// The owners of a partition.
@@ -41,14 +39,33 @@ impl World {
 
     /// True if no explicit context is left anywhere, and every clock is one interval an actor.
     pub(crate) fn has_forgotten(&self) -> bool {
-        self.partitions().into_iter().all(|partition| {
-            self.owners_of(partition).into_iter().all(|owner| {
-                self.nodes[owner].peer.as_ref().is_some_and(|peer| {
-                    let clock = peer.store().clock(partition);
-                    !GAPS_CLOSE || peer.store().contexts() == 0 && clock.runs().all(|(_, intervals)| intervals.len() <= 1)
-                })
+        self.leftovers().next().is_none()
+    }
+
+    /// What owners remember beyond one interval an actor: clocks with gaps, and explicit contexts. Gaps of a start that goes on are no
+    /// leftovers: a dot that its author drew up and that no owner ever got is closed when that start is over.
+    pub(crate) fn leftovers(&self) -> impl Iterator<Item = String> {
+        self.partitions().into_iter().flat_map(move |partition| {
+            self.owners_of(partition).into_iter().filter_map(move |owner| {
+                let node = &self.nodes[owner];
+                let Some(peer) = &node.peer else { return Some(format!("{} is down", node.name)) };
+                let clock = peer.store().clock(partition);
+                let has_gaps = clock.runs().any(|(actor, intervals)| {
+                    intervals.iter().filter(|interval| interval.first <= self.base_of(actor)).count() > 1
+                });
+                let is_over = |context: &Seen| {
+                    context.runs().any(|(actor, intervals)| intervals.iter().any(|interval| interval.first <= self.base_of(actor)))
+                };
+                let contexts = peer.store().contexts_of(partition).filter(|context| is_over(context)).count();
+                (has_gaps || contexts > 0)
+                    .then(|| format!("{} of partition {}: {contexts} contexts, clock {clock:?}", node.name, partition.0))
             })
         })
+    }
+
+    /// Where the present start of an actor begins; the end of all counters for one that nobody has any more.
+    fn base_of(&self, actor: Actor) -> u64 {
+        self.nodes.iter().find(|node| node.actor == actor).map_or(u64::MAX, |node| node.start.base())
     }
 
     /// Oracle c: the roots of all owners are equal, so that the oracle that looks at every entry and the sums check each other. Oracle f:
