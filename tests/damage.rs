@@ -4,6 +4,7 @@ mod harness;
 
 use harness::values::{document, key, read_all, value, write};
 use harness::{Cluster, Peer, says, until};
+use henge::ring::partition_of;
 use std::path::PathBuf;
 
 const DOCUMENTS: usize = 300;
@@ -161,7 +162,14 @@ async fn a_record_that_is_damaged_under_a_running_peer_is_fetched_from_the_other
     // Started anew it has nothing in memory.
     cluster.peers[0].start().await;
     cluster.linked().await;
-    let needle = b"\"first-77\"";
+    // One that the client asks this very peer for: its first owner.
+    let client = harness::connect(&cluster.addresses()[..1]).await;
+    let me = cluster.peers[0].status().await.expect("it answers").member.member;
+    let ring = client.ring_table().await.expect("a ring");
+    let owners = |n: usize| &ring.owners[usize::from(partition_of(key(n).as_bytes(), ring.owners.len() as u16).0)];
+    let first = |n: &usize| ring.members[usize::from(owners(*n)[0])].member == me;
+    let hit = (100..DOCUMENTS).find(first).expect("a third of them");
+    let needle = format!("\"first-{hit}\"").into_bytes();
     let mut hurt = 0;
     for (path, mut bytes) in log_of(&cluster.peers[0]) {
         while let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
@@ -172,10 +180,9 @@ async fn a_record_that_is_damaged_under_a_running_peer_is_fetched_from_the_other
         }
     }
     assert_eq!(hurt, 1, "one record holds the document");
-    let client = harness::connect(&cluster.addresses()[..1]).await;
-    let one = henge::message::Get { r: henge::message::Quorum::Exactly(1), ..harness::get(&key(77)) };
+    let one = henge::message::Get { r: henge::message::Quorum::Exactly(1), ..harness::get(&key(hit)) };
     let found = harness::values::found(client.get(one).await);
-    assert_eq!(value(&found), document(77));
+    assert_eq!(value(&found), document(hit));
     until("the damage in the log of events", async || cluster.peers[0].complained().contains("written anew").then_some(())).await;
     assert_eq!(cluster.peers[0].status().await.expect("it answers").member.alarms, Vec::<String>::new());
     cluster.check_events();

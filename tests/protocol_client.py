@@ -71,6 +71,8 @@ def pack(x):
         return next(bytes([mark + n]) if not form else struct.pack(">B" + form, mark, n) for top, mark, form in forms if n < top)
     if x is None or isinstance(x, bool):
         return b"\xc0" if x is None else b"\xc3" if x else b"\xc2"
+    if isinstance(x, int) and x < 0:
+        return next(bytes([mark]) + struct.pack(">" + form, x) for low, mark, form in ((7, 0xD0, "b"), (15, 0xD1, "h"), (31, 0xD2, "i"), (63, 0xD3, "q")) if x >= -1 << low)
     if isinstance(x, int):
         return sized(x, (128, 0, ""), (256, 0xCC, "B"), (1 << 16, 0xCD, "H"), (1 << 32, 0xCE, "I"), (1 << 64, 0xCF, "Q"))
     if isinstance(x, bytes):
@@ -82,10 +84,10 @@ def pack(x):
 def unpack(b, at=0):
     mark, at = b[at], at + 1
     number = lambda form: (struct.unpack_from(">" + form, b, at)[0], at + struct.calcsize(form))
-    if mark < 0x80 or mark in (0xC0, 0xC2, 0xC3):
-        return {0xC0: None, 0xC2: False, 0xC3: True}.get(mark, mark), at
-    if 0xCC <= mark <= 0xCF:
-        return number("BHIQ"[mark - 0xCC])
+    if mark < 0x80 or mark >= 0xE0 or mark in (0xC0, 0xC2, 0xC3):
+        return {0xC0: None, 0xC2: False, 0xC3: True}.get(mark, mark - 256 * (mark >= 0xE0)), at
+    if 0xCC <= mark <= 0xD3:
+        return number("BHIQbhiq"[mark - 0xCC])
     if mark & 0xF0 == 0x90 or mark in (0xDC, 0xDD):
         n, at = (mark & 15, at) if mark < 0xA0 else number("HI"[mark - 0xDC])
         items = []
@@ -98,7 +100,6 @@ def unpack(b, at=0):
         return b[at:at + n].decode(), at + n
     n, at = number("BHI"[mark - 0xC4])
     return b[at:at + n], at + n
-
 # ---- frames and the client ----
 HELLO, PUT, REMOVE, UPDATE, GET, LIST, RING, STATUS, MISSING, FAILED = 1, 16, 17, 18, 19, 20, 21, 22, 34, 40
 def frame(kind, number, body, payload=b""):

@@ -25,7 +25,8 @@ impl World {
 
     /// Count and sum of what a peer holds of a partition.
     pub(super) fn summary(&self, n: usize, partition: PartitionId) -> Option<(u64, u64)> {
-        Some(self.nodes[n].peer.as_ref()?.store().summary(partition))
+        let peer = self.nodes[n].peer.as_ref().filter(|peer| !peer.founders().is_empty())?;
+        Some(peer.store().summary(partition))
     }
 
     /// True if all owners of every partition hold the same, by its sums.
@@ -48,7 +49,9 @@ impl World {
         self.partitions().into_iter().flat_map(move |partition| {
             self.owners_of(partition).into_iter().filter_map(move |owner| {
                 let node = &self.nodes[owner];
-                let Some(peer) = &node.peer else { return Some(format!("{} is down", node.name)) };
+                let Some(peer) = node.peer.as_ref().filter(|peer| !peer.founders().is_empty()) else {
+                    return Some(format!("{} is down", node.name));
+                };
                 let clock = peer.store().clock(partition);
                 let has_gaps = clock.runs().any(|(actor, intervals)| {
                     intervals.iter().filter(|interval| interval.first <= self.base_of(actor)).count() > 1
