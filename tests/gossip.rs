@@ -18,7 +18,6 @@ async fn peers_that_come_back_at_other_addresses_find_each_other_from_any_one_th
     let mut cluster = Cluster::formed("gossip-moved", 4).await;
     write(&cluster.client().await, 0..DOCUMENTS, |_| {}).await;
 
-    let founding = cluster.peers[1].address.clone();
     // Two at once: they meet each other only through the two that stayed.
     for at in [1, 2] {
         assert!(cluster.peers[at].stop().await.success());
@@ -39,21 +38,6 @@ async fn peers_that_come_back_at_other_addresses_find_each_other_from_any_one_th
         cluster.peers[at].start().await;
     }
     cluster.peers[0].start().await;
-    cluster.linked().await;
-    read_all(&cluster.client().await, 0..DOCUMENTS).await;
-
-    // The founding address of a peer is held by another one meanwhile: it is told from it by its id. One that started anew knows the
-    // founding addresses alone, so one of the others must be where it was.
-    let old = cluster.peers[0].address.clone();
-    for at in [0, 1, 3] {
-        assert!(cluster.peers[at].stop().await.success());
-    }
-    cluster.peers[0].address = moved();
-    cluster.peers[1].address = founding;
-    cluster.peers[3].address = old;
-    for at in [3, 1, 0] {
-        cluster.peers[at].start().await;
-    }
     cluster.linked().await;
     read_all(&cluster.client().await, 0..DOCUMENTS).await;
     cluster.check_events();
