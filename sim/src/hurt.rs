@@ -1,29 +1,41 @@
 //! What may happen to a peer's disk, and with what it comes up after that.
 
 use crate::dice::Dice;
-use crate::disk::{Fate, SimDisk};
+use crate::disk::{Fate, Faults, SimDisk};
 use crate::node::{Hurt, Node};
 use crate::oracle::durability::Shadow;
 use henge::ring::Change;
-use henge::storage::{OpenFiles, replace, store_refusal};
+use henge::storage::{OpenFiles, OpenOptions, open, replace, store_refusal};
 use henge::vclock::Start;
 
 /// The first bytes of a segment are its header.
 const HEADER_BYTES: usize = 4_096;
 
 impl Node {
-    /// Its disk is lost: an empty one takes its place. Requires: it is down.
-    pub fn wipe(&mut self, time: u64, change: &Change, dice: &mut Dice) -> Result<(), String> {
+    /// Its disk is lost. Requires: it is down.
+    pub fn wipe(&mut self) {
         self.disk = SimDisk::new();
         self.files = OpenFiles::default();
+        (self.hurt, self.quarantine) = (None, false);
         self.forget();
+    }
+
+    /// An empty disk takes its place. With `crash_at` the power fails at that call to the disk. Requires: it is down.
+    pub fn replace(&mut self, time: u64, change: &Change, crash_at: Option<u64>, dice: &mut Dice) -> Result<(), String> {
         let options = self.open_options(time, dice);
-        replace(&self.disk, &options, self.member, std::slice::from_ref(change)).map_err(|error| error.to_string())
+        self.disk.set_faults(Faults { crash: crash_at, ..Default::default() });
+        let replaced = replace(&self.disk, &options, self.member, std::slice::from_ref(change));
+        self.disk.set_faults(Faults::default());
+        if crash_at.is_some() {
+            self.lose_power(dice);
+        }
+        replaced.map_err(|error| error.to_string())
     }
 
     /// Keeps a copy of the disk as it is.
     pub fn keep_old_disk(&mut self) {
         self.old_disk = Some(self.disk.copy());
+        self.old_start = self.start;
     }
 
     /// Puts the copy back, as if the power had failed when it was made. Requires: it is down.
@@ -45,6 +57,8 @@ impl Node {
     }
 
     /// Some bytes of the log that were durable turn into others. False if there is nothing yet that could.
+    ///
+    /// Only what a later mark proves to have been durable: without that nobody can tell it from a torn write, and it is cut.
     pub fn damage_log(&mut self, dice: &mut Dice) -> bool {
         let end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let files = self.disk.durable_files().into_iter().filter(|(path, _)| path.starts_with("log/"));
@@ -57,7 +71,10 @@ impl Node {
         let first = HEADER_BYTES + dice.below((end - HEADER_BYTES) as u64) as usize;
         let last = end.min(first + dice.spread(1, 2_000) as usize);
         let with = dice.number() as u8 | 1;
-        let is_done = self.disk.damage_if_synced(&path, |bytes| bytes[first..last].iter_mut().for_each(|byte| *byte ^= with));
+        let damage = |bytes: &mut Vec<u8>| bytes[first..last].iter_mut().for_each(|byte| *byte ^= with);
+        let trial = self.disk.after_power_cut(|_| Fate::Lost);
+        let is_noticed = trial.damage_if_synced(&path, damage) && open(&trial, &OpenOptions::new(0, 1), &mut |_, _, _| {}).is_err();
+        let is_done = is_noticed && self.disk.damage_if_synced(&path, damage);
         if is_done {
             self.hurt = Some(Hurt::Damaged);
         }

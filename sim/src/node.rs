@@ -99,6 +99,8 @@ pub struct Node {
     pub(crate) quarantine: bool,
     /// The disk of some time ago.
     pub(crate) old_disk: Option<SimDisk>,
+    /// The start in which that was made.
+    pub(crate) old_start: Start,
     zone: String,
     pub(crate) disk: SimDisk,
     pub(crate) files: OpenFiles<SimDisk>,
@@ -128,6 +130,7 @@ impl Node {
             is_away: false,
             quarantine: false,
             old_disk: None,
+            old_start: Start(0),
             zone: format!("zone {}", index as u64 % zones),
             disk: SimDisk::new(),
             files: OpenFiles::default(),
@@ -243,7 +246,7 @@ impl Node {
     }
 
     /// Keeps any subset of what is unsynced. Whole files lost and kept are as likely as mixtures.
-    fn lose_power(&mut self, dice: &mut Dice) {
+    pub(crate) fn lose_power(&mut self, dice: &mut Dice) {
         let kept = *dice.pick(&[0.0, 0.0, 0.2, 0.5, 0.8, 1.0]);
         self.disk = self.disk.after_power_cut(|_| match dice.unit() {
             share if share >= kept => Fate::Lost,

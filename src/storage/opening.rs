@@ -7,7 +7,7 @@ use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
 use crate::broken::{Rule, is_broken};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
-use crate::ring::{Change, PartitionId, Placement};
+use crate::ring::{Change, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Dot, Start, plain, unpack};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -47,10 +47,10 @@ pub enum StoreOpenError {
     Senseless(String),
     /// The identity names a cluster of which the log knows nothing.
     #[error(
-        "NODE.0 and NODE.1 name a cluster of which the log knows nothing: the log is not this peer's. Put the right log/ back, or move the \
-         folder aside and start the peer empty"
+        "NODE.0 and NODE.1 name a cluster of which the log knows nothing: the log is not this peer's, or has lost its beginning. Put the right \
+         log/ back, or move the folder aside and take its place with an empty one: `henge serve --replace {0} --from ADDR`"
     )]
-    ForeignLog,
+    ForeignLog(MemberId),
 }
 
 impl Store {
@@ -62,7 +62,7 @@ impl Store {
             return Err(StoreOpenError::Senseless(reason));
         }
         if opened.identity.cluster.is_some() && replay.tables.is_none() {
-            return Err(StoreOpenError::ForeignLog);
+            return Err(StoreOpenError::ForeignLog(opened.identity.member));
         }
         let identity = opened.identity;
         let tables = replay.tables.unwrap_or_default();

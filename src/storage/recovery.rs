@@ -125,7 +125,7 @@ pub(super) fn recover<D: Disk>(disk: &D, newest_known: u32, visitor: &mut Visito
         return Err(RecoveryError::Missing { file: segment_path(newest_known), named_by });
     }
     let silent = segments.iter().take_while(|segment| segment.first.is_none()).count();
-    if segments.get(silent).is_some_and(|segment| segment.first > Some(replay.expected())) {
+    if segments.len() > silent {
         replay.refuse_proofs(&segments[..silent])?;
     }
     for (index, segment) in segments.iter().enumerate() {
@@ -222,6 +222,12 @@ impl<D: Disk> Replay<'_, '_, D> {
             let found = format!("record {}", first.0);
             let proof = "a segment is begun only when all before it is durable".into();
             return Err(self.rot(info.id, HEADER_BYTES, found, proof));
+        }
+        // A sound beginning is never begun again, but by a log begun anew whose making broke off: see `renewal`.
+        if let Some((id, begun_again)) = next.filter(|next| next.1 <= first) {
+            let found = format!("record {}", begun_again.0);
+            let proof = format!("{} begins with record {}", segment_path(info.id), first.0);
+            return Err(self.rot(id, HEADER_BYTES, found, proof));
         }
         let path = segment_path(info.id);
         let file = self.disk.open(&path, Mode::Read)?;

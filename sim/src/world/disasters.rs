@@ -29,7 +29,21 @@ impl World {
         })
     }
 
+    /// Ends what a hurt disk would otherwise keep open for ever: bad bytes that nobody looks at until the next start, and a copy that
+    /// everybody has taken in, as there is nothing that it lacks.
+    fn settle_hurt(&mut self) {
+        for n in 0..self.nodes.len() {
+            let node = &self.nodes[n];
+            match node.hurt {
+                Some(Hurt::Damaged) if node.peer.is_some() && self.fault_dice.chance(0.3) => self.go_down(n, Down::Kill),
+                Some(Hurt::Old) if self.is_whole() => self.nodes[n].hurt = None,
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn on_disaster(&mut self) {
+        self.settle_hurt();
         if !self.is_ready_for_disaster() {
             return self.after(WAIT, Event::Fault(Fault::Disaster));
         }
@@ -44,11 +58,7 @@ impl World {
             Disaster::Wiped => {
                 self.note_disaster(n, kind);
                 self.go_down(n, Down::PowerCut);
-                let Some(change) = self.change.clone() else { return };
-                if let Err(reason) = self.nodes[n].wipe(self.time, &change, &mut self.fault_dice) {
-                    let what = format!("{} cannot take its place with an empty disk: {reason}", self.nodes[n].name);
-                    self.violations.push(Violation::new("i", what));
-                }
+                self.replace_disk(n);
             }
             Disaster::Hole => {
                 self.go_down(n, Down::PowerCut);
@@ -73,10 +83,41 @@ impl World {
         if !self.is_ready_for_disaster() {
             return self.after(WAIT, Event::OldDisk { node: n });
         }
+        if self.nodes[n].old_start >= self.nodes[n].start {
+            // A copy from the same start cannot be told.
+            self.go_down(n, Down::Kill);
+            return self.after(WAIT, Event::OldDisk { node: n });
+        }
         self.note_disaster(n, Disaster::Old);
         self.go_down(n, Down::Kill);
         self.nodes[n].put_old_disk_back();
         self.schedule(Fault::Disaster);
+    }
+
+    /// An empty disk takes the place of a peer's. Requires: it is down.
+    fn replace_disk(&mut self, n: usize) {
+        let Some(change) = self.change.clone() else { return };
+        self.nodes[n].wipe();
+        if self.fault_dice.chance(self.plan.process.crash_in_recovery) {
+            let call = self.fault_dice.below(30);
+            // Whatever it says: it is done again.
+            let _ = self.nodes[n].replace(self.time, &change, Some(call), &mut self.fault_dice);
+            self.stats.count_fault("crash in a replacement");
+        }
+        if let Err(reason) = self.nodes[n].replace(self.time, &change, None, &mut self.fault_dice) {
+            let what = format!("{} cannot take its place with an empty disk: {reason}", self.nodes[n].name);
+            self.violations.push(Violation::new("i", what));
+        }
+    }
+
+    /// A peer does not start. If that is because its disk was hurt, and it says so, it is done: an empty disk takes its place.
+    pub(super) fn take_over(&mut self, n: usize, reason: String) {
+        if self.nodes[n].hurt != Some(Hurt::Damaged) || !reason.contains("--replace") {
+            return self.cannot_start(n, reason);
+        }
+        self.stats.count_fault("replaced as nothing else was left");
+        self.trace.event(self.time, format_args!("replace {n}"), || format!("{} is replaced: {reason}", self.nodes[n].name));
+        self.replace_disk(n);
     }
 
     fn note_disaster(&mut self, n: usize, kind: Disaster) {

@@ -3,7 +3,7 @@
 use super::{Event, World};
 use crate::node::Node;
 use crate::oracle::Violation;
-use henge::peer::Input;
+use henge::peer::{Input, Verdict};
 
 impl World {
     pub(super) fn dial_all(&mut self, n: usize) {
@@ -33,14 +33,13 @@ impl World {
             return self.dial_after(delay, a, b);
         }
         let (mine, theirs) = (left.introduction(), right.introduction());
-        let refusal = left.check_introduction(&theirs).and_then(|()| right.check_introduction(&mine));
-        if let Err(reason) = refusal {
-            self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
-            return;
-        }
-        for (old, refusal) in [(b, left.old_copy(&theirs)), (a, right.old_copy(&mine))] {
-            if let Some(reason) = refusal {
-                return self.on_refused_as_old(old, &reason);
+        for (judged, verdict) in [(b, left.judge(&theirs)), (a, right.judge(&mine))] {
+            match verdict {
+                Verdict::Welcome => {}
+                Verdict::Copy(reason) => return self.on_refused_as_old(judged, &reason),
+                Verdict::Refused(reason) => {
+                    return self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
+                }
             }
         }
         for (side, other) in [(a, &theirs), (b, &mine)] {

@@ -72,6 +72,8 @@ pub(crate) enum Event {
     Form { node: usize },
     /// A cut is mended.
     Mend { directions: Vec<(usize, usize)> },
+    /// A peer learns that it runs from an old copy of its folder.
+    Refused { node: usize, incarnation: u64, reason: String },
     /// The disk of some time ago is put back under a peer.
     OldDisk { node: usize },
     /// A cut that flaps comes once more.
@@ -240,6 +242,11 @@ impl World {
             }
             Event::Start { node } => self.start_node(node),
             Event::Form { node } => self.on_form(node),
+            Event::Refused { node, incarnation, reason } => {
+                if self.nodes[node].incarnation == incarnation {
+                    self.on_refused_as_old(node, &reason);
+                }
+            }
             Event::OldDisk { node } => self.on_old_disk(node),
             Event::CutAgain { directions, length, again } => self.cut_these(directions, length, again),
             Event::Mend { directions } => {

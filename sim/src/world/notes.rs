@@ -74,7 +74,12 @@ impl World {
     /// What a peer would answer if it were asked for a key at this moment: its entry with the context filled. None if it is down, or
     /// is no owner, or is waiting for its disk.
     pub(crate) fn ask(&mut self, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {
-        let Node { member: from, start, .. } = self.nodes[(n + 1) % self.nodes.len()];
+        // A peer that has just come up may take another one for what it was before its disk was lost, and not listen to it.
+        (1..self.nodes.len()).find_map(|next| self.ask_as((n + next) % self.nodes.len(), n, key, mode))
+    }
+
+    fn ask_as(&mut self, asker: usize, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {
+        let Node { member: from, start, .. } = self.nodes[asker];
         let now = self.nodes[n].now(self.time);
         let fetch = Message::Fetch(Fetch { operation: AUDIT, key: key.clone(), mode });
         let mut inputs = vec![Input::Message { from, start, message: fetch }];

@@ -1,7 +1,7 @@
 //! A peer as its driver sees it: inputs handed in, outputs held until the log allows them, disk jobs, timers, going down and coming up.
 
 use super::{Event, World};
-use crate::node::{Down, Held};
+use crate::node::{Down, Held, Hurt};
 use crate::oracle::Violation;
 use crate::plan::Plant;
 use crate::trace;
@@ -30,6 +30,10 @@ impl World {
             Output::Send { after, .. } | Output::Reply { after, .. } => self.nodes[n].held.push(Held { after, output }),
             Output::Disk(job) => self.start_job(n, job),
             Output::Members => self.dial_all(n),
+            Output::Refused { reason } if self.nodes[n].hurt == Some(Hurt::Old) => {
+                let incarnation = self.nodes[n].incarnation;
+                self.after(0, Event::Refused { node: n, incarnation, reason });
+            }
             Output::Halt { reason } | Output::Refused { reason } => {
                 self.violations.push(Violation::new("halt", format!("{} stops: {reason}", self.nodes[n].name)));
             }
@@ -166,14 +170,17 @@ impl World {
             match self.nodes[n].start(self.time, self.plan.sync, Some(call), &mut self.fault_dice) {
                 Ok(false) => self.stats.count_fault("crash in recovery"),
                 Ok(true) => break,
-                Err(reason) => return self.cannot_start(n, reason),
+                Err(reason) => self.take_over(n, reason),
+            }
+        }
+        while self.nodes[n].peer.is_none() && self.violations.is_empty() {
+            match self.nodes[n].start(self.time, self.plan.sync, None, &mut self.fault_dice) {
+                Ok(is_up) => assert!(is_up, "nothing was to go wrong"),
+                Err(reason) => self.take_over(n, reason),
             }
         }
         if self.nodes[n].peer.is_none() {
-            match self.nodes[n].start(self.time, self.plan.sync, None, &mut self.fault_dice) {
-                Ok(is_up) => assert!(is_up, "nothing was to go wrong"),
-                Err(reason) => return self.cannot_start(n, reason),
-            }
+            return;
         }
         let node = &self.nodes[n];
         self.trace.event(self.time, format_args!("start {n} {:?}", node.start), || {

@@ -115,6 +115,33 @@ fn every_place_of_a_hole_can_be_salvaged_and_nothing_that_was_deleted_or_replace
 }
 
 #[test]
+fn a_renewal_that_broke_off_is_not_taken_for_the_log_and_is_done_again() {
+    let (mut cluster, keys) = with_one_down();
+    let (path, at) = middle(&cluster, 0);
+    let first_mark = 4_096;
+    for at in [at, first_mark] {
+        let disk = cluster.machines[0].disk.clone();
+        let sound = disk.clone_files();
+        disk.flip(&path, at);
+        let damaged = disk.clone_files();
+        let (renewed, _) = Store::open(&disk, &options(&cluster, true)).expect("it is salvaged");
+        let (survivors, actor) = (renewed.keys(), renewed.actor());
+        // The new log is on the disk, and NODE does not name it yet.
+        let begun = disk.files("log/");
+        disk.restore(&damaged);
+        begun.into_iter().for_each(|(name, bytes)| disk.put(&name, bytes));
+        let refused = Store::open(&disk, &options(&cluster, false)).map(drop).expect_err("neither log counts");
+        assert!(refused.to_string().contains("henge serve --quarantine"), "byte {at}: {refused}");
+        cluster.now.wall_ms += 5_000;
+        let (again, _) = Store::open(&disk, &options(&cluster, true)).expect("it is salvaged once more");
+        assert_eq!(again.keys(), survivors, "byte {at}");
+        assert!(survivors + 10 >= keys.len() as u64 && again.actor() == actor, "the seed is the same, so is the actor");
+        assert!((0..8).all(|of| !again.is_complete(PartitionId(of))));
+        disk.restore(&sound);
+    }
+}
+
+#[test]
 fn a_folder_that_was_refused_as_an_old_copy_is_emptied_by_quarantine() {
     let (mut cluster, _) = with_one_down();
     let (member, before) = (cluster.id(1), cluster.machines[0].disk.files("log/").len());

@@ -24,6 +24,11 @@ impl MemoryDisk {
         self.with(|files| files.iter().filter(|(name, _)| name.starts_with(begin)).map(|(n, b)| (n.clone(), b.clone())).collect())
     }
 
+    /// Puts a file there.
+    pub(super) fn put(&self, path: &str, bytes: Vec<u8>) {
+        self.with(|files| drop(files.insert(path.into(), bytes)));
+    }
+
     /// All that there is.
     pub(super) fn clone_files(&self) -> BTreeMap<String, Vec<u8>> {
         self.with(|files| files.clone())
