@@ -21,7 +21,8 @@ fn one_seed_is_one_history() {
 #[test]
 fn every_planted_bug_is_found() {
     for (name, plant) in Plant::ALL {
-        let summary = run_seeds(0..40, 2, plant, false, true);
-        assert!(!summary.failures.is_empty(), "nothing was noticed of {name}");
+        // Owners that compare all the time make much good again, so that some take more seeds.
+        let is_found = |first: u64| !run_seeds(first..first + 40, 2, plant, false, true).failures.is_empty();
+        assert!((0..400).step_by(40).any(is_found), "nothing was noticed of {name}");
     }
 }
