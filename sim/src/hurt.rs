@@ -21,10 +21,16 @@ impl Node {
     }
 
     /// An empty disk takes its place. With `crash_at` the power fails at that call to the disk. Requires: it is down.
-    pub fn replace(&mut self, time: u64, change: &Change, crash_at: Option<u64>, dice: &mut Dice) -> Result<(), String> {
+    pub fn replace(
+        &mut self,
+        time: u64,
+        (change, last): (&Change, Start),
+        crash_at: Option<u64>,
+        dice: &mut Dice,
+    ) -> Result<(), String> {
         let options = self.open_options(time, dice);
         self.disk.set_faults(Faults { crash: crash_at, ..Default::default() });
-        let replaced = replace(&self.disk, &options, self.member, std::slice::from_ref(change));
+        let replaced = replace(&self.disk, &options, (self.member, last), std::slice::from_ref(change));
         self.disk.set_faults(Faults::default());
         if crash_at.is_some() {
             self.lose_power(dice);

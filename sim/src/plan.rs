@@ -97,7 +97,7 @@ impl Disaster {
 }
 
 /// The share of seeds in which disks are lost, of those in which they may.
-const DISASTERS: f64 = 0.0;
+const DISASTERS: f64 = 0.5;
 
 /// The network.
 #[derive(Clone, Debug)]

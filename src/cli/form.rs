@@ -143,7 +143,7 @@ fn existing(described: &[(String, Description)]) -> Result<Option<Change>, Exit>
 /// Those that are named are the founders of the cluster, or some of them.
 fn check_founders(described: &[(String, Description)], change: &Change) -> Result<(), Exit> {
     let Change::Formed { cluster, founders, secret, .. } = change;
-    for (address, Description { founder, changes }) in described {
+    for (address, Description { founder, changes, .. }) in described {
         if !founders.iter().any(|known| known.member == founder.member) {
             let message = format!(
                 "{address} (member {}) is no founder of cluster {cluster}, which has been formed already; \

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::message::SyncMode;
 use crate::ring::{Change, Founder};
 use crate::server::{Config, Replacement, ServeError, serve};
+use crate::vclock::Start;
 use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
@@ -115,7 +116,11 @@ async fn ask_for_members(member: &str, from: &str, global: &Global) -> Result<Re
         [founder] if founder.member == description.founder.member => {
             Err(Exit::new(Exit::REFUSED, format!("{member} is the running peer at {from}: it has its folder")))
         }
-        [founder] => Ok(Replacement { member: founder.member, changes: description.changes.clone() }),
+        [founder] => {
+            let last =
+                description.starts.iter().find(|(member, _)| *member == founder.member).map_or(Start(0), |(_, start)| *start);
+            Ok(Replacement { member: founder.member, last, changes: description.changes.clone() })
+        }
         _ => {
             let known: Vec<String> = founders.iter().map(|founder| format!("{} ({})", founder.name, founder.address)).collect();
             let message = format!("{member} names {} members of the cluster; there are: {}", meant.len(), known.join(", "));

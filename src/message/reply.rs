@@ -145,6 +145,8 @@ pub struct Description {
     /// The membership list that it has, empty before it was formed. Secrets are blank unless the asker is on loopback or has
     /// proved the secret.
     pub changes: Vec<Change>,
+    /// The newest start of each member that it has met or heard of: who takes a member's place begins after it.
+    pub starts: Vec<(MemberId, Start)>,
 }
 
 /// How a peer is.

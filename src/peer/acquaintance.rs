@@ -2,6 +2,7 @@
 //! older ones, and against a second one of the same number.
 
 use super::{Introduction, Peer};
+use crate::ring::MemberId;
 use crate::vclock::{Actor, Start};
 
 /// What to say to a peer that introduces itself.
@@ -90,6 +91,12 @@ impl Peer {
             Verdict::Welcome => Ok(()),
             Verdict::Refused(reason) | Verdict::Copy(reason) => Err(reason),
         }
+    }
+
+    /// The newest start of a member that is known here.
+    pub fn newest_start(&self, member: MemberId) -> Option<Start> {
+        let met = self.met.get(&member).map(|met| met.start);
+        met.max(self.gossip.record(member).map(|record| record.start))
     }
 
     /// Remembers a peer that has been judged welcome, just before its link comes up.

@@ -72,7 +72,9 @@ impl Peer {
             zone: self.config.zone.clone(),
             weight: self.config.weight,
         };
-        Description { founder, changes: self.replica.store().membership().to_vec() }
+        let starts =
+            self.founders().iter().filter_map(|founder| Some((founder.member, self.newest_start(founder.member)?))).collect();
+        Description { founder, changes: self.replica.store().membership().to_vec(), starts }
     }
 
     /// A founder with the address at which it is reached now.

@@ -2,6 +2,7 @@
 
 use crate::message::SyncMode;
 use crate::ring::{Change, MemberId};
+use crate::vclock::Start;
 use crate::wire::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ pub struct Config {
 pub struct Replacement {
     /// The member.
     pub member: MemberId,
+    /// Its last start, as far as a running peer knows.
+    pub last: Start,
     /// The list of members, as a running peer has it, with the cluster's secret.
     pub changes: Vec<Change>,
 }

@@ -74,8 +74,8 @@ fn open_peer(config: &Config, address: String) -> Result<(Peer, Arc<FileDisk>, C
     check_folder(&config.dir)?;
     let disk = Arc::new(FileDisk::open(&config.dir).map_err(|error| refused(&error))?);
     let log = OpenOptions { quarantine: config.quarantine, ..OpenOptions::new(wall_ms(), rand::random()) };
-    if let Some(Replacement { member, changes }) = &config.replace {
-        replace(&*disk, &log, *member, changes).map_err(|error| refused(&error))?;
+    if let Some(Replacement { member, last, changes }) = &config.replace {
+        replace(&*disk, &log, (*member, *last), changes).map_err(|error| refused(&error))?;
     }
     let options = StoreOptions { sync: config.sync, cache_bytes: config.cache_bytes, log };
     let (store, found) = Store::open(&*disk, &options).map_err(|error| refused(&error))?;

@@ -89,11 +89,17 @@ pub(super) fn renew<D: Disk>(
     Ok(store_identity(disk, Identity { actor, segment, first_segment: first, ..identity })?)
 }
 
-/// `serve --replace`: makes a fresh folder that of a member whose own folder is lost. Repeated, it does nothing.
+/// `serve --replace`: makes a fresh folder that of a member whose own folder is lost, whose `last` start is known. The next is a later one, whatever
+/// the clock says: a retry that names the lost start is not taken for one that never arrived. Repeated, it does nothing.
 ///
 /// # Errors
 /// The folder is somebody else's; the member is none of the list.
-pub fn replace<D: Disk>(disk: &D, options: &OpenOptions, member: MemberId, changes: &[Change]) -> Result<(), OpenError> {
+pub fn replace<D: Disk>(
+    disk: &D,
+    options: &OpenOptions,
+    (member, last): (MemberId, Start),
+    changes: &[Change],
+) -> Result<(), OpenError> {
     let placement = Placement::from_changes(changes).map_err(|error| OpenError::NoMember(member, error.to_string()))?;
     if !placement.members().iter().any(|founder| founder.member == member) {
         return Err(OpenError::NoMember(member, "it is not in the list of members".to_string()));
@@ -110,13 +116,13 @@ pub fn replace<D: Disk>(disk: &D, options: &OpenOptions, member: MemberId, chang
     // Other numbers than those that opening draws from the same seed.
     let mut random = ChaCha8Rng::seed_from_u64(!options.seed);
     let first = newest_segment(disk)? + 1;
-    let mut log = NewLog::begin(disk, options, &mut random, (first, Start(0)))?;
+    let mut log = NewLog::begin(disk, options, &mut random, (first, last))?;
     let coded = |change: &Change| rmp_serde::to_vec(change).expect("a change is plain data");
     let changes = changes.iter().enumerate().map(|(index, change)| (index as u32, coded(change))).collect();
     log.append_beginning(&changes, &BTreeMap::new())?;
     let segment = log.finish()?;
     let (actor, cluster) = (Actor(random.next_u64()), Some(placement.cluster()));
-    store_identity(disk, Identity { member, actor, start: Start(0), cluster, segment, first_segment: first, sequence: 0 })?;
+    store_identity(disk, Identity { member, actor, start: last, cluster, segment, first_segment: first, sequence: 0 })?;
     Ok(())
 }
 

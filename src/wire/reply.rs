@@ -9,7 +9,8 @@ use super::request::{FORMAT_BYTES, FORMAT_JSON};
 use super::status::StatusBody;
 use super::{Frame, Kind, WireError, positional};
 use crate::message::{Ack, Conflict, Description, Found, Missing, Receipt, Reply, StoodIn, Value};
-use crate::ring::Founder;
+use crate::ring::{Founder, MemberId};
+use crate::vclock::Start;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
@@ -243,17 +244,22 @@ fn read_missing(body: &mut BodyReader<'_>) -> Result<Missing, WireError> {
 struct DescriptionBody {
     founder: Founder,
     changes: Vec<ChangeBody>,
+    starts: Vec<(MemberId, Start)>,
 }
 
 impl From<Description> for DescriptionBody {
     fn from(description: Description) -> DescriptionBody {
-        let Description { founder, changes } = description;
-        DescriptionBody { founder, changes: changes.into_iter().map(ChangeBody).collect() }
+        let Description { founder, changes, starts } = description;
+        DescriptionBody { founder, changes: changes.into_iter().map(ChangeBody).collect(), starts }
     }
 }
 
 impl From<DescriptionBody> for Description {
     fn from(body: DescriptionBody) -> Description {
-        Description { founder: body.founder, changes: body.changes.into_iter().map(|change| change.0).collect() }
+        Description {
+            founder: body.founder,
+            changes: body.changes.into_iter().map(|change| change.0).collect(),
+            starts: body.starts,
+        }
     }
 }

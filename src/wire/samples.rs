@@ -314,7 +314,11 @@ pub(super) fn one_of_each() -> Vec<Said> {
                 }],
             },
         }))),
-        reply(Reply::Description(Description { founder: founder(1), changes: vec![formed()] })),
+        reply(Reply::Description(Description {
+            founder: founder(1),
+            changes: vec![formed()],
+            starts: vec![(member(1), Start(0x6553_f100))],
+        })),
         reply(Reply::Formed),
         reply(Reply::Failed(failure())),
         reply(Reply::Explained(Box::new(explained()))),

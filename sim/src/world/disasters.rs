@@ -7,6 +7,7 @@ use super::{Event, Fault, World};
 use crate::node::{Down, Hurt};
 use crate::oracle::Violation;
 use crate::plan::Disaster;
+use henge::vclock::Start;
 
 /// How long a disaster waits for the cluster to be whole (microseconds), before it looks again.
 const WAIT: u64 = 250_000;
@@ -97,14 +98,18 @@ impl World {
     /// An empty disk takes the place of a peer's. Requires: it is down.
     fn replace_disk(&mut self, n: usize) {
         let Some(change) = self.change.clone() else { return };
+        // The peer that is asked for the list of members knows the lost start, as soon as it has heard of it.
+        let member = self.nodes[n].member;
+        let known = self.nodes.iter().filter_map(|node| node.peer.as_ref()?.newest_start(member)).max();
+        let last = known.unwrap_or(Start(0));
         self.nodes[n].wipe();
         if self.fault_dice.chance(self.plan.process.crash_in_recovery) {
             let call = self.fault_dice.below(30);
             // Whatever it says: it is done again.
-            let _ = self.nodes[n].replace(self.time, &change, Some(call), &mut self.fault_dice);
+            let _ = self.nodes[n].replace(self.time, (&change, last), Some(call), &mut self.fault_dice);
             self.stats.count_fault("crash in a replacement");
         }
-        if let Err(reason) = self.nodes[n].replace(self.time, &change, None, &mut self.fault_dice) {
+        if let Err(reason) = self.nodes[n].replace(self.time, (&change, last), None, &mut self.fault_dice) {
             let what = format!("{} cannot take its place with an empty disk: {reason}", self.nodes[n].name);
             self.violations.push(Violation::new("i", what));
         }

@@ -41,7 +41,7 @@ impl World {
         self.plan.disk.tail = 0.0;
         self.network.mend();
         for n in 0..self.nodes.len() {
-            self.nodes[n].paused_until = self.nodes[n].paused_until.min(self.time);
+            self.resume(n);
             self.nodes[n].is_away = false;
             self.nodes[n].clock.set_rate(self.time, TRUE_RATE);
             self.nodes[n].clock.freeze(self.time, false);
@@ -52,6 +52,17 @@ impl World {
             if !self.network.link(a, b).is_up {
                 self.dial_after(1_000, a, b);
             }
+        }
+    }
+
+    /// A peer that stands still goes on at once, with all that has waited for it.
+    fn resume(&mut self, n: usize) {
+        let until = self.nodes[n].paused_until;
+        if until > self.time {
+            self.nodes[n].paused_until = self.time;
+            let waited = self.heap.extract_if((until, 0)..(until + 1, 0), |_, event| event.node() == Some(n));
+            let waited: Vec<Event> = waited.map(|(_, event)| event).collect();
+            waited.into_iter().for_each(|event| self.after(0, event));
         }
     }
 

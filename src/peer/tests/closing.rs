@@ -66,7 +66,7 @@ fn a_replaced_member_is_made_whole_by_the_others_and_the_gaps_of_its_old_actor_a
     let Change::Formed { founders, .. } = &changes[0];
     let log = OpenOptions { wall_ms: cluster.now.wall_ms, seed: 99, ..cluster.options.log };
     cluster.machines[0].disk.wipe();
-    replace(&cluster.machines[0].disk, &StoreOptions { log, ..cluster.options }.log, founders[0].member, &changes)
+    replace(&cluster.machines[0].disk, &StoreOptions { log, ..cluster.options }.log, (founders[0].member, Start(0)), &changes)
         .expect("it is fresh");
     cluster.start(0);
     cluster.connect(0);

@@ -165,19 +165,22 @@ fn a_fresh_folder_takes_the_place_of_a_member_once_and_is_incomplete() {
     let changes = cluster.peer(1).store().membership().to_vec();
     let Change::Formed { founders, .. } = &changes[0];
     let member = founders[0].member;
+    let last = cluster.peer(1).newest_start(member).expect("they have met");
     let disk = &cluster.machines[0].disk;
     let old = Store::open(disk, &options(&cluster, false)).expect("it opens").0.actor();
-    let occupied = replace(disk, &options(&cluster, false).log, founders[1].member, &changes);
+    let occupied = replace(disk, &options(&cluster, false).log, (founders[1].member, Start(0)), &changes);
     assert!(occupied.is_err_and(|error| error.to_string().contains("is that of member")));
     disk.wipe();
-    let stranger = replace(disk, &options(&cluster, false).log, MemberId(5), &changes);
+    let stranger = replace(disk, &options(&cluster, false).log, (MemberId(5), Start(0)), &changes);
     assert!(stranger.is_err_and(|error| error.to_string().contains("is not in the list of members")));
     for _ in 0..2 {
-        replace(disk, &options(&cluster, false).log, member, &changes).expect("it is fresh, or replaced already");
+        replace(disk, &options(&cluster, false).log, (member, last), &changes).expect("it is fresh, or replaced already");
     }
-    cluster.now.wall_ms += 5_000;
+    // The clock has gone back: the new start is a later one all the same.
+    cluster.now.wall_ms -= 5_000;
     cluster.start(0);
     let store = cluster.peer(0).store();
+    assert_eq!(store.start(), Start(last.0 + 1));
     assert_eq!((store.member(), store.keys()), (member, 0));
     assert!(store.actor() != old && (0..8).all(|of| !store.is_complete(PartitionId(of))));
     cluster.connect(0);
