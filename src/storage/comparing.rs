@@ -100,7 +100,8 @@ impl Store {
             place.clock.union_with(clock);
             place.strip_contexts();
             let whole = coded(&place.clock);
-            self.append(&Record::Clock { partition: partition.0, epoch: 0, clock: &whole });
+            let (position, _) = self.append(&Record::Clock { partition: partition.0, epoch: 0, clock: &whole });
+            self.tables.partition_mut(partition).clock_at = position;
         }
         self.appended()
     }

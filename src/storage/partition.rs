@@ -3,6 +3,7 @@
 use super::Expiry;
 use super::standing::Standing;
 use super::trie::Trie;
+use crate::message::Position;
 use crate::vclock::{Actor, Dot, Seen, Start};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub(super) struct Partition {
     pub trie: Trie,
     /// Every dot that has been seen here.
     pub clock: Seen,
+    /// Where the clock that was last taken over from another owner stands in the log. What an entry shows as seen and gone may come from it.
+    pub clock_at: Position,
     /// Keys with an explicit context: what they have seen that the clock has not. Live keys and deleted ones alike.
     pub contexts: BTreeMap<Bytes, Seen>,
     /// Keys with versions that expire. None of them is missing, and most stores have none.

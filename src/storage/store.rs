@@ -204,7 +204,7 @@ impl Store {
             StoreError::Unreadable(format!("the record at {location:?} has a right checksum and makes no sense: {error}"))
         };
         let (versions, _) = unpack(&packed).map_err(undecodable)?.into_parts();
-        Ok((Entry::new(versions, self.tables.context(partition, key)), self.position_of(location)))
+        Ok((Entry::new(versions, self.tables.context(partition, key)), self.relied_on(partition, location)))
     }
 
     /// The same, with the values left out where that saves reading the record.
@@ -213,7 +213,7 @@ impl Store {
             None => Ok(self.absent(partition, key)),
             Some((_, None)) => self.read(partition, key),
             Some((location, Some(dot))) => {
-                Ok((Entry::new(vec![bare(dot)], self.tables.context(partition, key)), self.position_of(location)))
+                Ok((Entry::new(vec![bare(dot)], self.tables.context(partition, key)), self.relied_on(partition, location)))
             }
         }
     }
@@ -416,7 +416,13 @@ impl Store {
             true => None,
             false => self.removed.get(&(partition, Bytes::copy_from_slice(key))).copied(),
         };
-        (Entry::new(Vec::new(), self.tables.context(partition, key)), position.unwrap_or_default())
+        let position = position.unwrap_or_default().max(self.tables.partition(partition).clock_at);
+        (Entry::new(Vec::new(), self.tables.context(partition, key)), position)
+    }
+
+    /// What has to be durable before anybody relies on what a key holds, and on what it is said to have seen.
+    fn relied_on(&self, partition: PartitionId, location: Location) -> Position {
+        self.position_of(location).max(self.tables.partition(partition).clock_at)
     }
 
     pub(super) fn packed_at(&mut self, location: Location) -> Result<Bytes, StoreError> {

@@ -195,7 +195,7 @@ impl World {
         let shadow = std::mem::take(&mut self.nodes[n].shadow);
         if self.plan.sync == SyncMode::Always {
             let name = self.nodes[n].name.clone();
-            let broken = shadow.after_recovery(|key| self.ask(n, key, FetchMode::Dots).unwrap_or_default());
+            let broken = shadow.after_recovery(|key| self.ask(n, key, FetchMode::Dots));
             self.violations.extend(broken.into_iter().map(|mut violation| {
                 violation.what = format!("{name}: {}", violation.what);
                 violation

@@ -59,6 +59,27 @@ impl Cluster {
 }
 
 #[test]
+fn what_a_clock_taken_over_makes_an_owner_say_waits_for_that_clock() {
+    let mut cluster = Cluster::new(3);
+    let key = bytes("held");
+    cluster.put(0, "held", "1", &NONE);
+    cluster.wait(1_000);
+    let partition = cluster.peer(0).partition_of(&key);
+    let peer = cluster.machines[0].peer.as_mut().expect("it is up");
+    let store = peer.replica.store_mut();
+    assert!(store.read_dots(partition, &key).expect("it is held").1 <= store.durable());
+    let seen: Seen = (1..=3).map(|counter| Dot { actor: Actor(77), counter }).collect();
+    let taken_over = store.take_clock(partition, &seen);
+    assert!(taken_over > store.durable());
+    let removal = pack(&Entry::new(Vec::new(), seen));
+    for key in [key, bytes("absent")] {
+        assert_eq!(store.read_dots(partition, &key).expect("it is read").1, taken_over);
+        // A removal that brings nothing new: what it replaces is known to be gone, but only in memory.
+        assert_eq!(store.take(partition, &key, &removal, None).expect("it is taken").position, taken_over);
+    }
+}
+
+#[test]
 fn a_peer_that_was_away_is_made_whole_by_pulls_alone_and_deletes_stay_deleted() {
     let mut cluster = Cluster::new(3);
     for n in 0..60 {
