@@ -2,7 +2,8 @@
 
 use clap::Args;
 use sim::chaos::cluster::Program;
-use sim::chaos::halves::{self, Cut};
+use sim::chaos::fates::Cut;
+use sim::chaos::halves;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;

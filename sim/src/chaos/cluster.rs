@@ -51,7 +51,9 @@ impl Program {
             .arg(target)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .status()
-            .map_err(|error| format!("cargo, which is to build henge, cannot be started: {error}; name a program with --program"))?;
+            .map_err(|error| {
+                format!("cargo, which is to build henge, cannot be started: {error}; name a program with --program")
+            })?;
         let path = folder.join(format!("henge{}", std::env::consts::EXE_SUFFIX));
         match status.success() && path.exists() {
             true => Ok(Program { path, folders: target.join("tmp") }),

@@ -5,167 +5,19 @@
 //! find nothing any more, everything is judged: `verdict`.
 
 use super::cluster::{Cluster, Program, Shape};
+use super::fates::{Cut, Fate, PEERS, Side, Step};
 use super::proxy::Way;
 use super::until;
 use super::verdict::{Aftermath, judge};
-use super::witness::{Deed, Story, Token, Witness};
-use crate::history::{KeyId, Outcome, Values};
-use henge::message::{Quorum, Status, ViewState};
+use super::witness::{Story, Token, Witness};
+use crate::history::{KeyId, Outcome, ValueId, Values};
+use henge::message::{ComparisonStatus, Quorum, Status, ViewState};
+use henge::ring::MemberId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// Which ways are cut.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cut {
-    /// Two peers and the three others do not hear each other at all.
-    Halves,
-    /// The three do not hear the two, though these hear them.
-    OneWay,
-    /// Two pairs of peers, one of each part, do not hear each other; all others do.
-    Partial,
-}
-
-impl Cut {
-    /// All of them, with their names.
-    pub const ALL: [(&str, Cut); 3] = [("halves", Cut::Halves), ("one-way", Cut::OneWay), ("partial", Cut::Partial)];
-
-    /// True if nothing passes this way.
-    fn severs(self, way: Way) -> bool {
-        let (from, to) = (Side::of(way.from), Side::of(way.to));
-        match self {
-            Cut::Halves => from != to,
-            Cut::OneWay => from == Side::Left && to == Side::Right,
-            Cut::Partial => matches!((way.from.min(way.to), way.from.max(way.to)), (0, 2) | (1, 3)),
-        }
-    }
-}
-
-/// The two parts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Side {
-    /// The first two peers.
-    Left,
-    /// The three others.
-    Right,
-}
-
-const PEERS: usize = 5;
-const LEFT_PEERS: usize = 2;
-
-impl Side {
-    fn of(peer: usize) -> Side {
-        if peer < LEFT_PEERS { Side::Left } else { Side::Right }
-    }
-
-    /// The peer whose neighbour works on this key.
-    fn peer(self, key: KeyId) -> usize {
-        match self {
-            Side::Left => usize::from(key.0) % LEFT_PEERS,
-            Side::Right => LEFT_PEERS + usize::from(key.0) % (PEERS - LEFT_PEERS),
-        }
-    }
-}
-
-/// What happens to a key while the cluster is cut. Half of the keys have the two parts exchanged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    /// Nothing.
-    Untouched,
-    /// One part replaces it.
-    Replaced,
-    /// Both do.
-    BothReplace,
-    /// One does so twice.
-    TwiceAndOnce,
-    /// One removes it.
-    Removed,
-    /// Both do.
-    BothRemove,
-    /// One removes it, and the other replaces it.
-    RemovedAndReplaced,
-    /// One removes it and makes it anew, and the other replaces it.
-    AnewAndReplaced,
-    /// Both change one path of a document alone, and one path together.
-    BothPatch,
-    /// Both replace it without a context.
-    BothBlind,
-    /// Both make it.
-    BothMake,
-    /// One removes it without a context: its owners must be there for that.
-    RemovedBlind,
-}
-
-const FATES: [Fate; 12] = [
-    Fate::Untouched,
-    Fate::Replaced,
-    Fate::BothReplace,
-    Fate::TwiceAndOnce,
-    Fate::Removed,
-    Fate::BothRemove,
-    Fate::RemovedAndReplaced,
-    Fate::AnewAndReplaced,
-    Fate::BothPatch,
-    Fate::BothBlind,
-    Fate::BothMake,
-    Fate::RemovedBlind,
-];
-
-/// A deed, and whether it is done with a context: that of the part's last answer.
-type Step = (Deed, bool);
-
-impl Fate {
-    fn of(key: KeyId) -> Fate {
-        FATES[usize::from(key.0) % FATES.len()]
-    }
-
-    /// How the key is made before the cut, if it is.
-    fn making(self) -> Option<Deed> {
-        match self {
-            Fate::BothMake => None,
-            Fate::BothPatch => Some(Deed::PutAt(&["one", "other", "shared"])),
-            _ => Some(Deed::Put),
-        }
-    }
-
-    /// What one part does, and the other.
-    fn steps(self) -> [&'static [Step]; 2] {
-        const PUT: Step = (Deed::Put, true);
-        const REMOVE: Step = (Deed::Remove, true);
-        const SHARED: Step = (Deed::Set("shared"), true);
-        match self {
-            Fate::Untouched => [&[], &[]],
-            Fate::Replaced => [&[PUT], &[]],
-            Fate::BothReplace => [&[PUT], &[PUT]],
-            Fate::TwiceAndOnce => [&[PUT, PUT], &[PUT]],
-            Fate::Removed => [&[REMOVE], &[]],
-            Fate::BothRemove => [&[REMOVE], &[REMOVE]],
-            Fate::RemovedAndReplaced => [&[REMOVE], &[PUT]],
-            Fate::AnewAndReplaced => [&[REMOVE, PUT], &[PUT]],
-            Fate::BothPatch => [&[(Deed::Set("one"), true), SHARED], &[(Deed::Set("other"), true), SHARED]],
-            Fate::BothBlind | Fate::BothMake => [&[(Deed::Put, false)], &[(Deed::Put, false)]],
-            Fate::RemovedBlind => [&[(Deed::Remove, false)], &[]],
-        }
-    }
-
-    fn steps_of(key: KeyId, side: Side) -> &'static [Step] {
-        let [one, other] = Fate::of(key).steps();
-        let is_exchanged = (usize::from(key.0) / FATES.len()) % 2 == 1;
-        if (side == Side::Left) != is_exchanged { one } else { other }
-    }
-
-    /// True if the two parts are in conflict, whatever passes: neither's contexts cover the other's.
-    fn is_conflict(self) -> bool {
-        matches!(self, Fate::BothReplace | Fate::TwiceAndOnce | Fate::AnewAndReplaced | Fate::BothPatch)
-    }
-
-    /// True if nothing is left of the key.
-    fn is_end(self) -> bool {
-        matches!(self, Fate::Removed | Fate::BothRemove)
-    }
-}
 
 /// How it went, for people, and what is wrong with it.
 #[derive(Clone, Default, Debug)]
@@ -190,6 +42,15 @@ pub struct Report {
     pub healing: Duration,
     /// Promises that were broken, and what makes the run count for nothing; empty if all is well.
     pub objections: Vec<String>,
+}
+
+/// Whose comparisons must have begun after healing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pairs {
+    /// Those of peers that did not hear each other.
+    Cut,
+    /// All: that takes a whole round.
+    All,
 }
 
 /// A run of the scenario.
@@ -261,16 +122,58 @@ impl Run {
         self.cluster.cuts().heal();
 
         let healed = Instant::now();
-        self.at_rest(healed).await?;
+        self.at_rest(healed, Pairs::Cut).await?;
         let mut report = Report { healing: healed.elapsed(), ..Report::default() };
-        let aftermath = self.look(&mut report).await;
+        let mut aftermath = self.own_copies(&mut report).await;
+        if !aftermath.is_agreed() {
+            // Two of one part that differ in what reached but one of them are left to the round of comparisons.
+            self.at_rest(healed, Pairs::All).await?;
+            report.healing = healed.elapsed();
+            aftermath = self.own_copies(&mut report).await;
+        }
+        self.all_copies(&mut aftermath, &mut report).await;
         if passed != passed_after {
             report.objections.push(format!("bytes have passed the cut: {passed:?}, then {passed_after:?}"));
         }
         self.count(before, &mut report);
         self.weigh(&aftermath, &mut report);
         report.objections.extend(self.cluster.complaints());
+        if report.objections.is_empty() {
+            self.tamper(&mut report).await;
+        }
         Ok(report)
+    }
+
+    /// The control: a key is removed, a removed value put back, a value invented, all behind the story's back. Whoever judges must notice
+    /// each of the three, in what the peers answer.
+    async fn tamper(&self, report: &mut Report) {
+        let value_of = |key: KeyId| {
+            let told = self.story.told();
+            told.history.of_key(key).flat_map(|write| write.values.first()).map(|(_, value)| *value).next()
+        };
+        let is_settled = |key: &KeyId| self.story.told().history.of_key(*key).all(|write| write.is_acked());
+        let of = |fate: Fate| self.keys.iter().copied().filter(move |key| Fate::of(*key) == fate).filter(is_settled);
+        let (mut untouched, mut removed) = (of(Fate::Untouched), of(Fate::Removed));
+        let (Some(lost), Some(invented), Some(back)) = (untouched.next(), untouched.next(), removed.next()) else {
+            return report.objections.push("too little was tried: no keys for the control".to_string());
+        };
+        for (key, value, oracle) in
+            [(lost, None, "a"), (invented, Some(ValueId(u64::MAX)), "b: phantom"), (back, value_of(back), "b: resurrected")]
+        {
+            let (writer, reader) = (&self.witnesses[Side::Left.peer(key)], &self.witnesses[Side::Right.peer(key)]);
+            let mut aftermath = Aftermath::default();
+            if !writer.tamper(key, value).await {
+                report.objections.push(format!("key {} could not be tampered with", key.0));
+                continue;
+            }
+            if let Some(seen) = reader.read(key, Quorum::All).await {
+                aftermath.note("the control".to_string(), key, seen.live);
+            }
+            let verdict = judge(&self.story.told().history, &aftermath, self.story.replicas());
+            if !verdict.iter().any(|violation| violation.oracle == oracle) {
+                report.objections.push(format!("the control failed: nobody noticed what should break oracle {oracle}"));
+            }
+        }
     }
 
     /// Makes the keys, each at the peer of its turn.
@@ -335,58 +238,72 @@ impl Run {
         self.read_before().await;
     }
 
-    /// Waits until all peers are linked and alive to each other, nothing is kept for others, and comparisons that began after healing have found
-    /// everything equal.
-    async fn at_rest(&self, healed: Instant) -> Result<(), String> {
-        let is_at_rest = |status: &Status| {
-            let compared = |within: Option<u64>| within.is_some_and(|ms| u128::from(ms) < healed.elapsed().as_millis());
-            status.links.iter().all(|link| link.up)
-                && status.gossip.others.iter().all(|view| view.state == ViewState::Alive)
-                && status.member.debts.iter().all(|debt| debt.hints == 0)
-                && status.comparisons.iter().all(|with| with.in_step == with.partitions && compared(with.all_within_ms))
+    /// Waits until all peers are linked and alive to each other, nothing is kept for others, all comparisons have found everything equal,
+    /// and those of the pairs that were cut, or of all, began after healing.
+    async fn at_rest(&self, healed: Instant, pairs: Pairs) -> Result<(), String> {
+        let is_compared_anew = |peer: usize, other: usize| {
+            let way = Way { from: peer, to: other };
+            pairs == Pairs::All || self.cut.severs(way) || self.cut.severs(way.back())
         };
-        until("no hints left, and all peers in step after healing", async || {
+        let mut unrest = String::new();
+        let rest = until("no hints left, and all peers in step after healing", async || {
             for peer in 0..PEERS {
-                is_at_rest(&self.cluster.status(peer).await?).then_some(())?;
-            }
-            Some(())
-        })
-        .await
-    }
-
-    /// Asks every owner for what it holds itself, then every peer for what all owners hold, then for all keys.
-    async fn look(&self, report: &mut Report) -> Aftermath {
-        let mut aftermath = Aftermath::default();
-        for (r, whose) in [(Quorum::Exactly(1), "own copy"), (Quorum::All, "view of all copies")] {
-            for witness in &self.witnesses {
-                let name = format!("peer-{}", witness.peer + 1);
-                let owner = self.story.member_named(&name);
-                let is_asked = |key: &KeyId| r == Quorum::All || owner.is_some_and(|owner| self.story.owners(*key).contains(&owner));
-                let keys: Vec<KeyId> = self.keys.iter().copied().filter(is_asked).collect();
-                let seen = for_each(&keys, |key| {
-                    let witness = witness.clone();
-                    async move { witness.read(key, r).await }
-                });
-                for (key, seen) in seen.await {
-                    let Some(seen) = seen else {
-                        report.objections.push(format!("{name} does not answer for key {} after healing", key.0));
-                        continue;
-                    };
-                    if r == Quorum::All && !(seen.is_agreed && seen.owners == self.story.replicas()) {
-                        report.objections.push(format!("{name} finds that the owners of key {} do not agree", key.0));
-                    }
-                    aftermath.note(format!("{name}'s {whose}"), key, seen.live);
+                let anew: Vec<MemberId> = (0..PEERS)
+                    .filter(|other| is_compared_anew(peer, *other))
+                    .filter_map(|other| self.story.member(&name(other)))
+                    .collect();
+                let status = self.cluster.status(peer).await?;
+                if let Some(what) = unrest_of(&status, &anew, healed.elapsed()) {
+                    unrest = what;
+                    return None;
                 }
             }
-        }
+            Some(())
+        });
+        rest.await.map_err(|error| format!("{error}; last of all {unrest}"))
+    }
+
+    /// Asks every owner for what it holds itself. Reads of one copy repair nothing.
+    async fn own_copies(&self, report: &mut Report) -> Aftermath {
+        let mut aftermath = Aftermath::default();
         for witness in &self.witnesses {
-            let name = format!("peer-{}", witness.peer + 1);
-            match witness.list().await {
-                Some(keys) => aftermath.listings.push((name, keys)),
-                None => report.objections.push(format!("{name} does not list its keys after healing")),
-            }
+            let is_owner = |key: &KeyId| self.story.is_owner(*key, &name(witness.peer));
+            let keys: Vec<KeyId> = self.keys.iter().copied().filter(is_owner).collect();
+            self.ask(witness, &keys, Quorum::Exactly(1), &mut aftermath, report).await;
         }
         aftermath
+    }
+
+    /// Asks every peer for what all owners hold, and then for all keys.
+    async fn all_copies(&self, aftermath: &mut Aftermath, report: &mut Report) {
+        for witness in &self.witnesses {
+            self.ask(witness, &self.keys, Quorum::All, aftermath, report).await;
+        }
+        for witness in &self.witnesses {
+            match witness.list().await {
+                Some(keys) => aftermath.listings.push((name(witness.peer), keys)),
+                None => report.objections.push(format!("{} does not list its keys after healing", name(witness.peer))),
+            }
+        }
+    }
+
+    async fn ask(&self, witness: &Witness, keys: &[KeyId], r: Quorum, aftermath: &mut Aftermath, report: &mut Report) {
+        let seen = for_each(keys, |key| {
+            let witness = witness.clone();
+            async move { witness.read(key, r).await }
+        });
+        let who = name(witness.peer);
+        for (key, seen) in seen.await {
+            let Some(seen) = seen else {
+                report.objections.push(format!("{who} does not answer for key {} after healing", key.0));
+                continue;
+            };
+            let is_complete = r != Quorum::All || (seen.is_agreed && seen.owners == self.story.replicas());
+            if !is_complete {
+                report.objections.push(format!("{who} finds that the owners of key {} do not agree", key.0));
+            }
+            aftermath.note(format!("{who} with R={r:?}"), key, seen.live);
+        }
     }
 
     /// Counts the writes of the cut: those from number `before` on.
@@ -412,12 +329,14 @@ impl Run {
 
         let mut missing = 0;
         for key in &self.keys {
-            let live = aftermath.states.get(key).and_then(|states| states.first()).map(|(_, live)| live.clone()).unwrap_or_default();
+            let live =
+                aftermath.states.get(key).and_then(|states| states.first()).map(|(_, live)| live.clone()).unwrap_or_default();
             let last_of = |side: Side| -> Values {
                 let own = told.history.of_key(*key).filter(|write| write.is_acked() && Side::of(write.client as usize) == side);
                 own.last().map(|write| write.values.iter().map(|(_, value)| *value).collect()).unwrap_or_default()
             };
-            let are_both_there = [Side::Left, Side::Right].map(last_of).iter().all(|last| !last.is_empty() && last.is_subset(&live));
+            let are_both_there =
+                [Side::Left, Side::Right].map(last_of).iter().all(|last| !last.is_empty() && last.is_subset(&live));
             let fate = Fate::of(*key);
             let all_acked = told.history.of_key(*key).all(|write| write.is_acked());
             // What both wrote last: siblings of the whole, or of one path.
@@ -443,6 +362,34 @@ impl Run {
         demand(report.gone > 0, "no key was removed");
         demand(self.cut == Cut::Partial || report.stood_in > 0, "nobody stood in");
     }
+}
+
+/// What a peer is called.
+fn name(peer: usize) -> String {
+    format!("peer-{}", peer + 1)
+}
+
+/// What a peer has still to do after healing, so long ago; none if it is at rest. `anew` are those with whom it has to compare anew.
+fn unrest_of(status: &Status, anew: &[MemberId], healed: Duration) -> Option<String> {
+    let Status { member, links, comparisons, gossip } = status;
+    let name = |of| links.iter().find(|link| link.member == of).map_or("a member", |link| &link.name);
+    let no_link = links.iter().find(|link| !link.up).map(|link| format!("has no link to {}", link.name));
+    let dead = gossip.others.iter().find(|view| view.state != ViewState::Alive);
+    let debt = member.debts.iter().find(|debt| debt.hints > 0);
+    let is_fresh = |with: &ComparisonStatus| {
+        !anew.contains(&with.member) || with.all_within_ms.is_some_and(|ms| u128::from(ms) < healed.as_millis())
+    };
+    let differs = comparisons.iter().find(|with| with.in_step != with.partitions || !is_fresh(with));
+    let what = no_link
+        .or_else(|| dead.map(|view| format!("takes {} for {:?}", name(view.member), view.state)))
+        .or_else(|| debt.map(|debt| format!("keeps {} keys for {}", debt.hints, debt.name)))
+        .or_else(|| {
+            differs.map(|with| {
+                let (name, within) = (name(with.member), with.all_within_ms.map_or(u64::MAX, |ms| ms / 1_000));
+                format!("is in step with {name} in {} of {} partitions, compared within {within} s", with.in_step, with.partitions)
+            })
+        });
+    what.map(|what| format!("{} {what}", member.name))
 }
 
 /// One part's steps with one key, each with the context of the last answer.
@@ -484,9 +431,18 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (side, name) in ["two peers:", "three peers:"].into_iter().enumerate() {
             let (asked, acked, unknown) = (self.asked[side], self.acked[side], self.unknown[side]);
-            writeln!(f, "  {name:<12} {acked} of {asked} writes acknowledged, {unknown} unknown, {} refused", asked - acked - unknown)?;
+            writeln!(
+                f,
+                "  {name:<12} {acked} of {asked} writes acknowledged, {unknown} unknown, {} refused",
+                asked - acked - unknown
+            )?;
         }
-        writeln!(f, "  {} writes with the help of stand-ins; at rest {:.1} s after healing", self.stood_in, self.healing.as_secs_f64())?;
+        writeln!(
+            f,
+            "  {} writes with the help of stand-ins; at rest {:.1} s after healing",
+            self.stood_in,
+            self.healing.as_secs_f64()
+        )?;
         write!(
             f,
             "  {} keys are there, {} of them with siblings; {} were removed and are gone; {} reads",

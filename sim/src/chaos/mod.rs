@@ -7,8 +7,10 @@
 //! | `witness` | a client that writes down what it asked and was told, as the history that the oracles know |
 //! | `verdict` | what must hold after healing, of all that was written down |
 //! | `halves` | the scenario: a cluster cut in two, both parts at work, healed |
+//! | `fates` | its kinds of cuts, and what happens to each key |
 
 pub mod cluster;
+pub mod fates;
 pub mod halves;
 pub mod proxy;
 #[cfg(test)]

@@ -166,8 +166,9 @@ async fn serve(mut stream: TcpStream, post: Post) -> io::Result<()> {
             let way = Way { from, to: post.to };
             let both = [way, way.back()];
             tokio::select! {
-                () = post.cuts.open(&both) => {}
+                biased;
                 gone = until_closed(&mut stream, &mut first) => return gone,
+                () = post.cuts.open(&both) => {}
             }
             Some(way)
         }

@@ -21,6 +21,11 @@ impl Aftermath {
     pub fn note(&mut self, who: String, key: KeyId, live: Values) {
         self.states.entry(key).or_default().push((who, live));
     }
+
+    /// True if nobody has said of a key what another did not say.
+    pub fn is_agreed(&self) -> bool {
+        self.states.values().all(|states| states.iter().all(|(_, live)| *live == states[0].1))
+    }
 }
 
 /// Judges what was told before, during and after the trouble. `replicas` is N.
@@ -32,8 +37,7 @@ pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize) -> Vec<V
     for (key, states) in &aftermath.states {
         let distinct: BTreeSet<&Values> = states.iter().map(|(_, live)| live).collect();
         for live in &distinct {
-            let healed =
-                Healed { key: *key, live: (*live).clone(), replicas, disks_lost: false, clocks_agree: true };
+            let healed = Healed { key: *key, live: (*live).clone(), replicas, disks_lost: false, clocks_agree: true };
             violations.extend(siblings::judge(history, &healed));
         }
         if distinct.len() > 1 {

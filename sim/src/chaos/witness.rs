@@ -99,22 +99,23 @@ impl Story {
         usize::from(self.ring.replicas).min(self.ring.members.len())
     }
 
-    /// The owners of a key, as indexes into the members of the ring.
-    pub fn owners(&self, key: KeyId) -> &[u16] {
-        &self.ring.owners[usize::from(self.partition(key))]
+    /// The member of this name.
+    pub fn member(&self, name: &str) -> Option<MemberId> {
+        self.ring.members.iter().find(|member| member.name == name).map(|member| member.member)
     }
 
-    /// Who is at an address, as an index into the members of the ring.
-    pub fn member_named(&self, name: &str) -> Option<u16> {
-        self.ring.members.iter().position(|member| member.name == name).map(|at| at as u16)
+    /// True if the member of this name owns a key.
+    pub fn is_owner(&self, key: KeyId, name: &str) -> bool {
+        self.member(name).is_some_and(|member| self.owners(key).contains(&member))
     }
 
     fn partition(&self, key: KeyId) -> u16 {
         partition_of(&name(key), self.ring.owners.len() as u16).0
     }
 
-    fn owner_members(&self, key: KeyId) -> BTreeSet<MemberId> {
-        self.owners(key).iter().map(|owner| self.ring.members[usize::from(*owner)].member).collect()
+    fn owners(&self, key: KeyId) -> BTreeSet<MemberId> {
+        let owners = &self.ring.owners[usize::from(self.partition(key))];
+        owners.iter().map(|owner| self.ring.members[usize::from(*owner)].member).collect()
     }
 
     /// Microseconds since the run began.
@@ -151,7 +152,7 @@ impl Story {
 
     /// A write was acknowledged. The context that its client holds now.
     fn on_written(&self, id: WriteId, receipt: &Receipt) -> Token {
-        let (now, owners, replicas) = (self.now(), self.owner_members(self.told().history.write(id).key), self.replicas());
+        let (now, owners, replicas) = (self.now(), self.owners(self.told().history.write(id).key), self.replicas());
         let mut told = self.told();
         let Told { history, dots, violations, stood_in, .. } = &mut *told;
         let key = history.write(id).key;
@@ -247,6 +248,15 @@ impl Witness {
         }
     }
 
+    /// Writes a value behind the back of the story, or removes the key: what a store does that loses, brings back, or invents something.
+    /// True if it was done.
+    pub async fn tamper(&self, key: KeyId, value: Option<ValueId>) -> bool {
+        let deed = if value.is_some() { Deed::Put } else { Deed::Remove };
+        let values: Vec<(String, ValueId)> = value.map(|value| (String::new(), value)).into_iter().collect();
+        let reply = self.client.request_at(&self.address, request(key, deed, &values, Bytes::new(), 0)).await;
+        matches!(reply, Reply::Written(_))
+    }
+
     /// Reads a key. None if the peer cannot answer.
     pub async fn read(&self, key: KeyId, r: Quorum) -> Option<Seen> {
         let replicas = self.story.replicas();
@@ -257,14 +267,7 @@ impl Witness {
         };
         let (client, shown, session) = (self.peer as u64, Values::new(), Values::new());
         let read = Read { client, key, path: String::new(), r: size, invoked: self.story.now(), ended: 0, shown, session };
-        let get = Get {
-            key: name(key),
-            path: String::new(),
-            r,
-            session: Bytes::new(),
-            last_writer_wins: false,
-            deadline_ms: 0,
-        };
+        let get = Get { key: name(key), path: String::new(), r, session: Bytes::new(), last_writer_wins: false, deadline_ms: 0 };
         let reply = self.client.request_at(&self.address, Request::Get(get)).await;
         self.story.on_read(read, reply)
     }
@@ -320,9 +323,8 @@ fn note_dots(dots: &mut Dots, history: &History, id: WriteId, partition: u16, ma
         let what = format!("a write of {} leaves of key {} made {} dots", values.len(), write.key.0, made.len());
         return vec![Violation::new("a″", what)];
     }
-    let note = |((path, value), dot): ((String, ValueId), &Dot)| {
-        dots.note(partition, *dot, Named { key: write.key, path, value }).err()
-    };
+    let note =
+        |((path, value), dot): ((String, ValueId), &Dot)| dots.note(partition, *dot, Named { key: write.key, path, value }).err();
     values.into_iter().zip(made).filter_map(note).collect()
 }
 
