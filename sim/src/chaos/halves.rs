@@ -66,6 +66,10 @@ struct Run {
 const IN_FLIGHT: usize = 24;
 /// Clients that are surprised by the cut do not wait for long (milliseconds).
 const SURPRISED_DEADLINE_MS: u32 = 1_000;
+/// While nothing is cut, anything that is asked for has to be answered, however busy the machine is (milliseconds).
+const CALM_DEADLINE_MS: u32 = 60_000;
+/// So many times it is asked for.
+const CALM_TRIES: usize = 20;
 /// Of this many keys one is worked on when the cut has just begun and nobody has noticed.
 const SURPRISED_EVERY: u16 = 8;
 /// This share of each part's writes must be acknowledged, or the run counts for nothing.
@@ -162,11 +166,11 @@ impl Run {
         {
             let (writer, reader) = (&self.witnesses[Side::Left.peer(key)], &self.witnesses[Side::Right.peer(key)]);
             let mut aftermath = Aftermath::default();
-            if !writer.tamper(key, value).await {
+            if patiently(|| async { writer.tamper(key, value, CALM_DEADLINE_MS).await.then_some(()) }).await.is_none() {
                 report.objections.push(format!("key {} could not be tampered with", key.0));
                 continue;
             }
-            if let Some(seen) = reader.read(key, Quorum::All).await {
+            if let Some(seen) = patiently(|| reader.read(key, Quorum::All, CALM_DEADLINE_MS)).await {
                 aftermath.note("the control".to_string(), key, seen.live);
             }
             let verdict = judge(&self.story.told().history, &aftermath, self.story.replicas());
@@ -183,7 +187,7 @@ impl Run {
             let witness = self.witnesses[usize::from(key.0) % PEERS].clone();
             async move {
                 let Some(deed) = Fate::of(key).making() else { return true };
-                witness.write(key, deed, None, 0).await.is_some()
+                patiently(|| witness.write(key, deed, None, CALM_DEADLINE_MS)).await.is_some()
             }
         });
         match made.await.values().filter(|is_made| !**is_made).count() {
@@ -196,7 +200,9 @@ impl Run {
     async fn read_before(&self) -> BTreeMap<KeyId, [Option<Token>; 2]> {
         for_each(&self.keys, |key| {
             let [left, right] = [Side::Left, Side::Right].map(|side| self.witnesses[side.peer(key)].clone());
-            async move { [left.read(key, Quorum::Default).await, right.read(key, Quorum::Default).await].map(|seen| Some(seen?.token)) }
+            async move {
+                [left.read(key, Quorum::Default, 0).await, right.read(key, Quorum::Default, 0).await].map(|seen| Some(seen?.token))
+            }
         })
         .await
     }
@@ -280,7 +286,7 @@ impl Run {
             self.ask(witness, &self.keys, Quorum::All, aftermath, report).await;
         }
         for witness in &self.witnesses {
-            match witness.list().await {
+            match patiently(|| witness.list(CALM_DEADLINE_MS)).await {
                 Some(keys) => aftermath.listings.push((name(witness.peer), keys)),
                 None => report.objections.push(format!("{} does not list its keys after healing", name(witness.peer))),
             }
@@ -290,7 +296,7 @@ impl Run {
     async fn ask(&self, witness: &Witness, keys: &[KeyId], r: Quorum, aftermath: &mut Aftermath, report: &mut Report) {
         let seen = for_each(keys, |key| {
             let witness = witness.clone();
-            async move { witness.read(key, r).await }
+            async move { patiently(|| witness.read(key, r, CALM_DEADLINE_MS)).await }
         });
         let who = name(witness.peer);
         for (key, seen) in seen.await {
@@ -405,6 +411,17 @@ async fn go_steps(witness: Witness, key: KeyId, steps: &[Step], mut token: Optio
             None => return,
         }
     }
+}
+
+/// Asks until there is an answer, while all is well: a machine that is busy may be slow, and take a peer for dead for a moment.
+async fn patiently<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> Option<T> {
+    for _ in 0..CALM_TRIES {
+        if let Some(answer) = ask().await {
+            return Some(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    None
 }
 
 /// Works on these keys, some at a time.

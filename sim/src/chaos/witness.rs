@@ -250,15 +250,15 @@ impl Witness {
 
     /// Writes a value behind the back of the story, or removes the key: what a store does that loses, brings back, or invents something.
     /// True if it was done.
-    pub async fn tamper(&self, key: KeyId, value: Option<ValueId>) -> bool {
+    pub async fn tamper(&self, key: KeyId, value: Option<ValueId>, deadline_ms: u32) -> bool {
         let deed = if value.is_some() { Deed::Put } else { Deed::Remove };
         let values: Vec<(String, ValueId)> = value.map(|value| (String::new(), value)).into_iter().collect();
-        let reply = self.client.request_at(&self.address, request(key, deed, &values, Bytes::new(), 0)).await;
+        let reply = self.client.request_at(&self.address, request(key, deed, &values, Bytes::new(), deadline_ms)).await;
         matches!(reply, Reply::Written(_))
     }
 
-    /// Reads a key. None if the peer cannot answer.
-    pub async fn read(&self, key: KeyId, r: Quorum) -> Option<Seen> {
+    /// Reads a key, and gives up after so many milliseconds (0: the usual time). None if the peer cannot answer.
+    pub async fn read(&self, key: KeyId, r: Quorum, deadline_ms: u32) -> Option<Seen> {
         let replicas = self.story.replicas();
         let size = match r {
             Quorum::Default => replicas / 2 + 1,
@@ -267,16 +267,16 @@ impl Witness {
         };
         let (client, shown, session) = (self.peer as u64, Values::new(), Values::new());
         let read = Read { client, key, path: String::new(), r: size, invoked: self.story.now(), ended: 0, shown, session };
-        let get = Get { key: name(key), path: String::new(), r, session: Bytes::new(), last_writer_wins: false, deadline_ms: 0 };
+        let get = Get { key: name(key), path: String::new(), r, session: Bytes::new(), last_writer_wins: false, deadline_ms };
         let reply = self.client.request_at(&self.address, Request::Get(get)).await;
         self.story.on_read(read, reply)
     }
 
     /// Lists all keys. None if the peer cannot answer.
-    pub async fn list(&self) -> Option<Vec<Bytes>> {
+    pub async fn list(&self, deadline_ms: u32) -> Option<Vec<Bytes>> {
         let (mut keys, mut after) = (Vec::new(), Bytes::new());
         loop {
-            let list = List { prefix: Bytes::new(), after, limit: 1_000, r: Quorum::All, deadline_ms: 0 };
+            let list = List { prefix: Bytes::new(), after, limit: 1_000, r: Quorum::All, deadline_ms };
             let Reply::Listed(listed) = self.client.request_at(&self.address, Request::List(list)).await else { return None };
             keys.extend(listed.keys);
             if !listed.more {
