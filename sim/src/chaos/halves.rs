@@ -28,6 +28,8 @@ pub struct Report {
     pub acked: [u64; 2],
     /// Those of which it is not known what became of them.
     pub unknown: [u64; 2],
+    /// And of these, those that the cut did not surprise.
+    pub unknown_later: [u64; 2],
     /// Writes that stand-ins have acknowledged too.
     pub stood_in: u64,
     /// Reads that were answered, before, during and after the cut.
@@ -116,8 +118,7 @@ impl Run {
 
         self.cluster.cuts().cut(ways.iter().copied());
         let passed: Vec<u64> = ways.iter().map(|way| self.cluster.cuts().passed(*way)).collect();
-        let is_surprised = |key: &KeyId| key.0 % SURPRISED_EVERY == SURPRISED_EVERY - 1;
-        let (surprised, others): (Vec<KeyId>, Vec<KeyId>) = self.keys.iter().partition(|key| is_surprised(key));
+        let (surprised, others): (Vec<KeyId>, Vec<KeyId>) = self.keys.iter().copied().partition(is_surprised);
         self.work(&surprised, &tokens, SURPRISED_DEADLINE_MS).await;
         self.noticed().await?;
         self.work(&others, &tokens, 0).await;
@@ -319,7 +320,9 @@ impl Run {
             let side = usize::from(Side::of(write.client as usize) == Side::Right);
             report.asked[side] += 1;
             report.acked[side] += u64::from(write.is_acked());
-            report.unknown[side] += u64::from(write.outcome == Outcome::Unknown);
+            let is_unknown = write.outcome == Outcome::Unknown;
+            report.unknown[side] += u64::from(is_unknown);
+            report.unknown_later[side] += u64::from(is_unknown && !is_surprised(&write.key));
         }
         report.stood_in = told.stood_in;
         report.reads = told.history.reads().len();
@@ -368,6 +371,11 @@ impl Run {
         demand(report.gone > 0, "no key was removed");
         demand(self.cut == Cut::Partial || report.stood_in > 0, "nobody stood in");
     }
+}
+
+/// True if a key is worked on when the cut has just begun.
+fn is_surprised(key: &KeyId) -> bool {
+    key.0 % SURPRISED_EVERY == SURPRISED_EVERY - 1
 }
 
 /// What a peer is called.
@@ -447,11 +455,12 @@ where
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (side, name) in ["two peers:", "three peers:"].into_iter().enumerate() {
-            let (asked, acked, unknown) = (self.asked[side], self.acked[side], self.unknown[side]);
+            let (asked, acked, unknown, later) = (self.asked[side], self.acked[side], self.unknown[side], self.unknown_later[side]);
+            let refused = asked - acked - unknown;
             writeln!(
                 f,
-                "  {name:<12} {acked} of {asked} writes acknowledged, {unknown} unknown, {} refused",
-                asked - acked - unknown
+                "  {name:<12} {acked} of {asked} writes acknowledged, {unknown} unknown ({} surprised by the cut), {refused} refused",
+                unknown - later
             )?;
         }
         writeln!(
