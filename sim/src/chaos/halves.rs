@@ -42,6 +42,8 @@ pub struct Report {
     pub there: usize,
     /// From healing until nothing was left to hand over or to compare.
     pub healing: Duration,
+    /// What was waited for last of all.
+    pub waited_for: String,
     /// Promises that were broken, and what makes the run count for nothing; empty if all is well.
     pub objections: Vec<String>,
 }
@@ -127,12 +129,12 @@ impl Run {
         self.cluster.cuts().heal();
 
         let healed = Instant::now();
-        self.at_rest(healed, Pairs::Cut).await?;
-        let mut report = Report { healing: healed.elapsed(), ..Report::default() };
+        let waited_for = self.at_rest(healed, Pairs::Cut).await?;
+        let mut report = Report { healing: healed.elapsed(), waited_for, ..Report::default() };
         let mut aftermath = self.own_copies(&mut report).await;
         if !aftermath.is_agreed() {
             // Two of one part that differ in what reached but one of them are left to the round of comparisons.
-            self.at_rest(healed, Pairs::All).await?;
+            report.waited_for = self.at_rest(healed, Pairs::All).await?;
             report.healing = healed.elapsed();
             aftermath = self.own_copies(&mut report).await;
         }
@@ -246,8 +248,8 @@ impl Run {
     }
 
     /// Waits until all peers are linked and alive to each other, nothing is kept for others, all comparisons have found everything equal,
-    /// and those of the pairs that were cut, or of all, began after healing.
-    async fn at_rest(&self, healed: Instant, pairs: Pairs) -> Result<(), String> {
+    /// and those of the pairs that were cut, or of all, began after healing. Answers with what it waited for last.
+    async fn at_rest(&self, healed: Instant, pairs: Pairs) -> Result<String, String> {
         let is_compared_anew = |peer: usize, other: usize| {
             let way = Way { from: peer, to: other };
             pairs == Pairs::All || self.cut.severs(way) || self.cut.severs(way.back())
@@ -267,7 +269,10 @@ impl Run {
             }
             Some(())
         });
-        rest.await.map_err(|error| format!("{error}; last of all {unrest}"))
+        match rest.await {
+            Ok(()) => Ok(unrest),
+            Err(error) => Err(format!("{error}; last of all {unrest}")),
+        }
     }
 
     /// Asks every owner for what it holds itself. Reads of one copy repair nothing.
@@ -465,9 +470,10 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "  {} writes with the help of stand-ins; at rest {:.1} s after healing",
+            "  {} writes with the help of stand-ins; at rest {:.1} s after healing (before that: {})",
             self.stood_in,
-            self.healing.as_secs_f64()
+            self.healing.as_secs_f64(),
+            if self.waited_for.is_empty() { "nothing" } else { &self.waited_for }
         )?;
         write!(
             f,
