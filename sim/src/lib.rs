@@ -1,6 +1,7 @@
-//! The deterministic simulator of henge, and its oracles.
+//! The deterministic simulator of henge, and its oracles; and a harness that tries real processes, judged by the same oracles.
 
 pub mod batch;
+pub mod chaos;
 pub mod client;
 pub mod crash;
 pub mod dice;

@@ -1,6 +1,7 @@
-//! `cargo sim …`: the deterministic simulator of henge, and its oracles.
+//! `cargo sim …`: the deterministic simulator of henge, its oracles, and the harness that tries real processes.
 
 mod commands;
+mod rehearsal;
 mod rules;
 
 use clap::{Parser, Subcommand};
@@ -42,12 +43,15 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Real processes in trouble, judged by the same oracles: a scenario, once for each kind of cut.
+    Chaos(rehearsal::ChaosArguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Seeds(command) => obey(command),
         Command::Crash { histories } => crash(histories),
+        Command::Chaos(arguments) => rehearsal::chaos(arguments),
         Command::Gossip { peers, deaths, peer_hours, seed } => {
             print_table(&sim::gossip::Extent { sizes: peers, deaths, peer_hours }, seed);
             ExitCode::SUCCESS

@@ -1,0 +1,378 @@
+//! A cluster of real processes on loopback, each behind a proxy, in a folder of its own.
+//!
+//! Nothing but the processes that stand here is ever sent a signal, each through the handle of its own child, and they end with the value
+//! that stands for them, also in a panic. They run with `--stop-at-eof`: if this program is killed, they stop by themselves.
+
+use super::proxy::{Cuts, Proxy, Way};
+use super::until;
+use henge::client::{Client, Options};
+use henge::message::Status;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+
+/// The program whose processes are tried.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    /// Where folders of clusters are made.
+    folders: PathBuf,
+}
+
+impl Program {
+    /// This program.
+    pub fn at(path: &Path) -> Program {
+        Program { path: path.to_path_buf(), folders: std::env::temp_dir() }
+    }
+
+    /// Has cargo build `henge` as this very program was built: in the same profile, into the same target folder.
+    ///
+    /// # Errors
+    /// This program does not stand in a target folder of cargo, cargo cannot be started, or it fails.
+    pub fn build() -> Result<Program, String> {
+        let own = std::env::current_exe().map_err(|error| format!("this program cannot be found: {error}"))?;
+        // target/release/sim, or target/debug/deps/halves-0123.
+        let folder = own.ancestors().skip(1).find(|folder| folder.file_name().is_some_and(|name| name != "deps"));
+        let (Some(folder), Some(target)) = (folder, folder.and_then(Path::parent)) else {
+            return Err(format!("{} does not stand in a target folder of cargo; name the program with --program", own.display()));
+        };
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") => "dev",
+            Some(name) => name,
+            None => return Err(format!("{} has no name that cargo could be told", folder.display())),
+        };
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--quiet", "--workspace", "--bin", "henge", "--profile", profile, "--target-dir"])
+            .arg(target)
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status()
+            .map_err(|error| {
+                format!("cargo, which is to build henge, cannot be started: {error}; name a program with --program")
+            })?;
+        let path = folder.join(format!("henge{}", std::env::consts::EXE_SUFFIX));
+        match status.success() && path.exists() {
+            true => Ok(Program { path, folders: target.join("tmp") }),
+            false => Err(format!("cargo has not built {}: {status}", path.display())),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        // What a developer has set for the shell is none of the peers' business.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HENGE_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+}
+
+/// How a cluster is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Peers.
+    pub peers: usize,
+    /// Replicas of each key (N).
+    pub replicas: u8,
+    /// Partitions; a power of two.
+    pub partitions: u16,
+}
+
+/// Peers that have been formed, and everything that belongs to them.
+pub struct Cluster {
+    // They end before the folder does.
+    peers: Vec<Peer>,
+    cuts: Cuts,
+    folder: Folder,
+}
+
+/// One peer, running or not.
+struct Peer {
+    name: String,
+    /// Where it listens itself.
+    listen: String,
+    /// Where others reach it: its proxy.
+    advertised: String,
+    proxy: Proxy,
+    process: Option<Process>,
+}
+
+impl Cluster {
+    /// Starts so many peers behind proxies, forms them with `henge form`, and waits until they are linked.
+    ///
+    /// # Errors
+    /// For people: what could not be done.
+    pub async fn form(program: &Program, shape: Shape) -> Result<Cluster, String> {
+        let folder = Folder::new(&program.folders).map_err(|error| format!("no folder for the cluster: {error}"))?;
+        let cuts = Cuts::default();
+        let mut listeners = Vec::new();
+        for _ in 0..shape.peers {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("no port for a proxy: {error}"))?);
+        }
+        let addresses: io::Result<Vec<String>> =
+            listeners.iter().map(|listener| listener.local_addr().map(|address| address.to_string())).collect();
+        let advertised: Arc<[String]> = addresses.map_err(|error| format!("a proxy has no address: {error}"))?.into();
+        let peer = |(number, listener): (usize, TcpListener)| Peer {
+            name: format!("peer-{}", number + 1),
+            listen: String::new(),
+            advertised: advertised[number].clone(),
+            proxy: Proxy::stand_before(listener, number, advertised.clone(), cuts.clone()),
+            process: None,
+        };
+        let peers = listeners.into_iter().enumerate().map(peer).collect();
+        let mut cluster = Cluster { peers, cuts, folder };
+        for number in 0..shape.peers {
+            cluster.start(program, number).await?;
+        }
+        let formed = program
+            .command()
+            .arg("form")
+            .args(advertised.iter())
+            .args(["--replicas", &shape.replicas.to_string(), "--partitions", &shape.partitions.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut formed = formed.map_err(|error| format!("henge form cannot be started: {error}"))?;
+        // The proxies run in this thread: it must not stand still.
+        let ended = until("the end of henge form", async || formed.try_wait().ok().flatten()).await?;
+        if !ended.success() {
+            let said = formed.wait_with_output().map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+            return Err(format!("henge form has failed: {}", said.unwrap_or_default().trim()));
+        }
+        cluster.linked().await?;
+        Ok(cluster)
+    }
+
+    /// What the network between the peers does.
+    pub fn cuts(&self) -> &Cuts {
+        &self.cuts
+    }
+
+    /// Where a peer listens itself, past its proxy: for clients that are its neighbours.
+    pub fn listen(&self, number: usize) -> &str {
+        &self.peers[number].listen
+    }
+
+    /// How many peers there are.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// True of a cluster of nobody.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// Where the peers' folders and logs are.
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// The folder stays when the cluster ends: somebody wants to look.
+    pub fn keep_folder(&mut self) {
+        self.folder.is_kept = true;
+    }
+
+    /// Nobody does: it goes with the cluster.
+    pub fn drop_folder(&mut self) {
+        self.folder.is_kept = false;
+    }
+
+    /// Starts a peer, for the first time or again, and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not run, or does not answer.
+    pub async fn start(&mut self, program: &Program, number: usize) -> Result<(), String> {
+        let (folder, peer) = (&self.folder.path, &mut self.peers[number]);
+        loop {
+            // Another one each time: somebody else may have taken the old one meanwhile.
+            peer.listen = format!("127.0.0.1:{}", free_port().ok_or("no port is free")?);
+            let mut command = program.command();
+            command.arg("serve").arg("--dir").arg(folder.join(&peer.name)).args(["--listen", &peer.listen, "--advertise"]);
+            command.args([&peer.advertised, "--stop-at-eof"]);
+            let started = Process::start(command, &folder.join(format!("{}.log", peer.name)));
+            let process = peer.process.insert(started.map_err(|error| format!("{} cannot be started: {error}", peer.name))?);
+            let listen = std::slice::from_ref(&peer.listen);
+            let what = format!("an answer of {}", peer.name);
+            let answers = until(&what, async || match process.has_ended() {
+                true => Some(false),
+                false => Client::connect(listen, Options::default()).await.is_ok().then_some(true),
+            });
+            if answers.await? {
+                peer.proxy.lead_to(&peer.listen);
+                return Ok(());
+            }
+            let said = process.said();
+            // Only what it said this time.
+            let said = said.get(process.begins..).unwrap_or_default().trim();
+            if !said.contains("is in use") {
+                return Err(format!("{} has ended: {said}", peer.name));
+            }
+        }
+    }
+
+    /// Kills a peer, as a crash would.
+    pub fn kill(&mut self, number: usize) {
+        // Dropping it kills it and waits for its end.
+        self.peers[number].process = None;
+    }
+
+    /// Lets a peer stand still.
+    pub fn pause(&mut self, number: usize) {
+        self.signal(number, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&mut self, number: usize) {
+        self.signal(number, Signal::CONT);
+    }
+
+    fn signal(&mut self, number: usize, signal: Signal) {
+        if let Some(process) = &mut self.peers[number].process {
+            process.signal(signal);
+        }
+    }
+
+    /// How a peer is, as it says itself; none if it does not answer.
+    pub async fn status(&self, number: usize) -> Option<Status> {
+        let address = &self.peers[number].listen;
+        let client = Client::connect(std::slice::from_ref(address), Options::default()).await.ok()?;
+        client.status_at(address).await.ok()
+    }
+
+    /// Waits until every peer has a link to every other.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub async fn linked(&self) -> Result<(), String> {
+        let others = self.len() - 1;
+        until("links between all peers", async || {
+            for number in 0..self.len() {
+                let status = self.status(number).await?;
+                (status.links.iter().filter(|link| link.up).count() == others).then_some(())?;
+            }
+            Some(())
+        })
+        .await
+    }
+
+    /// What went wrong with the processes themselves: who has ended, or has said that it panicked.
+    pub fn complaints(&mut self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for peer in &mut self.peers {
+            let Some(process) = &mut peer.process else { continue };
+            let said = process.said();
+            if process.has_ended() || said.contains("panicked") {
+                let last = said.lines().rev().take(5).collect::<Vec<_>>().join(" | ");
+                complaints.push(format!("{} has ended or panicked: {last}", peer.name));
+            }
+        }
+        complaints
+    }
+
+    /// Every way between two peers.
+    pub fn ways(&self) -> impl Iterator<Item = Way> + use<> {
+        let count = self.len();
+        (0..count).flat_map(move |from| (0..count).filter(move |to| *to != from).map(move |to| Way { from, to }))
+    }
+}
+
+/// A running child process. It is killed when this value goes.
+struct Process {
+    child: Child,
+    log: PathBuf,
+    /// Where in the log it begins to speak.
+    begins: usize,
+}
+
+impl Process {
+    fn start(mut command: Command, log: &Path) -> io::Result<Process> {
+        let begins = std::fs::metadata(log).map_or(0, |log| log.len() as usize);
+        let append = || -> io::Result<File> { OpenOptions::new().create(true).append(true).open(log) };
+        // Its standard input stays open as long as the child's handle: it stops when this program is gone.
+        let child = command.stdin(Stdio::piped()).stdout(append()?).stderr(append()?).spawn()?;
+        Ok(Process { child, log: log.to_path_buf(), begins })
+    }
+
+    /// What it, and those before it, have said.
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        // If nothing can be learnt of it any more, it is gone.
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        // A child that has been waited for could have given its number to somebody else.
+        let id = if self.has_ended() { None } else { i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) };
+        if let Some(id) = id {
+            // It fails only if the child has ended at this moment, and then there is nobody to tell.
+            let _ = kill_process(id, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither fails in a way that matters: it has ended already, or it ends now. It does so also where it stands still.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The folder of a cluster, removed with this value unless somebody wants to look.
+struct Folder {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Folder {
+    fn new(parent: &Path) -> io::Result<Folder> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("henge-chaos-{}-{number}", std::process::id()));
+        match std::fs::remove_dir_all(&path) {
+            // Left behind by an earlier process of the same number.
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        std::fs::create_dir_all(&path)?;
+        Ok(Folder { path, is_kept: false })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.is_kept && !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Peers listen on ports from here up: below those that the operating system gives to outgoing connections, since a port of theirs could
+/// be taken while a peer is away for a moment, and above those of the other tests.
+const PORTS_FROM: u16 = 30_000;
+/// And below this one.
+const PORTS_TO: u16 = 32_700;
+
+/// A port on 127.0.0.1 that is free at this moment, and that no other call of this process has returned for long.
+fn free_port() -> Option<u16> {
+    // Where to go on looking. Begins at another place in each process.
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    let mut next = NEXT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let span = PORTS_TO - PORTS_FROM;
+    let begin = next.unwrap_or((std::process::id().wrapping_mul(101) % u32::from(span)) as u16);
+    let free = (0..span)
+        .map(|step| (begin + step) % span)
+        .find(|offset| std::net::TcpListener::bind(("127.0.0.1", PORTS_FROM + offset)).is_ok())?;
+    *next = Some((free + 1) % span);
+    Some(PORTS_FROM + free)
+}
