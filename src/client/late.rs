@@ -4,7 +4,6 @@ use super::channel::{CallError, Channel};
 use super::handle::{ANSWER_GRACE, Client, Tried, View, no_answer};
 use super::slot::Slot;
 use crate::hedging::Budget;
-use crate::limits;
 use crate::message::Request;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,9 @@ use tokio::time::Instant;
 
 /// A read that may not ask a second peer for want of budget looks again after this long.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A dial gets this part of the time that it may take, before another owner is asked.
+const DIAL_SHARE: u32 = 8;
 
 impl Client {
     /// The next owner that is not avoided.
@@ -28,7 +30,7 @@ impl Client {
         }
         let (dialled, options) = (slot.clone(), self.inner.options.clone());
         let dialling = tokio::spawn(async move { dialled.channel(&options).await });
-        match tokio::time::timeout(Duration::from_millis(limits::SLOW_MS_MAX), dialling).await {
+        match tokio::time::timeout(self.inner.options.connect_timeout / DIAL_SHARE, dialling).await {
             Ok(Ok(dialled)) => dialled.map_err(|error| error.to_string()),
             _ => Err(no_answer(slot.address(), &CallError::TimedOut)),
         }
