@@ -444,6 +444,8 @@ impl Peer {
                     Message::Forward(forward) if matches!(forward.request, Request::Get(_)) => {
                         self.paces.on_asked(to, self.now.monotonic_ms);
                     }
+                    // A repair is not acknowledged.
+                    Message::Apply(apply) if apply.operation == OperationId(0) => {}
                     Message::Apply(_) | Message::Forward(_) => self.paces.on_told(to, self.now.monotonic_ms),
                     _ => {}
                 }

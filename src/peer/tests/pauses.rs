@@ -186,6 +186,31 @@ fn a_write_handed_on_stays_with_one_owner_and_a_read_does_not_need_the_one_that_
 }
 
 #[test]
+fn who_does_not_acknowledge_writes_is_slow_and_a_repair_is_not_acknowledged_by_anybody() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let (first, second) = (owners[0], owners[1]);
+    let slow = |cluster: &Cluster| {
+        let peer = cluster.peer(first);
+        let paces = peer.owner_paces(peer.partition_of(b"k"));
+        paces.into_iter().filter(|(_, pace)| *pace == crate::coordinator::Pace::Slow).map(|(owner, _)| owner).collect::<Vec<_>>()
+    };
+    cluster.filter = Box::new(move |to, message| to != second || !matches!(message, Message::Apply(_)));
+    cluster.put(first, "k", "1", &NONE);
+    pass(&mut cluster, 300, &[]);
+    assert_eq!(slow(&cluster), [cluster.id(second)]);
+    cluster.filter = Box::new(|_, _| true);
+    cluster.put(first, "k2", "1", &NONE);
+    assert_eq!(slow(&cluster), []);
+    cluster.take_offered();
+    (0..20).for_each(|_| _ = cluster.found(first, "k"));
+    let is_repair = |(to, message): &(usize, Message)| *to == second && matches!(message, Message::Apply(_));
+    assert_eq!(cluster.take_offered().iter().filter(|offered| is_repair(offered)).count(), 1);
+    pass(&mut cluster, 300, &[]);
+    assert_eq!(slow(&cluster), []);
+}
+
+#[test]
 fn what_was_begun_before_a_pause_and_is_over_ends_as_late() {
     let mut cluster = Cluster::new(3);
     let owners = cluster.owners("k");
