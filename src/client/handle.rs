@@ -90,7 +90,7 @@ impl Client {
 
     /// Sends any request, and waits for its answer.
     ///
-    /// What has a key goes to the first owner that can be reached, then to any other peer; the rest goes to any peer. It never
+    /// What has a key goes to the first owner that can be reached and is not stuck, then to any other peer; the rest goes to any peer. It never
     /// fails otherwise than by `Reply::Failed`: of a read that found nobody, `Unavailable`; of a write, `Unavailable` when it
     /// was not sent, and `Unknown` when it may have been done and its coordinator cannot be asked: the caller may then issue it
     /// again as a new write. `Overloaded` is waited for while there is time. A write without `retry` gets this client's session and
