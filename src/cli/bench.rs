@@ -9,7 +9,7 @@ mod wire;
 
 use super::request_flags::parse_quorum;
 use super::{Exit, Global, output};
-use crate::client::Client;
+use crate::client::{Client, Options};
 use crate::limits::{CLIENT_IN_FLIGHT_MAX, VALUE_BYTES_MAX};
 use crate::message::Quorum;
 use bytes::Bytes;
@@ -25,7 +25,8 @@ use wire::{Shape, Wire};
 #[derive(clap::Args, Clone, Debug)]
 #[command(
     after_help = "Each connection goes to one peer and uses keys that this peer owns first, as a client that knows the ring does; \
-                        --route any draws from all keys, so that peers forward. The keys are bench:0000000000 and so on; they are written \
+                        --route any draws from all keys, so that peers forward; with --route client each connection is a client that \
+                        chooses the peer for each of all keys, and may ask another one. The keys are bench:0000000000 and so on; they are written \
                         once before reads are measured, and stay. With --rate the loop is open: latency counts from the moment at which \
                         an operation was meant to be sent."
 )]
@@ -60,9 +61,12 @@ pub struct Args {
     /// Open loop: so many operations a second, of all connections together
     #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
     rate: Option<f64>,
-    /// Which keys a connection uses
-    #[arg(long, default_value = "owner", value_name = "owner|any", value_parser = ["owner", "any"])]
+    /// Which keys a connection uses, and whom it asks
+    #[arg(long, default_value = "owner", value_name = "owner|any|client", value_parser = ["owner", "any", "client"])]
     route: String,
+    /// With --route client: wait for the peer that was asked first, however late it is
+    #[arg(long)]
+    no_hedge: bool,
     /// Do not write the keys before reads are measured
     #[arg(long)]
     no_fill: bool,
@@ -169,7 +173,13 @@ async fn connect(args: &Args, global: &Global, keys: &Keys) -> Result<Vec<Connec
         }
         return Ok(wires);
     }
-    let options = global.options()?;
+    let options = Options { hedges: !args.no_hedge, ..global.options()? };
+    if args.route == "client" {
+        for _ in 0..args.connections {
+            wires.push((Wire::client(&global.peer, &options, &shape).await.map_err(unavailable)?, Choice::Any(keys.count())));
+        }
+        return Ok(wires);
+    }
     let client = Client::connect(&global.peer, options.clone()).await?;
     let ring = client.ring_table().await?;
     let owned = keys.by_first_owner(&ring).ok_or_else(|| Exit::new(Exit::REFUSED, "the peer's ring is malformed"))?;

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 /// It has to be used inside a tokio runtime; one on a single thread serves it best.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// What a read found.
@@ -34,8 +34,8 @@ pub enum Read {
     Missing(Missing),
 }
 
-struct Inner {
-    options: Options,
+pub(super) struct Inner {
+    pub(super) options: Options,
     /// The addresses that the caller named.
     seeds: Vec<Arc<Slot>>,
     /// Peers that were asked by address.
@@ -47,11 +47,11 @@ struct Inner {
     /// Spreads what has no owner over the members.
     turn: AtomicU64,
     /// How often a read may be asked of a second peer because the first one is late.
-    budget: Mutex<Budget>,
+    pub(super) budget: Mutex<Budget>,
 }
 
 /// The ring, and the place of every member, in the table's order.
-struct View {
+pub(super) struct View {
     table: Arc<RingTable>,
     slots: Vec<Arc<Slot>>,
 }
@@ -60,7 +60,7 @@ struct View {
 const GONE_DEADLINE: Duration = Duration::from_millis(1_500);
 
 /// After the peer's own deadline its answer gets this long to arrive.
-const ANSWER_GRACE: Duration = Duration::from_millis(1_000);
+pub(super) const ANSWER_GRACE: Duration = Duration::from_millis(1_000);
 
 impl Client {
     /// Connects to whichever of these peers can be reached first, and learns the ring from it.
@@ -90,7 +90,7 @@ impl Client {
 
     /// Sends any request, and waits for its answer.
     ///
-    /// What has a key goes to the first owner that can be reached, then to any other peer; the rest goes to any peer. It never
+    /// What has a key goes to the first owner that can be reached and is not stuck, then to any other peer; the rest goes to any peer. It never
     /// fails otherwise than by `Reply::Failed`: of a read that found nobody, `Unavailable`; of a write, `Unavailable` when it
     /// was not sent, and `Unknown` when it may have been done and its coordinator cannot be asked: the caller may then issue it
     /// again as a new write. `Overloaded` is waited for while there is time. A write without `retry` gets this client's session and
@@ -110,30 +110,26 @@ impl Client {
                 return turned_down.map_or_else(|| failed(FailureKind::Unavailable, unreachable(&tried)), Reply::Failed);
             };
             candidate += 1;
-            // Who is stuck is left alone for a moment, if another owner is there to ask.
-            if self.inner.options.hedges
-                && owner
-                && slot.is_avoided()
-                && self.has_better(view.as_deref(), &request, candidate, turn)
-            {
+            let second =
+                if self.inner.options.hedges && owner { self.better(view.as_deref(), &request, candidate, turn) } else { None };
+            // Who is stuck is left alone, if another owner is there to ask.
+            if second.is_some() && slot.is_avoided() {
+                self.try_apart(&slot);
                 note(&mut tried, &no_answer(slot.address(), &CallError::TimedOut));
                 continue;
             }
-            let channel = match slot.channel(&self.inner.options).await {
+            let channel = match self.dial(&slot, second.is_some()).await {
                 Ok(channel) => channel,
-                Err(error) => {
-                    note(&mut tried, &error.to_string());
+                Err(why) => {
+                    note(&mut tried, &why);
                     continue;
                 }
             };
-            let second = if self.inner.options.hedges && owner && matches!(request, Request::Get(_)) {
-                self.candidate(view.as_deref(), &request, candidate, turn).filter(|(_, owner)| *owner).map(|(slot, _)| slot)
-            } else {
-                None
-            };
             let tried_at = match second {
-                Some(second) => self.try_at_two((&slot, channel), &second, &request, give_up).await,
-                None => self.try_at(&slot, channel, &mut request, owner, give_up).await,
+                Some(second) if matches!(request, Request::Get(_)) => {
+                    self.try_at_two((&slot, channel), &second, &request, give_up).await
+                }
+                _ => self.try_at(&slot, channel, &mut request, owner, give_up).await,
             };
             match tried_at {
                 Tried::Answered(Reply::Failed(failure)) if failure.kind == FailureKind::Overloaded => {
@@ -321,7 +317,7 @@ impl Client {
     }
 
     /// The peers to try, in order: the owners of the key, the other members, the addresses that the caller named. True of owners.
-    fn candidate(&self, view: Option<&View>, request: &Request, at: usize, turn: usize) -> Option<(Arc<Slot>, bool)> {
+    pub(super) fn candidate(&self, view: Option<&View>, request: &Request, at: usize, turn: usize) -> Option<(Arc<Slot>, bool)> {
         let seed = |at: usize| Some((self.inner.seeds.get(at)?.clone(), false));
         let Some(view) = view else { return seed(at) };
         let count = view.slots.len();
@@ -334,58 +330,16 @@ impl Client {
         Some((view.slots.get(member)?.clone(), at < owners.len()))
     }
 
-    /// True if one of the next owners is not avoided.
-    fn has_better(&self, view: Option<&View>, request: &Request, from: usize, turn: usize) -> bool {
-        let candidates = (from..).map_while(|at| self.candidate(view, request, at, turn));
-        candidates.take_while(|(_, owner)| *owner).any(|(slot, _)| !slot.is_avoided())
-    }
-
-    /// A read, asked of a second owner as well if the first one is late and the budget allows it. The first good answer counts.
-    async fn try_at_two(&self, first: (&Slot, Arc<Channel>), second: &Slot, request: &Request, give_up: Instant) -> Tried {
-        let (slot, channel) = first;
-        self.budget().earn();
-        let mut copy = request.clone();
-        let asked = self.try_at(slot, channel, &mut copy, true, give_up);
-        tokio::pin!(asked);
-        if let Ok(tried) = tokio::time::timeout(slot.hedge_after(), &mut asked).await {
-            return tried;
-        }
-        if !self.budget().take() {
-            return asked.await;
-        }
-        let also = async {
-            let channel = second.channel(&self.inner.options).await.ok()?;
-            Some(self.try_at(second, channel, &mut request.clone(), true, give_up).await)
-        };
-        tokio::pin!(also);
-        let (mut first_done, mut second_done) = (None, false);
-        loop {
-            tokio::select! {
-                tried = &mut asked, if first_done.is_none() => {
-                    if second_done || tried.is_good() {
-                        return tried;
-                    }
-                    first_done = Some(tried);
-                }
-                tried = &mut also, if !second_done => {
-                    second_done = true;
-                    match (tried, first_done.take()) {
-                        (Some(tried), _) if tried.is_good() => return tried,
-                        (_, Some(tried)) => return tried,
-                        (_, None) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {
-        self.inner.budget.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     /// One try at one peer. A write whose connection is lost stays with that peer until it answers or the time is over:
     /// only the coordinator of the first try can tell a retry from a new write.
-    async fn try_at(&self, slot: &Slot, channel: Arc<Channel>, request: &mut Request, owner: bool, give_up: Instant) -> Tried {
+    pub(super) async fn try_at(
+        &self,
+        slot: &Slot,
+        channel: Arc<Channel>,
+        request: &mut Request,
+        owner: bool,
+        give_up: Instant,
+    ) -> Tried {
         let first = channel.attempt();
         let begun = Instant::now();
         slot.on_asked();
@@ -439,7 +393,7 @@ impl Client {
 }
 
 /// How one try ended.
-enum Tried {
+pub(super) enum Tried {
     /// With an answer for the caller.
     Answered(Reply),
     /// With nothing done: another peer may be tried. Why, for people.
@@ -448,7 +402,7 @@ enum Tried {
 
 impl Tried {
     /// True if another peer could not do better.
-    fn is_good(&self) -> bool {
+    pub(super) fn is_good(&self) -> bool {
         !matches!(self, Tried::Elsewhere(_) | Tried::Answered(Reply::Failed(_)))
     }
 }
@@ -498,7 +452,7 @@ fn unreachable(tried: &str) -> String {
     format!("no peer could be asked ({tried}); nothing was done; check that the cluster runs and try again")
 }
 
-fn no_answer(address: &str, error: &CallError) -> String {
+pub(super) fn no_answer(address: &str, error: &CallError) -> String {
     match error {
         CallError::TimedOut => format!("{address} did not answer in time"),
         CallError::TooLarge(error) => error.to_string(),

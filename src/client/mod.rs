@@ -9,6 +9,7 @@ mod connection;
 mod dial;
 mod error;
 mod handle;
+mod late;
 mod options;
 mod request;
 mod slot;

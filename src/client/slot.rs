@@ -23,13 +23,26 @@ struct State {
     channel: Option<Arc<Channel>>,
     failed: Option<Failed>,
     latency: Latency,
-    /// When the first request since the last answer went out, and how many answers had come by then.
+    /// When the first request since the last answer went out, or dialling began, and how many answers had come by then.
     owes: Option<(Instant, u64)>,
+    /// When it was last tried although it was avoided.
+    tried: Option<Instant>,
 }
 
 impl State {
     fn received(&self) -> u64 {
         self.channel.as_ref().map_or(0, |channel| channel.received())
+    }
+
+    /// Since when nothing has come. A connection that was given up because nothing came does not end that.
+    fn silent_since(&self) -> Option<Instant> {
+        let is_silent = |before: u64| self.channel.as_ref().is_none_or(|channel| channel.received() == before);
+        self.owes.filter(|(_, before)| is_silent(*before)).map(|(since, _)| since)
+    }
+
+    fn is_avoided(&self) -> bool {
+        let is_late = |since: Instant| since.elapsed() >= Duration::from_millis(self.latency.slow_ms());
+        self.silent_since().is_some_and(is_late) || (self.channel.is_none() && self.failed.is_some())
     }
 }
 
@@ -65,6 +78,7 @@ impl Slot {
         if let Some(known) = self.known() {
             return known;
         }
+        self.lock().owes.get_or_insert((Instant::now(), 0));
         let opened = Channel::open(&self.address, options).await.and_then(|channel| self.check(channel));
         let mut state = self.lock();
         match opened {
@@ -77,7 +91,7 @@ impl Slot {
                 let longest = Duration::from_millis(limits::REDIAL_MS_MAX);
                 let pause = state.failed.as_ref().map_or(Duration::from_millis(limits::REDIAL_MS_MIN), |failed| failed.pause * 2);
                 let failed = Failed { when: Instant::now(), error: error.clone(), pause: pause.min(longest) };
-                *state = State { failed: Some(failed), ..State::default() };
+                *state = State { failed: Some(failed), tried: state.tried, ..State::default() };
                 Err(error)
             }
         }
@@ -98,9 +112,8 @@ impl Slot {
     /// A request goes there now.
     pub(super) fn on_asked(&self) {
         let mut state = self.lock();
-        let received = state.received();
-        if state.owes.is_none_or(|(_, before)| before != received) {
-            state.owes = Some((Instant::now(), received));
+        if state.silent_since().is_none() {
+            state.owes = Some((Instant::now(), state.received()));
         }
     }
 
@@ -116,17 +129,26 @@ impl Slot {
         Duration::from_millis(self.lock().latency.hedge_ms())
     }
 
-    /// True while it owes answers for longer than it should. Once in a while it is tried all the same: then it has a moment to answer.
+    /// True while it owes answers for longer than it should, or could not be dialled: better ask somebody else.
     pub(super) fn is_avoided(&self) -> bool {
+        self.lock().is_avoided()
+    }
+
+    /// True once in a while of one that is avoided: it is to be tried by a question that nobody waits for.
+    pub(super) fn is_to_be_tried(&self) -> bool {
         let mut state = self.lock();
-        let received = state.received();
-        let Some((since, _)) = state.owes.filter(|(_, before)| *before == received) else { return false };
-        let (owes_ms, slow_ms) = (since.elapsed().as_millis() as u64, state.latency.slow_ms());
-        if owes_ms > slow_ms + limits::SLOW_TRY_MS {
-            state.owes = None;
-            return false;
+        let slow = Duration::from_millis(limits::SLOW_TRY_MS);
+        let pause = state.failed.as_ref().map_or(slow, |failed| failed.pause);
+        let is_due = state.is_avoided() && state.tried.is_none_or(|tried| tried.elapsed() >= pause);
+        if is_due {
+            state.tried = Some(Instant::now());
         }
-        owes_ms >= slow_ms
+        is_due
+    }
+
+    /// True if there is a connection.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().channel.as_ref().is_some_and(|channel| channel.is_open())
     }
 
     fn last_failure(&self) -> Option<Failed> {

@@ -183,6 +183,12 @@ async fn client_of(peers: &[Played]) -> Client {
     Client::connect(&[peers[2].founder.address.clone()], Options { hedges: false, ..Options::default() }).await.unwrap()
 }
 
+/// However long dialling takes on this machine.
+async fn hedging_client_of(peers: &[Played]) -> Client {
+    let options = Options { connect_timeout: Duration::from_secs(300), ..Options::default() };
+    Client::connect(&[peers[2].founder.address.clone()], options).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_request_goes_straight_to_the_first_owner_and_writes_are_numbered() {
     let peers = three_peers().await;
@@ -210,22 +216,41 @@ async fn a_read_whose_connection_breaks_is_asked_of_the_next_owner() {
 #[tokio::test]
 async fn a_read_whose_coordinator_is_late_is_asked_of_the_next_owner_too_and_a_write_is_not() {
     let peers = three_peers().await;
-    let client = Client::connect(&[peers[2].founder.address.clone()], Options::default()).await.unwrap();
+    let client = hedging_client_of(&peers).await;
     peers[0].plays([Act::Ignore]);
     assert!(matches!(client.get(get()).await, Ok(Read::Missing(_))));
     assert_eq!((peers[0].hears().len(), peers[1].hears().len(), peers[2].hears().len()), (1, 1, 0));
 
     let peers = three_peers().await;
-    let client = Client::connect(&[peers[2].founder.address.clone()], Options::default()).await.unwrap();
+    let client = hedging_client_of(&peers).await;
     peers[0].plays([Act::Ignore]);
     assert_eq!(client.put(put(300)).await.unwrap_err().kind, FailureKind::Unknown);
     assert!(peers[1].hears().is_empty(), "a second coordinator would make a second write of it");
 }
 
 #[tokio::test]
+async fn who_is_stuck_is_left_alone_and_tried_by_what_nobody_waits_for_until_it_answers() {
+    let peers = three_peers().await;
+    let client = hedging_client_of(&peers).await;
+    peers[0].plays([Act::Ignore, Act::Ignore]);
+    assert!(matches!(client.get(get()).await, Ok(Read::Missing(_))));
+    tokio::time::sleep(Duration::from_millis(limits::SLOW_MS_MAX)).await;
+    for _ in 0..5 {
+        assert_eq!(client.put(put(0)).await.unwrap().coordinator, peers[1].attempt(), "no write waits for it");
+    }
+    // Once in a while it is tried, and now it answers.
+    while client.put(put(0)).await.unwrap().coordinator != peers[0].attempt() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let heard = peers[0].hears();
+    let [Request::Get(_), tried @ .., Request::Put(_)] = &heard[..] else { panic!("{heard:?}") };
+    assert!(tried.len() >= 2 && tried.iter().all(|request| *request == Request::Describe), "{heard:?}");
+}
+
+#[tokio::test]
 async fn a_read_that_both_owners_refuse_is_refused_and_one_good_answer_is_enough() {
     let peers = three_peers().await;
-    let client = Client::connect(&[peers[2].founder.address.clone()], Options::default()).await.unwrap();
+    let client = hedging_client_of(&peers).await;
     let refused = || [Act::Reply(failed(FailureKind::Storage, 0))];
     peers[0].plays(refused());
     assert!(matches!(client.get(get()).await, Ok(Read::Missing(_))), "its disk fails, the other one's does not");

@@ -1,4 +1,8 @@
 //! Closing gaps, as a peer does it: which are open, who is asked, and what every member promises.
+//!
+//! Who can be asked is the one question `Peer::is_live`. What the links are asked here is another one: under which actor a member writes
+//! in which start. That holds for a member that is thought dead too, and has to: its actor has not ended, and nobody may promise so
+//! (rule `no_fence`).
 
 use super::{Now, Output, Peer};
 use crate::anti_entropy::Gap;
@@ -40,7 +44,7 @@ impl Peer {
     /// Begins to close whatever is open and this peer's to close. As long as a member is away nothing can be closed.
     fn look_for_gaps(&mut self, now: Now) {
         let members: BTreeSet<MemberId> = self.founders().iter().map(|founder| founder.member).collect();
-        if members.is_empty() || !members.iter().all(|member| *member == self.me || self.links.contains_key(member)) {
+        if members.is_empty() || !members.iter().all(|member| self.is_live(*member)) {
             return;
         }
         let mut open: BTreeMap<Gap, BTreeSet<PartitionId>> = BTreeMap::new();
@@ -75,7 +79,7 @@ impl Peer {
         }
     }
 
-    /// The open gaps of a partition. Requires: all members are linked, so that an actor of none of them is nobody's any more.
+    /// The open gaps of a partition. Requires: all members are live, and so linked: an actor of none of them is nobody's any more.
     fn open_gaps(&self, partition: PartitionId) -> Vec<Gap> {
         let store = self.replica.store();
         let clock = store.clock(partition);
@@ -147,9 +151,7 @@ impl Peer {
 
     /// Open gaps of the partitions that this peer owns, as far as it can tell.
     pub(super) fn open_gap_count(&self) -> u32 {
-        let all_linked =
-            self.founders().iter().all(|founder| founder.member == self.me || self.links.contains_key(&founder.member));
-        if !all_linked {
+        if !self.founders().iter().all(|founder| self.is_live(founder.member)) {
             return 0;
         }
         let owned = (0..self.owners.len()).map(|at| PartitionId(at as u16)).filter(|at| self.owners_of(*at).contains(&self.me));

@@ -13,6 +13,7 @@ mod acquaintance;
 mod closing;
 mod comparing;
 mod expiring;
+mod forwarding;
 mod gossiping;
 mod handoff;
 mod healing;
@@ -20,6 +21,7 @@ mod membership;
 mod operation;
 mod pace;
 mod pause;
+mod reading;
 mod replica;
 mod requests;
 mod standing;
@@ -27,6 +29,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod why;
+mod writing;
 
 pub use acquaintance::Verdict;
 pub use membership::Introduction;
@@ -231,7 +234,7 @@ impl Peer {
         };
         let mut retries = RetryMemory::default();
         for note in store.take_retries() {
-            retries.insert(now.monotonic_ms, note.session, note.number, operation::remembered(&note));
+            retries.insert(now.monotonic_ms, note.session, note.number, writing::remembered(&note));
         }
         let gossip = Gossiping::new(&store, &config, seed, now);
         let mut peer = Peer {
@@ -415,7 +418,10 @@ impl Peer {
                 let to = ReplyTo::Peer(from, forward.operation);
                 self.on_request(now, to, forward.request, outbox);
             }
-            Message::Applied(applied) => self.on_applied(now, from, applied, outbox),
+            Message::Applied(applied) => {
+                self.paces.on_applied(from);
+                self.on_applied(now, from, applied, outbox);
+            }
             Message::Fetched(fetched) => self.on_fetched(now, from, &fetched, outbox),
             Message::ScanPage(page) => self.on_scan_page(now, from, page, outbox),
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
@@ -433,8 +439,15 @@ impl Peer {
             if to == self.me {
                 self.local.push_back(message);
             } else if self.links.contains_key(&to) {
-                if matches!(message, Message::Fetch(_)) {
-                    self.paces.on_asked(to, self.now.monotonic_ms);
+                match &message {
+                    Message::Fetch(_) => self.paces.on_asked(to, self.now.monotonic_ms),
+                    Message::Forward(forward) if matches!(forward.request, Request::Get(_)) => {
+                        self.paces.on_asked(to, self.now.monotonic_ms);
+                    }
+                    // A repair is not acknowledged.
+                    Message::Apply(apply) if apply.operation == OperationId(0) => {}
+                    Message::Apply(_) | Message::Forward(_) => self.paces.on_told(to, self.now.monotonic_ms),
+                    _ => {}
                 }
                 outbox.push(Output::Send { to, message, after: Position(0) });
             }

@@ -8,7 +8,7 @@ use super::operation::Machine;
 use super::{Now, Output, Peer};
 use crate::coordinator::{Pace, Reach};
 use crate::hedging::{Budget, Latency};
-use crate::limits::{READ_STAND_INS_MAX, SLOW_MS_MIN, SLOW_TRY_MS};
+use crate::limits::{READ_STAND_INS_MAX, SLOW_MS_MAX, SLOW_MS_MIN, SLOW_TRY_MS};
 use crate::message::{Fetch, FetchMode, Message, OperationId};
 use crate::ring::{MemberId, PartitionId};
 use bytes::Bytes;
@@ -30,8 +30,12 @@ pub(super) struct Paces {
 #[derive(Default, Debug)]
 struct Member {
     latency: Latency,
+    /// How long it takes for reads that are handed on to it.
+    forwards: Latency,
     /// The first question since its last answer (monotonic milliseconds).
     owes_since: Option<u64>,
+    /// The first write since its last acknowledgement (monotonic milliseconds).
+    owes_write_since: Option<u64>,
     /// When it was last tried although it was slow.
     tried_ms: u64,
 }
@@ -67,6 +71,30 @@ impl Paces {
         self.members.entry(member).or_default().owes_since.get_or_insert(now_ms);
     }
 
+    /// A member has been sent a write.
+    pub(super) fn on_told(&mut self, member: MemberId, now_ms: u64) {
+        self.members.entry(member).or_default().owes_write_since.get_or_insert(now_ms);
+    }
+
+    /// A member has acknowledged a write.
+    pub(super) fn on_applied(&mut self, member: MemberId) {
+        self.members.entry(member).or_default().owes_write_since = None;
+    }
+
+    /// A member has answered what was handed on to it.
+    pub(super) fn on_forwarded(&mut self, member: MemberId) {
+        let member = self.members.entry(member).or_default();
+        (member.owes_since, member.owes_write_since) = (None, None);
+    }
+
+    /// A read that was handed on to a member has taken so long (milliseconds), or at least so long if it has not answered.
+    pub(super) fn note_forward(&mut self, member: MemberId, took_ms: u64, is_answered: bool) {
+        let forwards = &mut self.members.entry(member).or_default().forwards;
+        if is_answered || took_ms >= forwards.hedge_ms() {
+            forwards.note(took_ms);
+        }
+    }
+
     /// A member has answered: to a question of a read that still waits after so long (milliseconds), or to an older one.
     fn on_answered(&mut self, from: MemberId, id: OperationId, took_ms: Option<u64>, now_ms: u64) {
         let member = self.members.entry(from).or_default();
@@ -83,14 +111,16 @@ impl Paces {
         self.members.get(&member)?.latency.p95_ms()
     }
 
-    fn hedge_at(&self, member: MemberId, asked_ms: u64) -> u64 {
-        asked_ms + self.members.get(&member).map_or_else(|| Latency::default().hedge_ms(), |known| known.latency.hedge_ms())
+    fn hedge_at(&self, asked_ms: u64, latency: Option<&Latency>) -> u64 {
+        asked_ms + latency.map_or_else(|| Latency::default().hedge_ms(), Latency::hedge_ms)
     }
 
     /// True if a member owes answers for longer than it should.
     fn is_late(&self, member: MemberId, now_ms: u64) -> bool {
-        let Some(Member { latency, owes_since: Some(since), .. }) = self.members.get(&member) else { return false };
-        now_ms.saturating_sub(*since) >= latency.slow_ms()
+        let Some(known) = self.members.get(&member) else { return false };
+        let is_over = |since: Option<u64>, bound| since.is_some_and(|since| now_ms.saturating_sub(since) >= bound);
+        // A write waits for a disk: that takes what it takes.
+        is_over(known.owes_since, known.latency.slow_ms()) || is_over(known.owes_write_since, SLOW_MS_MAX)
     }
 
     /// True once in a while: a slow member is to be asked something, to see whether it still is.
@@ -106,7 +136,15 @@ impl Paces {
 
 impl Peer {
     /// Who can be asked for a key of this partition, and how well.
-    pub(super) fn reach(&self, now: Now, partition: PartitionId) -> Reach {
+    pub(super) fn reach(&self, partition: PartitionId) -> Reach {
+        let owners = self.owner_paces(partition);
+        let is_owner_down = owners.iter().any(|(_, pace)| *pace == Pace::Down);
+        let stand_ins = if is_owner_down { self.live_stand_ins(partition).take(READ_STAND_INS_MAX).collect() } else { Vec::new() };
+        Reach { owners, stand_ins }
+    }
+
+    /// How well each owner can be reached, in order of preference.
+    pub(super) fn owner_paces(&self, partition: PartitionId) -> Vec<(MemberId, Pace)> {
         let mut owners: Vec<(MemberId, Pace)> = self.owners_of(partition).iter().map(|owner| (*owner, Pace::Quick)).collect();
         let is_on = self.paces.is_on;
         let quickest = || owners.iter().filter_map(|(owner, _)| self.paces.p95_ms(*owner)).min();
@@ -116,20 +154,18 @@ impl Peer {
                 *pace = Pace::Down;
             } else if is_on && *owner != self.me {
                 let takes_long = slow_ms.zip(self.paces.p95_ms(*owner)).is_some_and(|(slow, p95)| p95 > slow);
-                if takes_long || self.paces.is_late(*owner, now.monotonic_ms) {
+                if takes_long || self.paces.is_late(*owner, self.now.monotonic_ms) {
                     *pace = Pace::Slow;
                 }
             }
         }
-        let is_owner_down = owners.iter().any(|(_, pace)| *pace == Pace::Down);
-        let stand_ins = if is_owner_down { self.live_stand_ins(partition).take(READ_STAND_INS_MAX).collect() } else { Vec::new() };
-        Reach { owners, stand_ins }
+        owners
     }
 
     /// A slow owner is asked for nothing while others answer, so nobody would learn that it is quick again: once in a while it is asked
     /// what nobody waits for.
-    pub(super) fn try_the_slow(&mut self, now: Now, key: &Bytes, reach: &Reach) {
-        for (owner, _) in reach.owners.iter().filter(|(_, pace)| *pace == Pace::Slow) {
+    pub(super) fn try_the_slow(&mut self, now: Now, key: &Bytes, owners: &[(MemberId, Pace)]) {
+        for (owner, _) in owners.iter().filter(|(_, pace)| *pace == Pace::Slow) {
             if self.paces.is_to_be_tried(*owner, now.monotonic_ms) {
                 let fetch = Fetch { operation: OperationId(0), key: key.clone(), mode: FetchMode::Dots };
                 self.effects.send(*owner, Message::Fetch(fetch));
@@ -147,16 +183,27 @@ impl Peer {
     }
 
     fn plan_next_hedge(&mut self, now: Now, id: OperationId) {
-        let Some(Machine::Read { read, .. }) = self.operations.get(&id).map(|operation| &operation.machine) else { return };
-        if !read.has_another() {
-            return;
-        }
-        let others = read.waits_for().filter(|(member, _)| *member != self.me);
         // Whoever is over his time already was passed over for want of budget: that is looked at again a little later.
-        let due = others.map(|(member, since)| self.paces.hedge_at(member, since)).min();
-        if let Some(due) = due {
+        if let Some(due) = self.hedge_due(id) {
             let due = if due > now.monotonic_ms { due } else { now.monotonic_ms + LOOK_AGAIN_MS };
             self.paces.due.push(Reverse((due, id)));
+        }
+    }
+
+    /// When the first of those that a read waits for has had its time; none if there is nobody else to ask.
+    fn hedge_due(&self, id: OperationId) -> Option<u64> {
+        let paces = &self.paces;
+        let known = |member| paces.members.get(&member);
+        match &self.operations.get(&id)?.machine {
+            Machine::Read { read, .. } if read.has_another() => {
+                let others = read.waits_for().filter(|(member, _)| *member != self.me);
+                others.map(|(member, since)| paces.hedge_at(since, known(member).map(|known| &known.latency))).min()
+            }
+            Machine::Forward(forwarding) if self.another_owner(forwarding).is_some() => {
+                let waits_for = forwarding.waits_for();
+                waits_for.map(|(member, since)| paces.hedge_at(since, known(member).map(|known| &known.forwards))).min()
+            }
+            _ => None,
         }
     }
 
@@ -166,22 +213,29 @@ impl Peer {
             && due <= now.monotonic_ms
         {
             self.paces.due.pop();
-            let Some(Machine::Read { read, .. }) = self.operations.get_mut(&id).map(|operation| &mut operation.machine) else {
-                continue;
-            };
-            let (me, paces) = (self.me, &mut self.paces);
-            let waits_for: Vec<MemberId> = read.waits_for().map(|waits| waits.0).filter(|member| *member != me).collect();
-            if waits_for.is_empty() || !read.has_another() {
+            if self.hedge_due(id).is_none() {
                 continue;
             }
             // Of a member that is slow as a whole there are too many reads for a budget, and it has been given up for the moment.
-            let is_late = waits_for.iter().any(|member| paces.is_late(*member, now.monotonic_ms));
-            if is_late || paces.budget.take() {
-                paces.hedges += 1;
-                read.ask_another(id, now.monotonic_ms, &mut self.effects);
-                self.flush_effects(outbox);
+            if self.waits_for_the_late(now, id) || self.paces.budget.take() {
+                self.paces.hedges += 1;
+                if let Some(Machine::Read { read, .. }) = self.operations.get_mut(&id).map(|operation| &mut operation.machine) {
+                    read.ask_another(id, now.monotonic_ms, &mut self.effects);
+                    self.flush_effects(outbox);
+                } else {
+                    self.forward_on(now, id, outbox);
+                }
             }
             self.plan_next_hedge(now, id);
+        }
+    }
+
+    fn waits_for_the_late(&self, now: Now, id: OperationId) -> bool {
+        let is_late = |(member, _)| member != self.me && self.paces.is_late(member, now.monotonic_ms);
+        match self.operations.get(&id).map(|operation| &operation.machine) {
+            Some(Machine::Read { read, .. }) => read.waits_for().any(is_late),
+            Some(Machine::Forward(forwarding)) => forwarding.waits_for().any(is_late),
+            _ => false,
         }
     }
 

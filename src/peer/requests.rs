@@ -8,24 +8,71 @@ use crate::limits::{
     RETRY_HINT_MS, SCAN_PAGE_KEYS_MAX, TTL_MS_MAX,
 };
 use crate::message::{
-    Body, Failure, FailureKind, Forward, Get, List, Message, OperationId, PatchBody, Position, Quorum, Reply, Request, Retry,
+    Body, Failure, FailureKind, Get, List, OperationId, PatchBody, Position, Put, Quorum, Remove, Reply, Request, Retry, Update,
 };
-use crate::ring::{MemberId, PartitionId, group};
+use crate::ring::{PartitionId, group};
 use crate::storage::RetryNote;
 use crate::vclock::{Dot, Path, SealKey, SealKeys, Sealed, Seen};
 use bytes::Bytes;
 use std::hash::Hasher;
 
 /// A write of any kind, as far as routing and quorums are concerned.
-struct Write<'a> {
-    key: &'a Bytes,
+pub(super) struct Write<'a> {
+    pub key: &'a Bytes,
     context: &'a Bytes,
     w: Quorum,
     deadline_ms: u32,
-    retry: Option<Retry>,
-    strict: bool,
+    pub retry: Option<Retry>,
+    pub strict: bool,
     ttl_ms: u64,
-    digest: u64,
+}
+
+impl Write<'_> {
+    /// None of a request that does not write.
+    fn of(request: &Request) -> Option<Write<'_>> {
+        let ttl_ms = match request {
+            Request::Put(put) => put.ttl_ms,
+            Request::Update(update) => update.ttl_ms,
+            _ => 0,
+        };
+        match request {
+            Request::Put(Put { key, context, w, deadline_ms, retry, strict, .. })
+            | Request::Remove(Remove { key, context, w, deadline_ms, retry, strict, .. })
+            | Request::Update(Update { key, context, w, deadline_ms, retry, strict, .. }) => {
+                let (w, deadline_ms, retry, strict) = (*w, *deadline_ms, *retry, *strict);
+                Some(Write { key, context, w, deadline_ms, retry, strict, ttl_ms })
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells requests of one session and number apart: two requests of one digest are one request.
+    fn digest(&self, request: &Request) -> u64 {
+        let kind = match request {
+            Request::Put(_) => 1,
+            Request::Remove(_) => 2,
+            _ => 3,
+        };
+        let mut hasher = twox_hash::XxHash3_64::with_seed(kind);
+        for part in [self.key, self.context] {
+            hasher.write_u64(part.len() as u64);
+            hasher.write(part);
+        }
+        match request {
+            Request::Remove(remove) => hasher.write(remove.path.as_bytes()),
+            _ => hasher.write_u64(self.ttl_ms),
+        }
+        match request {
+            Request::Put(Put { body: Body::Bytes(bytes) | Body::Json(bytes), .. }) => hasher.write(bytes),
+            Request::Update(Update { patch: PatchBody::Set { path, json }, .. }) => {
+                hasher.write(path.as_bytes());
+                hasher.write(json);
+            }
+            Request::Update(Update { patch: PatchBody::Merge { json }, .. }) => hasher.write(json),
+            _ => {}
+        }
+        hasher.finish()
+    }
 }
 
 /// A request that is refused before anything was done.
@@ -71,13 +118,12 @@ impl Peer {
             );
             return Err(Refusal(FailureKind::Overloaded, message, RETRY_HINT_MS));
         }
-        let key = match &request {
-            Request::Put(put) => &put.key,
-            Request::Remove(remove) => &remove.key,
-            Request::Update(update) => &update.key,
-            Request::Get(get) => &get.key,
-            Request::List(list) => return self.start_scan(now, to, list, outbox),
-            Request::Why(why) => return self.start_why(now, to, why, outbox),
+        let write = Write::of(&request);
+        let key = match (&request, &write) {
+            (_, Some(write)) => write.key,
+            (Request::Get(get), _) => &get.key,
+            (Request::List(list), _) => return self.start_scan(now, to, list, outbox),
+            (Request::Why(why), _) => return self.start_why(now, to, why, outbox),
             _ => return Ok(()),
         };
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
@@ -85,185 +131,30 @@ impl Peer {
             return Err(Refusal(if key.is_empty() { FailureKind::BadRequest } else { FailureKind::TooLarge }, message, 0));
         }
         let partition = self.partition_of(key);
-        if let Some(target) = self.forward_to(to, partition, &request)? {
+        if let Some(target) = self.forward_to(to, partition, write.as_ref())? {
             return self.forward(now, to, target, request, outbox);
         }
-        match request {
-            Request::Put(put) => {
-                let digest = digest(1, &put.key, &put.context, |hasher| {
-                    hasher.write_u64(put.ttl_ms);
-                    match &put.body {
-                        Body::Bytes(bytes) => hasher.write(bytes),
-                        Body::Json(text) => hasher.write(text),
-                    }
-                });
-                self.counts.puts += 1;
-                let Refused(intent) = Intent::put(&put.body).into();
-                let write = Write {
-                    key: &put.key,
-                    context: &put.context,
-                    w: put.w,
-                    deadline_ms: put.deadline_ms,
-                    retry: put.retry,
-                    strict: put.strict,
-                    ttl_ms: put.ttl_ms,
-                    digest,
-                };
-                self.start_write(now, to, &write, intent?, outbox)
+        let (count, intent) = match &request {
+            Request::Put(put) => (&mut self.counts.puts, Intent::put(&put.body)),
+            Request::Remove(remove) => (&mut self.counts.removes, Intent::remove(&remove.path)),
+            Request::Update(update) => (&mut self.counts.updates, Intent::update(&update.patch)),
+            _ => {
+                let Request::Get(get) = request else { return Ok(()) };
+                return self.start_get(now, to, get, outbox);
             }
-            Request::Remove(remove) => {
-                let digest = digest(2, &remove.key, &remove.context, |hasher| hasher.write(remove.path.as_bytes()));
-                self.counts.removes += 1;
-                let Refused(intent) = Intent::remove(&remove.path).into();
-                let write = Write {
-                    key: &remove.key,
-                    context: &remove.context,
-                    w: remove.w,
-                    deadline_ms: remove.deadline_ms,
-                    retry: remove.retry,
-                    strict: remove.strict,
-                    ttl_ms: 0,
-                    digest,
-                };
-                self.start_write(now, to, &write, intent?, outbox)
-            }
-            Request::Update(update) => {
-                let digest = digest(3, &update.key, &update.context, |hasher| {
-                    hasher.write_u64(update.ttl_ms);
-                    match &update.patch {
-                        PatchBody::Set { path, json } => {
-                            hasher.write(path.as_bytes());
-                            hasher.write(json);
-                        }
-                        PatchBody::Merge { json } => hasher.write(json),
-                    }
-                });
-                self.counts.updates += 1;
-                let Refused(intent) = Intent::update(&update.patch).into();
-                let write = Write {
-                    key: &update.key,
-                    context: &update.context,
-                    w: update.w,
-                    deadline_ms: update.deadline_ms,
-                    retry: update.retry,
-                    strict: update.strict,
-                    ttl_ms: update.ttl_ms,
-                    digest,
-                };
-                self.start_write(now, to, &write, intent?, outbox)
-            }
-            Request::Get(get) => self.start_get(now, to, get, outbox),
-            Request::Why(_) | Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => Ok(()),
+        };
+        *count += 1;
+        match write {
+            Some(write) => self.start_write(now, to, (&write, write.digest(&request)), intent.map_err(refused)?, outbox),
+            None => Ok(()),
         }
-    }
-
-    /// Where a request is to be handed on: nowhere if this peer can coordinate it. A retry goes to whoever took the first try.
-    fn forward_to(&self, to: ReplyTo, partition: PartitionId, request: &Request) -> Result<Option<MemberId>, Refusal> {
-        let (retry, strict) = write_of(request);
-        let is_write = !matches!(request, Request::Get(_));
-        let owners = self.owners_of(partition);
-        let was_forwarded = matches!(to, ReplyTo::Peer(..));
-        if let Some(first) = retry.and_then(|retry| retry.first)
-            && first.member != self.me
-            && !was_forwarded
-        {
-            if self.is_live(first.member) {
-                return Ok(Some(first.member));
-            }
-            let message = format!(
-                "{}, which took the first try, cannot be reached, so it is not known whether the write took effect: read the key to see",
-                self.name_of(first.member)
-            );
-            return Err(Refusal(FailureKind::Unknown, message, 0));
-        }
-        if owners.contains(&self.me) {
-            return if is_write && self.replica.store().is_full() {
-                self.other_coordinator(owners, was_forwarded)
-            } else {
-                Ok(None)
-            };
-        }
-        if retry.is_some_and(|retry| self.retries.get(retry.session, retry.number).is_some()) {
-            // It stood in for all owners at the first try, and coordinated it.
-            return Ok(None);
-        }
-        let live = owners.iter().find(|owner| self.is_live(**owner));
-        if is_write && !strict && live.is_none() {
-            return self.stand_in_coordinator(partition, retry, was_forwarded);
-        }
-        if was_forwarded && (is_write || live.is_some()) {
-            let message =
-                format!("{} does not own partition {}: the peers differ about the ring; try again", self.config.name, partition.0);
-            return Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS));
-        }
-        match live {
-            Some(owner) => Ok(Some(*owner)),
-            // Anybody can ask those who stand in.
-            None if !is_write => Ok(None),
-            None => Err(self.too_few(0, 1, "owner", partition)),
-        }
-    }
-
-    /// Who coordinates a write while no owner can be reached: the first that stands in for them, where reads will look for it too. This peer
-    /// itself if it was asked to by another one.
-    fn stand_in_coordinator(
-        &self,
-        partition: PartitionId,
-        retry: Option<Retry>,
-        was_forwarded: bool,
-    ) -> Result<Option<MemberId>, Refusal> {
-        let name = &self.config.name;
-        if retry.is_some_and(|retry| retry.first.is_some()) {
-            let message =
-                format!("{name} does not know the first try, and no owner of the key can be asked: read the key later to see");
-            return Err(Refusal(FailureKind::Unknown, message, 0));
-        }
-        match self.live_stand_ins(partition).next() {
-            Some(first) if first != self.me && !was_forwarded => Ok(Some(first)),
-            _ if self.replica.store().is_full() => {
-                let message = format!("the disk of {name} is full: it takes no writes until there is room; reads go on");
-                Err(Refusal(FailureKind::Storage, message, RETRY_HINT_MS))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Who coordinates a write in the place of a peer whose disk is full.
-    fn other_coordinator(&self, owners: &[MemberId], was_forwarded: bool) -> Result<Option<MemberId>, Refusal> {
-        let other = owners.iter().find(|owner| **owner != self.me && self.is_live(**owner));
-        match other.filter(|_| !was_forwarded) {
-            Some(other) => Ok(Some(*other)),
-            None => {
-                let name = &self.config.name;
-                let message = format!("the disk of {name} is full: it takes no writes until there is room; reads go on");
-                Err(Refusal(FailureKind::Storage, message, RETRY_HINT_MS))
-            }
-        }
-    }
-
-    fn forward(
-        &mut self,
-        now: Now,
-        to: ReplyTo,
-        target: MemberId,
-        request: Request,
-        outbox: &mut Vec<Output>,
-    ) -> Result<(), Refusal> {
-        let id = self.next_operation_id();
-        let deadline_ms = deadline(now, deadline_of(&request));
-        let is_write = !matches!(request, Request::Get(_));
-        let machine = Machine::Forward { to: target, is_write };
-        self.begin(now, id, Operation { to, deadline_ms, machine, retry: None });
-        self.effects.send(target, Message::Forward(Box::new(Forward { operation: id, request })));
-        self.flush_effects(outbox);
-        Ok(())
     }
 
     fn start_write(
         &mut self,
         now: Now,
         to: ReplyTo,
-        write: &Write<'_>,
+        (write, digest): (&Write<'_>, u64),
         intent: Intent,
         outbox: &mut Vec<Output>,
     ) -> Result<(), Refusal> {
@@ -278,7 +169,7 @@ impl Peer {
             return Err(Refusal(FailureKind::Unavailable, message.to_string(), RETRY_HINT_MS));
         }
         let sealed = self.open_context(write.key, write.context)?;
-        let (again, retry) = self.remembered(write)?;
+        let (again, retry) = self.remembered(write.retry, digest)?;
         self.check_ttl(write.ttl_ms)?;
         let ttl_ms = write.ttl_ms;
         let drafting = Drafting { key: write.key.clone(), intent, sealed, demand, ttl_ms, retry, has_caught_up: false, again };
@@ -306,10 +197,10 @@ impl Peer {
     }
 
     /// What is remembered of a write that is tried again, and what to remember of one that is new.
-    fn remembered(&self, write: &Write<'_>) -> Result<(Option<Remembered>, Option<RetryNote>), Refusal> {
-        let Some(retry) = write.retry else { return Ok((None, None)) };
+    fn remembered(&self, retry: Option<Retry>, digest: u64) -> Result<(Option<Remembered>, Option<RetryNote>), Refusal> {
+        let Some(retry) = retry else { return Ok((None, None)) };
         match self.retries.get(retry.session, retry.number) {
-            Some(first) if first.digest == write.digest => return Ok((Some(first.clone()), None)),
+            Some(first) if first.digest == digest => return Ok((Some(first.clone()), None)),
             Some(_) => {
                 let message = format!(
                     "write {} of this session was another request: give each write of a session a number of its own",
@@ -328,15 +219,8 @@ impl Peer {
             return Err(Refusal(FailureKind::Unknown, message, 0));
         }
         let first = Dot { actor: self.replica.store().actor(), counter: 0 };
-        let record = RetryNote {
-            session: retry.session,
-            number: retry.number,
-            digest: write.digest,
-            wall_ms: 0,
-            first,
-            count: 0,
-            covered: Seen::new(),
-        };
+        let record =
+            RetryNote { session: retry.session, number: retry.number, digest, wall_ms: 0, first, count: 0, covered: Seen::new() };
         Ok((None, Some(record)))
     }
 
@@ -421,7 +305,7 @@ impl Peer {
         Err(self.too_few(live, w, "W", partition))
     }
 
-    fn too_few(&self, live: usize, needed: usize, name: &str, partition: PartitionId) -> Refusal {
+    pub(super) fn too_few(&self, live: usize, needed: usize, name: &str, partition: PartitionId) -> Refusal {
         let owners = self.owners_of(partition);
         let down = owners.iter().filter(|owner| !self.is_live(**owner)).map(|owner| self.name_of(*owner)).collect::<Vec<_>>();
         let message = format!(
@@ -477,28 +361,15 @@ impl Peer {
     }
 }
 
-struct Refused<T>(Result<T, Refusal>);
-
-impl<T> From<Result<T, DraftError>> for Refused<T> {
-    fn from(result: Result<T, DraftError>) -> Refused<T> {
-        Refused(result.map_err(|error| match error {
-            DraftError::ValueTooLarge(_) => Refusal(FailureKind::TooLarge, error.to_string(), 0),
-            _ => Refusal(FailureKind::BadRequest, error.to_string(), 0),
-        }))
+fn refused(error: DraftError) -> Refusal {
+    match error {
+        DraftError::ValueTooLarge(_) => Refusal(FailureKind::TooLarge, error.to_string(), 0),
+        _ => Refusal(FailureKind::BadRequest, error.to_string(), 0),
     }
 }
 
-/// Of a write: what recognises a retry, and whether nobody may stand in.
-fn write_of(request: &Request) -> (Option<Retry>, bool) {
-    match request {
-        Request::Put(put) => (put.retry, put.strict),
-        Request::Remove(remove) => (remove.retry, remove.strict),
-        Request::Update(update) => (update.retry, update.strict),
-        _ => (None, false),
-    }
-}
-
-fn deadline_of(request: &Request) -> u32 {
+/// How long a request may take, as it says itself (milliseconds); 0: it does not say.
+pub(super) fn deadline_of(request: &Request) -> u32 {
     match request {
         Request::Put(put) => put.deadline_ms,
         Request::Remove(remove) => remove.deadline_ms,
@@ -513,15 +384,4 @@ fn deadline_of(request: &Request) -> u32 {
 pub(super) fn deadline(now: Now, asked_ms: u32) -> u64 {
     let wait = if asked_ms == 0 { REQUEST_DEADLINE_MS } else { u64::from(asked_ms).min(REQUEST_DEADLINE_MS_MAX) };
     now.monotonic_ms + wait
-}
-
-/// Tells requests of one session and number apart: two requests of one digest are one request.
-fn digest(kind: u8, key: &[u8], context: &[u8], body: impl FnOnce(&mut twox_hash::XxHash3_64)) -> u64 {
-    let mut hasher = twox_hash::XxHash3_64::with_seed(u64::from(kind));
-    for part in [key, context] {
-        hasher.write_u64(part.len() as u64);
-        hasher.write(part);
-    }
-    body(&mut hasher);
-    hasher.finish()
 }

@@ -1,10 +1,16 @@
 //! One sample of everything that can be said, for the tests: plain ones for each kind, and odd ones.
 
+mod odd;
+mod peers;
+
+pub(super) use odd::all;
+
 use super::*;
 use crate::message::*;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{Actor, Dot, Path, Seen, Start, Timestamp};
 use bytes::{Bytes, BytesMut};
+use peers::{comparing, fences, gossip, probe, pull, rank, record};
 use std::sync::Arc;
 
 /// Anything that a frame may be.
@@ -159,6 +165,10 @@ fn explained() -> Explained {
         more: 0,
         quorums: vec![Would { r: 1, choices: vec![choice] }],
     }
+}
+
+fn path(encoded: &'static [u8]) -> Path {
+    Path::from_encoded(Bytes::from_static(encoded)).expect("an encoded path")
 }
 
 /// One of each kind, in the order of the kinds: what the golden file is made of.
@@ -386,238 +396,4 @@ pub(super) fn one_of_each() -> Vec<Said> {
     .chain(pull().into_iter().map(comparing))
     .chain(fences(operation))
     .collect()
-}
-
-fn fences(operation: OperationId) -> Vec<Said> {
-    vec![
-        Said::Message(Message::FenceAsk(FenceAsk { operation, actor: dot(1).actor, member: member(2), below: attempt().start })),
-        Said::Message(Message::FencePromise(FencePromise {
-            operation,
-            actor: dot(1).actor,
-            below: attempt().start,
-            hinted: vec![7, 255],
-        })),
-    ]
-}
-
-fn comparing(comparing: Comparing) -> Said {
-    Said::Message(Message::Comparing(Box::new(comparing)))
-}
-
-/// The messages of a pull, in the order of their kinds.
-fn pull() -> Vec<Comparing> {
-    let pull = OperationId(0x6553_f100_0000_0007);
-    let seen: Seen = [dot(1), dot(2), dot(4)].into_iter().collect();
-    let (user7, user8) = (Bytes::from_static(b"user7"), Bytes::from_static(b"user8"));
-    vec![
-        Comparing::Compare(Compare { pull, partition: 152, known: u64::MAX, snapshot: 0, page: 0 }),
-        Comparing::Compared(Compared {
-            pull,
-            page: 0,
-            count: 1_000,
-            sum: 0x99aa_bbcc_ddee_ff00,
-            digest: 0x1122_3344_5566_7788,
-            clock: Some(seen.clone()),
-            contexts: vec![KeyContext { key: user7.clone(), hash: 9, context: [dot(9)].into_iter().collect() }],
-            snapshot: 3,
-            complete: true,
-        }),
-        Comparing::Walk(Walk {
-            pull,
-            ask: 1,
-            partition: 152,
-            prefixes: vec![
-                Prefix { bytes: vec![], odd: false },
-                Prefix { bytes: b"user0".to_vec(), odd: true },
-                Prefix { bytes: b"user7".to_vec(), odd: false },
-            ],
-        }),
-        Comparing::Walked(Walked {
-            pull,
-            ask: 1,
-            steps: vec![
-                Step::Sums { beyond: vec![7, 5, 7], own: None, sums: vec![(3, 1 << 63), (15, 5)] },
-                Step::Sums { beyond: vec![], own: Some(7), sums: vec![(0, 1)] },
-                Step::Keys(vec![(Bytes::new(), 1), (Bytes::from_static(b"8"), u64::MAX)]),
-            ],
-        }),
-        Comparing::FetchEntries(FetchEntries { pull, ask: 2, partition: 152, known: 5, keys: vec![user7, user8] }),
-        Comparing::Entries(Entries {
-            pull,
-            ask: 2,
-            digest: 0x1122_3344_5566_7788,
-            clock: Some(seen),
-            entries: vec![(0, Bytes::from_static(b"packed"))],
-            unreadable: vec![1],
-        }),
-        Comparing::Declined(Declined { pull, reason: "stone-2 does not own partition 7".into() }),
-    ]
-}
-
-fn gossip(said: Gossip) -> Said {
-    Said::Message(Message::Gossip(Box::new(said)))
-}
-
-fn probe(news: Vec<News>) -> Probe {
-    Probe { number: 0x6553_f100_0000_0007, wall_ms: 1_700_000_000_000, digest: 0x0102_0304_0506_0708, news }
-}
-
-fn rank() -> Rank {
-    Rank { actors: 1, start: Start(0x6553_f100), incarnation: 2 }
-}
-
-fn record() -> MemberRecord {
-    MemberRecord {
-        member: member(1),
-        actor: Actor(0xa1a2_a3a4_a5a6_a7a8),
-        ended: vec![EndedActor { actor: Actor(7), last: Start(0x6553_f000) }],
-        start: Start(0x6553_f100),
-        nonce: 0x1112_1314_1516_1718,
-        incarnation: 2,
-        name: "stone-1".into(),
-        address: "10.0.0.1:7400".into(),
-        incomplete: 3,
-    }
-}
-
-fn path(encoded: &'static [u8]) -> Path {
-    Path::from_encoded(Bytes::from_static(encoded)).expect("an encoded path")
-}
-
-/// Every kind, then shapes that those leave out: the other variants of inner choices, empty things, largest numbers, and every request
-/// and reply wrapped.
-pub(super) fn all() -> Vec<Said> {
-    let mut all = one_of_each();
-    let empty = Bytes::new();
-    let big = Dot { actor: Actor(u64::MAX), counter: u64::MAX };
-    all.push(Said::Hello(Hello {
-        versions: Versions { min: 1, max: u16::MAX },
-        has_secret: false,
-        nonce: [0xff; 16],
-        role: Role::Client,
-    }));
-    let identity = Identity {
-        cluster: None,
-        member: MemberId(u128::MAX),
-        actor: Actor(u64::MAX),
-        start: Start(u32::MAX),
-        previous: Start(u32::MAX),
-        address: String::new(),
-        name: String::new(),
-    };
-    all.push(Said::Hello(Hello {
-        versions: Versions { min: 0, max: 1 },
-        has_secret: false,
-        nonce: [0; 16],
-        role: Role::Peer(identity),
-    }));
-    all.push(Said::Refused(Refused { code: RefusalCode::Other(200), message: "later".into() }));
-    let first = Some(Attempt { member: MemberId(u128::MAX), start: Start(u32::MAX) });
-    for retry in [None, Some(Retry { session: 0, number: 0, first: None }), Some(Retry { session: u64::MAX, number: 1, first })] {
-        let (key, context) = (Bytes::from(vec![0xc0; 4_096]), Bytes::from(vec![7; 300]));
-        let body = Body::Bytes(Bytes::from(vec![1; 70_000]));
-        let w = Quorum::Exactly(254);
-        all.push(Said::Request(
-            u64::MAX,
-            Request::Put(Put { key, body, context, w, deadline_ms: u32::MAX, retry, strict: true, ttl_ms: u64::MAX }),
-        ));
-    }
-    all.push(Said::Request(0, Request::Put(Put { key: empty.clone(), body: Body::Bytes(empty.clone()), ..put() })));
-    let merge = PatchBody::Merge { json: Bytes::from_static(b"{}") };
-    let (key, w) = (empty.clone(), Quorum::All);
-    all.push(Said::Request(
-        1,
-        Request::Update(Update {
-            key,
-            patch: merge,
-            context: empty.clone(),
-            w,
-            deadline_ms: 1,
-            retry: None,
-            strict: true,
-            ttl_ms: 0,
-        }),
-    ));
-    let receipt = Receipt {
-        coordinator: attempt(),
-        acks: vec![],
-        dots: vec![big; 70_000],
-        covered: vec![],
-        context: empty.clone(),
-        stood_in: vec![],
-    };
-    all.push(Said::Reply(1, Reply::Written(receipt)));
-    all.push(Said::Reply(1, Reply::Found(Found { value: None, agreed: 255, dots: vec![], ..found() })));
-    all.push(Said::Reply(1, Reply::Found(Found { value: Some(Value::Bytes(empty.clone())), conflicts: vec![], ..found() })));
-    let conflict = Conflict { path: "é".repeat(40), values: vec![Value::Bytes(Bytes::from(vec![0; 66_000])); 3] };
-    all.push(Said::Reply(1, Reply::Found(Found { value: None, conflicts: vec![conflict; 2], ..found() })));
-    all.push(Said::Reply(1, Reply::Listed(Listed { keys: vec![], more: false, resume_after: empty.clone() })));
-    for number in 1..=9 {
-        let kind = FailureKind::try_from(number).expect("nine kinds");
-        all.push(Said::Reply(1, Reply::Failed(Failure { kind, ..failure() })));
-    }
-    let operation = OperationId(u64::MAX);
-    let refused = Some("no room".to_string());
-    all.push(Said::Message(Message::Applied(Applied {
-        operation,
-        sync: SyncMode::Interval(u32::MAX),
-        uncovered: vec![],
-        refused,
-        complete: false,
-    })));
-    all.push(Said::Message(Message::Apply(Apply {
-        operation,
-        key: empty.clone(),
-        entry: empty,
-        naming: None,
-        owed: vec![],
-        relief: false,
-    })));
-    let pull = OperationId(u64::MAX);
-    let none = Compared { pull, page: 9, count: 0, sum: 0, digest: 0, clock: None, contexts: vec![], snapshot: 0, complete: false };
-    let longest = Bytes::from(vec![b'k'; 4_096]);
-    let keys = vec![longest.clone(), longest.slice(..200), longest.clone(), Bytes::new()];
-    let prefixes = vec![Prefix { bytes: longest.to_vec(), odd: false }, Prefix { bytes: vec![0x10], odd: true }];
-    all.extend([
-        comparing(Comparing::Compare(Compare { pull, partition: u16::MAX, known: 0, snapshot: u64::MAX, page: u32::MAX })),
-        comparing(Comparing::Compared(none)),
-        comparing(Comparing::Walk(Walk { pull, ask: u32::MAX, partition: 0, prefixes })),
-        comparing(Comparing::Walk(Walk { pull, ask: 0, partition: 0, prefixes: vec![] })),
-        comparing(Comparing::Walked(Walked { pull, ask: 0, steps: vec![] })),
-        comparing(Comparing::Walked(Walked {
-            pull,
-            ask: 0,
-            steps: vec![
-                Step::Keys(vec![]),
-                Step::Keys(vec![(longest, 0)]),
-                Step::Sums { beyond: vec![15; 300], own: None, sums: (0..16).map(|half| (half, u64::MAX)).collect() },
-                Step::Sums { beyond: vec![], own: None, sums: vec![] },
-            ],
-        })),
-        comparing(Comparing::FetchEntries(FetchEntries { pull, ask: 0, partition: 0, known: 0, keys })),
-        comparing(Comparing::Entries(Entries { pull, ask: 0, digest: 0, clock: None, entries: vec![], unreadable: vec![] })),
-    ]);
-    let longest = MemberRecord {
-        member: MemberId(u128::MAX),
-        actor: Actor(u64::MAX),
-        ended: vec![EndedActor { actor: Actor(u64::MAX), last: Start(u32::MAX) }; crate::limits::ENDED_ACTORS_MAX],
-        start: Start(u32::MAX),
-        nonce: u64::MAX,
-        incarnation: u32::MAX,
-        name: "n".repeat(crate::limits::MEMBER_NAME_BYTES_MAX),
-        address: "a".repeat(crate::limits::MEMBER_ADDRESS_BYTES_MAX),
-        incomplete: u32::MAX,
-    };
-    let standing = Standing { member: MemberId(0), record: longest.rank(), dead: Some(longest.rank()) };
-    all.push(gossip(Gossip::Tell { news: vec![News::Record(Box::new(longest)); 40] }));
-    all.push(gossip(Gossip::Compare { standings: vec![standing; crate::limits::MEMBERS_MAX] }));
-    all.push(gossip(Gossip::Probe(Probe { number: u64::MAX, wall_ms: u64::MAX, digest: u64::MAX, news: vec![] })));
-    for said in all.clone() {
-        match said {
-            Said::Request(_, request) => all.push(Said::Message(Message::Forward(Box::new(Forward { operation, request })))),
-            Said::Reply(_, reply) => all.push(Said::Message(Message::Forwarded(Box::new(Forwarded { operation, reply })))),
-            _ => {}
-        }
-    }
-    all
 }

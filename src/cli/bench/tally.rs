@@ -14,7 +14,12 @@ const LATENCY_NS_MAX: u64 = 120_000_000_000;
 pub(super) struct Kind {
     latency_ns: Histogram<u64>,
     missing: u64,
+    /// How many took longer than [`SLOW`].
+    slow: u64,
 }
+
+/// An operation that takes longer than this is one that a person may notice.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// Everything that is counted.
 pub(super) struct Tally {
@@ -29,7 +34,7 @@ impl Kind {
     fn new() -> Kind {
         // The bounds are constants that fit.
         let latency_ns = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("the bounds are well-formed");
-        Kind { latency_ns, missing: 0 }
+        Kind { latency_ns, missing: 0, slow: 0 }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -45,6 +50,7 @@ impl Kind {
             "operations": self.count(),
             "per_second": (self.count() as f64 / seconds).round(),
             "missing": self.missing,
+            "over_100_ms": self.slow,
             "p50_ms": self.ms(0.5),
             "p99_ms": self.ms(0.99),
             "p999_ms": self.ms(0.999),
@@ -55,8 +61,9 @@ impl Kind {
 
     fn line(&self, name: &str, seconds: f64) -> String {
         let missing = if self.missing > 0 { format!(", {} found nothing", self.missing) } else { String::new() };
+        let slow = if self.slow > 0 { format!(", {} over 100 ms", self.slow) } else { String::new() };
         format!(
-            "{name}: {:>9.0}/s   p50 {:.3} ms   p99 {:.3} ms   p99.9 {:.3} ms   max {:.1} ms   ({} operations{missing})",
+            "{name}: {:>9.0}/s   p50 {:.3} ms   p99 {:.3} ms   p99.9 {:.3} ms   max {:.1} ms   ({} operations{missing}{slow})",
             self.count() as f64 / seconds,
             self.ms(0.5),
             self.ms(0.99),
@@ -85,6 +92,7 @@ impl Tally {
             Outcome::Done => {}
         }
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).clamp(1, LATENCY_NS_MAX);
+        kind.slow += u64::from(latency > SLOW);
         kind.latency_ns.saturating_record(ns);
     }
 

@@ -1,12 +1,13 @@
 //! One connection of the load generator, in either protocol.
 
 use super::resp::{self, Answer};
-use crate::client::{Connection, Options};
+use crate::client::{Client, Connection, Options};
 use crate::message::{Body, FailureKind, Get, Put, Quorum, Reply, Request};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 /// How an operation ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +26,8 @@ pub(super) enum Outcome {
 pub(super) enum Wire {
     /// To a peer.
     Henge(HengeWire),
+    /// To a cluster, as a program does that uses the client.
+    Client(ClientWire),
     /// To a Redis server.
     Redis(RedisWire),
 }
@@ -35,6 +38,16 @@ pub(super) struct HengeWire {
     /// Kept whole and given another key each time, so that a request costs no allocation.
     put: Request,
     get: Request,
+}
+
+/// To a cluster: every operation is a request of one client, which chooses the peer.
+pub(super) struct ClientWire {
+    client: Client,
+    put: Request,
+    get: Request,
+    next: u64,
+    sender: mpsc::UnboundedSender<(u64, Outcome)>,
+    ended: mpsc::UnboundedReceiver<(u64, Outcome)>,
 }
 
 /// To a Redis server.
@@ -74,23 +87,39 @@ pub(super) struct Shape {
     pub(super) wait: Option<u8>,
 }
 
-impl Wire {
-    /// Connects to a peer.
-    pub(super) async fn henge(address: &str, options: &Options, shape: &Shape) -> Result<Wire, String> {
-        let connection = Connection::open(address, options).await.map_err(|error| error.to_string())?;
+impl Shape {
+    /// A write and a read without a key.
+    fn requests(&self) -> (Request, Request) {
         let (context, key) = (Bytes::new(), Bytes::new());
         let put = Put {
             key: key.clone(),
-            body: Body::Bytes(shape.value.clone()),
+            body: Body::Bytes(self.value.clone()),
             context,
-            w: shape.w,
+            w: self.w,
             deadline_ms: 0,
             retry: None,
             strict: false,
             ttl_ms: 0,
         };
-        let get = Get { key, path: String::new(), r: shape.r, session: Bytes::new(), last_writer_wins: false, deadline_ms: 0 };
-        Ok(Wire::Henge(HengeWire { connection, put: Request::Put(put), get: Request::Get(get) }))
+        let get = Get { key, path: String::new(), r: self.r, session: Bytes::new(), last_writer_wins: false, deadline_ms: 0 };
+        (Request::Put(put), Request::Get(get))
+    }
+}
+
+impl Wire {
+    /// Connects to a peer.
+    pub(super) async fn henge(address: &str, options: &Options, shape: &Shape) -> Result<Wire, String> {
+        let connection = Connection::open(address, options).await.map_err(|error| error.to_string())?;
+        let (put, get) = shape.requests();
+        Ok(Wire::Henge(HengeWire { connection, put, get }))
+    }
+
+    /// Connects to a cluster by a client of its own.
+    pub(super) async fn client(addresses: &[String], options: &Options, shape: &Shape) -> Result<Wire, String> {
+        let client = Client::connect(addresses, options.clone()).await.map_err(|error| error.to_string())?;
+        let (put, get) = shape.requests();
+        let (sender, ended) = mpsc::unbounded_channel();
+        Ok(Wire::Client(ClientWire { client, put, get, next: 0, sender, ended }))
     }
 
     /// Connects to a Redis server.
@@ -118,6 +147,7 @@ impl Wire {
                 }
                 wire.connection.send(&wire.put).map_err(|error| error.to_string())
             }
+            Wire::Client(wire) => Ok(wire.put(key)),
             Wire::Redis(wire) => {
                 resp::push_command(&mut wire.out, &[b"SET", &key, value]);
                 wire.to_confirm = true;
@@ -135,6 +165,7 @@ impl Wire {
                 }
                 wire.connection.send(&wire.get).map_err(|error| error.to_string())
             }
+            Wire::Client(wire) => Ok(wire.get(key)),
             Wire::Redis(wire) => {
                 resp::push_command(&mut wire.out, &[b"GET", &key]);
                 Ok(wire.expect(Expected::Get))
@@ -146,6 +177,8 @@ impl Wire {
     pub(super) async fn flush(&mut self) -> Result<(), String> {
         match self {
             Wire::Henge(wire) => wire.connection.flush().await.map_err(|error| error.to_string()),
+            // Each request is on its way already.
+            Wire::Client(_) => Ok(()),
             Wire::Redis(wire) => wire.flush().await,
         }
     }
@@ -161,8 +194,46 @@ impl Wire {
                 }
                 Ok(())
             }
+            Wire::Client(wire) => {
+                // The wire holds a sender itself, so there is always one.
+                done.extend(wire.ended.recv().await);
+                while let Ok(ended) = wire.ended.try_recv() {
+                    done.push(ended);
+                }
+                Ok(())
+            }
             Wire::Redis(wire) => wire.receive(done).await,
         }
+    }
+}
+
+impl ClientWire {
+    fn put(&mut self, key: Bytes) -> u64 {
+        let mut request = self.put.clone();
+        if let Request::Put(put) = &mut request {
+            put.key = key;
+        }
+        self.start(request)
+    }
+
+    fn get(&mut self, key: Bytes) -> u64 {
+        let mut request = self.get.clone();
+        if let Request::Get(get) = &mut request {
+            get.key = key;
+        }
+        self.start(request)
+    }
+
+    fn start(&mut self, request: Request) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        let (client, sender) = (self.client.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let reply = client.request(request).await;
+            // A connection that has ended early waits for nothing.
+            let _ = sender.send((id, outcome(&reply)));
+        });
+        id
     }
 }
 

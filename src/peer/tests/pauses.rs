@@ -126,6 +126,90 @@ fn a_read_that_is_done_wakes_nobody() {
     }
 }
 
+/// The peers to which requests were handed on since the last look.
+fn handed_to(cluster: &mut Cluster) -> Vec<usize> {
+    let offered = cluster.take_offered().into_iter();
+    offered.filter(|(_, message)| matches!(message, Message::Forward(_))).map(|(to, _)| to).collect()
+}
+
+#[test]
+fn a_read_handed_on_to_a_silent_owner_is_handed_to_another_one_soon_unless_hedging_is_off() {
+    for hedges in [true, false] {
+        let mut cluster = Cluster::new(5);
+        let owners = cluster.owners("k");
+        cluster.put(owners[0], "k", "1", &NONE);
+        cluster.machines[owners[3]].peer.as_mut().expect("it is up").paces = super::super::pace::Paces::new(hedges);
+        hold_back(&mut cluster, owners[0]);
+        let ids: Vec<u64> = (0..20).map(|_| cluster.begin(owners[3], get("k", ""))).collect();
+        pass(&mut cluster, 60, &[]);
+        let answered = ids.iter().filter(|id| matches!(cluster.replies.get(id), Some(Reply::Found(_)))).count();
+        assert_eq!(answered, if hedges { 20 } else { 0 });
+    }
+}
+
+#[test]
+fn requests_are_handed_on_to_an_owner_that_is_not_slow_and_to_the_first_one_again_when_it_answers() {
+    let mut cluster = Cluster::new(5);
+    let owners = cluster.owners("k");
+    hold_back(&mut cluster, owners[0]);
+    cluster.begin(owners[3], get("k", ""));
+    pass(&mut cluster, 300, &[]);
+    handed_to(&mut cluster);
+    cluster.put(owners[3], "k", "1", &NONE);
+    cluster.found(owners[3], "k");
+    assert_eq!(handed_to(&mut cluster), [owners[1], owners[1]]);
+    cluster.filter = Box::new(|_, _| true);
+    // The next read tries the slow one, and nobody waits for that.
+    pass(&mut cluster, 1_000, &[]);
+    cluster.found(owners[3], "k");
+    handed_to(&mut cluster);
+    cluster.put(owners[3], "k", "2", &NONE);
+    assert_eq!(handed_to(&mut cluster), [owners[0]]);
+}
+
+#[test]
+fn a_write_handed_on_stays_with_one_owner_and_a_read_does_not_need_the_one_that_goes() {
+    let mut cluster = Cluster::new(5);
+    let owners = cluster.owners("k");
+    cluster.put(owners[0], "k", "1", &NONE);
+    hold_back(&mut cluster, owners[0]);
+    cluster.take_offered();
+    let written = cluster.begin(owners[3], put("k", "2", &NONE));
+    pass(&mut cluster, 1_000, &[]);
+    assert_eq!(handed_to(&mut cluster), [owners[0]], "a second coordinator would make a second write of it");
+    cluster.machines[owners[3]].peer.as_mut().expect("it is up").paces = super::super::pace::Paces::new(false);
+    let read = cluster.begin(owners[3], get("k", ""));
+    cluster.kill(owners[0]);
+    assert_eq!(failed(cluster.replies.remove(&written).expect("it ends")).kind, FailureKind::Unknown);
+    pass(&mut cluster, 300, &[]);
+    assert!(matches!(cluster.replies.get(&read), Some(Reply::Found(_))));
+}
+
+#[test]
+fn who_does_not_acknowledge_writes_is_slow_and_a_repair_is_not_acknowledged_by_anybody() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let (first, second) = (owners[0], owners[1]);
+    let slow = |cluster: &Cluster| {
+        let peer = cluster.peer(first);
+        let paces = peer.owner_paces(peer.partition_of(b"k"));
+        paces.into_iter().filter(|(_, pace)| *pace == crate::coordinator::Pace::Slow).map(|(owner, _)| owner).collect::<Vec<_>>()
+    };
+    cluster.filter = Box::new(move |to, message| to != second || !matches!(message, Message::Apply(_)));
+    cluster.put(first, "k", "1", &NONE);
+    pass(&mut cluster, 300, &[]);
+    assert_eq!(slow(&cluster), [cluster.id(second)]);
+    cluster.filter = Box::new(|_, _| true);
+    cluster.put(first, "k2", "1", &NONE);
+    assert_eq!(slow(&cluster), []);
+    cluster.take_offered();
+    (0..20).for_each(|_| _ = cluster.found(first, "k"));
+    let is_repair = |(to, message): &(usize, Message)| *to == second && matches!(message, Message::Apply(_));
+    assert_eq!(cluster.take_offered().iter().filter(|offered| is_repair(offered)).count(), 1);
+    pass(&mut cluster, 300, &[]);
+    assert_eq!(slow(&cluster), []);
+}
+
 #[test]
 fn what_was_begun_before_a_pause_and_is_over_ends_as_late() {
     let mut cluster = Cluster::new(3);
