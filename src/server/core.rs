@@ -9,6 +9,7 @@ use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
 use crate::peer::{Input, Introduction, Origin, Output, Peer, Verdict};
 use crate::ring::MemberId;
 use crate::storage::DiskDone;
+use crate::vclock::Start;
 use crate::wire;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -76,6 +77,7 @@ struct ClientSide {
 struct LinkSide {
     connection: Rc<Connection>,
     number: u64,
+    start: Start,
 }
 
 impl Signals {
@@ -252,7 +254,7 @@ impl Core {
         }
         self.peer.welcome(other);
         self.next_link += 1;
-        self.links.insert(other.member, LinkSide { connection, number: self.next_link });
+        self.links.insert(other.member, LinkSide { connection, number: self.next_link, start: other.start });
         tracing::info!(member = %other.member, name = %other.name, "link up");
         self.step(Input::LinkUp { member: other.member, actor: other.actor, start: other.start });
         Some(self.next_link)
@@ -276,6 +278,11 @@ impl Core {
     /// True while there is a link to a member.
     pub(super) fn has_link(&self, member: MemberId) -> bool {
         self.links.contains_key(&member)
+    }
+
+    /// The start of a member to which there is a link.
+    pub(super) fn link_start(&self, member: MemberId) -> Option<Start> {
+        self.links.get(&member).map(|link| link.start)
     }
 
     /// From here on clients begin nothing new.
