@@ -231,6 +231,14 @@ impl Swim {
         if change.is_some() && matches!(news, News::Record(_)) {
             out.learnt.push(member);
         }
+        if change.is_none()
+            && from == member
+            && let News::Record(record) = &news
+            && let Some(known) = self.view.record(member).filter(|known| known.actor != record.actor)
+        {
+            // A new store in an old one's place, with a start that is not above the old one's: it learns here which actor has ended.
+            out.sends.push((from, Gossip::Tell { news: vec![News::Record(Box::new(known.clone()))] }));
+        }
         if change.is_some() && spread {
             self.news.push(news);
         }

@@ -1,6 +1,7 @@
 //! Whether a peer that introduces itself may come in: the newest start of a member that is known, by a link or by its record, speaks against
 //! older ones, and against a second one of the same number.
 
+use super::membership::QUARANTINE;
 use super::{Introduction, Peer};
 use crate::vclock::{Actor, Start};
 
@@ -38,7 +39,7 @@ impl KnownStart {
         if start < newest {
             Some(format!(
                 "member {member} has start {}, but start {} of it has been met already: this is an old or second copy of this folder; \
-                 stop it, and start the peer from its newest folder",
+                 stop it, and start the peer from its newest folder; {QUARANTINE}",
                 start.0, newest.0
             ))
         } else if start == newest && self.nonce.is_some_and(|known| known != nonce) {
@@ -49,9 +50,9 @@ impl KnownStart {
             ))
         } else if other.lacks(newest) {
             Some(format!(
-                "member {member} comes from a folder that was last started as {}, and start {} of it has been met: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder",
-                previous.0, newest.0
+                "member {member} comes from a folder that knows nothing of its start {}, which has been met (its last one was {}): this is an old \
+                 copy of this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
+                newest.0, previous.0
             ))
         } else {
             None

@@ -46,9 +46,14 @@ impl Gossiping {
         Gossiping { swim, reachable: BTreeSet::new(), moment: moment(now), former }
     }
 
+    /// What this peer says of itself.
+    pub(super) fn own_record(&self) -> &MemberRecord {
+        self.swim.own_record()
+    }
+
     /// The nonce of this start.
     pub(super) fn nonce(&self) -> u64 {
-        self.swim.own_record().nonce
+        self.own_record().nonce
     }
 
     pub(super) fn record(&self, member: MemberId) -> Option<&MemberRecord> {

@@ -7,7 +7,7 @@ use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
 
 /// What to do when the newest folder is gone.
-const QUARANTINE: &str = "if that is lost, run `henge serve --quarantine` once with its usual flags";
+pub(super) const QUARANTINE: &str = "if that is lost, run `henge serve --quarantine` once with its usual flags";
 
 /// What a peer says of itself at the beginning of a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,7 +68,15 @@ impl Peer {
                 let message = "check the addresses, or start one of them with another folder";
                 return Err(format!("{} belongs to cluster {theirs:?}, {} to cluster {mine:?}: {message}", who(other), who(&me)));
             }
-            (None, _) => return Err(format!("{} belongs to no cluster yet", who(&me))),
+            (None, Some(theirs)) => {
+                return Err(format!(
+                    "{} belongs to no cluster yet, and {}, of cluster {theirs:?}, looks there for one of its members: start that member from its own \
+                     folder, or with `henge serve --replace MEMBER --from ADDR` if that is lost; or start this peer at another address",
+                    who(&me),
+                    who(other)
+                ));
+            }
+            (None, None) => return Err(format!("{} belongs to no cluster yet, and neither does {}", who(&me), who(other))),
             _ => {}
         }
         if other.member == me.member {
@@ -101,9 +109,9 @@ impl Peer {
         let seen = store.newest_start_of(other.actor)?;
         (seen > other.start || other.lacks(seen)).then(|| {
             format!(
-                "{} at {} comes from a folder that was last started as {}, and writes of its start {} have been seen: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
-                other.name, other.address, other.previous.0, seen.0
+                "{} at {} comes from a folder that knows nothing of its start {}, of which writes have been seen (its last one was {}): this is an \
+                 old copy of this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
+                other.name, other.address, seen.0, other.previous.0
             )
         })
     }

@@ -12,7 +12,8 @@ use crate::storage::DiskDone;
 use crate::vclock::Start;
 use crate::wire;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use tokio::sync::Notify;
 
@@ -38,6 +39,8 @@ pub(super) struct Core {
     life: Life,
     /// None once the server has stopped.
     disk: Option<DiskThreads>,
+    /// Hashes of what was told of connections that were turned away.
+    told: BTreeSet<u64>,
     /// Of all clients: bytes of answers not yet sent, and of frames not yet complete.
     pub(super) unsent: Total,
     pub(super) unfinished: Total,
@@ -126,6 +129,7 @@ impl Core {
             unflushed: Vec::new(),
             life: Life::Serving,
             disk: Some(disk),
+            told: BTreeSet::new(),
             unsent: Total::default(),
             unfinished: Total::default(),
         }
@@ -275,6 +279,16 @@ impl Core {
         self.links.get(&member).is_some_and(|link| link.number == number)
     }
 
+    /// True if this has not been told yet, or so much has been told since that it may be told again.
+    pub(super) fn is_news(&mut self, text: &str) -> bool {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        self.told.insert(hasher.finish())
+    }
+
     /// True while there is a link to a member.
     pub(super) fn has_link(&self, member: MemberId) -> bool {
         self.links.contains_key(&member)
@@ -347,6 +361,9 @@ impl Core {
         }
     }
 }
+
+/// So many different reasons are remembered, so that none of them is told every second.
+const TOLD_MAX: usize = 256;
 
 /// An answer that does not fit a frame becomes a failure that says so.
 fn encode_reply(id: u64, reply: &Reply, out: &mut bytes::BytesMut) {

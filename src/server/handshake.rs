@@ -69,6 +69,10 @@ pub(super) async fn accept(core: &SharedCore, stream: TcpStream, address: String
         Ok(Err(End::Refuse(refused))) => {
             // Scanners and strays speak no hello; whoever does has a person behind it who wants to know.
             match refused.code {
+                // The same peer tries again every second; it is told once what there is to be told.
+                _ if !core.borrow_mut().is_news(&refused.message) => {
+                    tracing::debug!(%address, reason = %refused.message, "turned a connection away again")
+                }
                 RefusalCode::NoHello => tracing::debug!(%address, reason = %refused.message, "turned a connection away"),
                 _ => tracing::warn!(%address, reason = %refused.message, "turned a connection away"),
             }

@@ -150,6 +150,9 @@ fn a_folder_that_was_refused_as_an_old_copy_is_emptied_by_quarantine() {
     let store = cluster.peer(0).store();
     assert_eq!((store.keys(), store.is_complete(PartitionId(3))), (0, false));
     assert_ne!(store.member(), member);
+    let given_up: Vec<_> = store.fences().filter(|(_, fence)| fence.member == store.member()).map(|(actor, _)| actor).collect();
+    let ended: Vec<_> = cluster.peer(0).gossip.own_record().ended.iter().map(|ended| ended.actor).collect();
+    assert_eq!((given_up.len(), &ended), (1, &given_up), "nobody has to tell it which actor it has given up");
     let moved = cluster.machines[0].disk.files("quarantine/");
     assert_eq!(moved.len(), before + 1, "the log, and the note of the refusal");
     assert!(cluster.machines[0].disk.files("REFUSED").is_empty());
