@@ -103,7 +103,6 @@ struct HelloBody {
     address: String,
     name: String,
     previous: Option<Start>,
-    #[serde(default)]
     earlier: Vec<Start>,
 }
 

@@ -21,11 +21,11 @@ fn options(cluster: &Cluster, quarantine: bool) -> StoreOptions {
     StoreOptions { log, ..cluster.options }
 }
 
-/// The first segment of a peer's log, and a place in the middle of its records.
+/// The first segment of a peer's log, and a place in the middle of its records, in that of a key.
 fn middle(cluster: &Cluster, at: usize) -> (String, usize) {
     let (path, bytes) = cluster.machines[at].disk.files("log/").swap_remove(0);
-    let end = bytes.iter().rposition(|byte| *byte != 0).expect("it has been written to");
-    (path, 4_096 + (end - 4_096) / 2)
+    let place = bytes.windows(6).position(|some| some == b"key-20").expect("it has been written to");
+    (path, place)
 }
 
 /// Starts a peer as `serve --quarantine` does.
