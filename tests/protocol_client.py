@@ -115,7 +115,7 @@ class Client:
         self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream, self.last, self.early = self.socket.makefile("rb"), 0, {}
-        self.socket.sendall(frame(HELLO, 0, ["HNGE", 1, 1, 1, False, os.urandom(16), None, None, None, None, "", "", None]))
+        self.socket.sendall(frame(HELLO, 0, ["HNGE", 1, 1, 1, False, os.urandom(16), None, None, None, None, "", "", None, []]))
         self.member = self.expect(HELLO)[7]
     def read(self):
         head = self.stream.read(17)

@@ -331,6 +331,7 @@ async fn a_peer_of_another_cluster_and_a_second_copy_of_a_member_are_turned_away
         actor: Actor(1),
         start: Start(1),
         previous: Start(0),
+        earlier: Vec::new(),
         address: "127.0.0.1:1".into(),
         name: "stranger".into(),
     };

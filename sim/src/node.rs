@@ -264,6 +264,12 @@ impl Node {
 
 /// What a message asks for, if its answer is a promise.
 pub fn asks(message: &Message) -> Option<(OperationId, Asked)> {
+    let found = asked_by(message)?;
+    // All that nobody waits for has this number: two such questions cannot be told apart by their answers.
+    (found.0 != OperationId(0)).then_some(found)
+}
+
+fn asked_by(message: &Message) -> Option<(OperationId, Asked)> {
     match message {
         // What a stand-in promises it may have handed over before it is asked again.
         Message::Apply(apply) if apply.owed.is_empty() => {

@@ -95,8 +95,16 @@ impl Played {
             return encode_refused(&Refused::secret_missing(true), out).unwrap();
         }
         let Founder { member, name, address, .. } = self.founder.clone();
-        let identity =
-            Identity { cluster: Some(ClusterId(1)), member, actor: Actor(1), start: self.start, previous: Start(0), address, name };
+        let identity = Identity {
+            cluster: Some(ClusterId(1)),
+            member,
+            actor: Actor(1),
+            start: self.start,
+            previous: Start(0),
+            earlier: Vec::new(),
+            address,
+            name,
+        };
         let hello = Hello { versions: Versions::OURS, has_secret: false, nonce: [0; 16], role: Role::Peer(identity) };
         encode_hello(&hello, out).unwrap();
     }

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub sends: Vec<(MemberId, Gossip)>,
     /// What has happened.
     pub events: Vec<Event>,
+    /// Members whose records have changed, this one perhaps among them.
+    pub learnt: Vec<MemberId>,
 }
 
 /// The gossip of one peer.
@@ -170,11 +172,9 @@ impl Swim {
         }
     }
 
-    /// Adds actors of this member that have ended, as its own store knows.
-    pub fn set_ended(&mut self, ended: &[EndedActor]) {
-        if self.learn_ended(ended) {
-            self.announce(self.me.incarnation);
-        }
+    /// What a member said of itself before this start. It is nobody's news; whatever is newer takes its place.
+    pub fn remember(&mut self, now: Moment, record: &MemberRecord) {
+        self.view.merge_record(record, now.monotonic_ms);
     }
 
     /// What is believed of the others.
@@ -228,6 +228,17 @@ impl Swim {
             News::Suspect { rank, from: witness, .. } => self.hear_suspicion(member, *rank, *witness, now_ms),
         };
         note(member, change, out);
+        if change.is_some() && matches!(news, News::Record(_)) {
+            out.learnt.push(member);
+        }
+        if change.is_none()
+            && from == member
+            && let News::Record(record) = &news
+            && let Some(known) = self.view.record(member).filter(|known| known.actor != record.actor)
+        {
+            // A new store in an old one's place, with a start that is not above the old one's: it learns here which actor has ended.
+            out.sends.push((from, Gossip::Tell { news: vec![News::Record(Box::new(known.clone()))] }));
+        }
         if change.is_some() && spread {
             self.news.push(news);
         }
@@ -300,20 +311,26 @@ impl Swim {
             ended.push(EndedActor { actor: record.actor, last: record.start });
         }
         let has_learnt = self.learn_ended(&ended);
+        if has_learnt {
+            out.learnt.push(self.me.member);
+        }
         if has_learnt || (record.start == self.me.start && record.supersedes(&self.me)) {
             self.announce(record.incarnation.max(self.me.incarnation));
         }
     }
 
     fn learn_ended(&mut self, ended: &[EndedActor]) -> bool {
-        let before = self.me.ended.len();
-        for new in ended {
-            if self.me.ended_at(new.actor).is_none() && new.actor != self.me.actor && self.me.ended.len() < ENDED_ACTORS_MAX {
-                self.me.ended.push(*new);
+        let before = self.me.ended.clone();
+        for new in ended.iter().filter(|new| new.actor != self.me.actor) {
+            let has_room = self.me.ended.len() < ENDED_ACTORS_MAX;
+            match self.me.ended.iter_mut().find(|known| known.actor == new.actor) {
+                Some(known) => known.last = known.last.max(new.last),
+                None if has_room => self.me.ended.push(*new),
+                None => {}
             }
         }
         self.me.ended.sort_unstable();
-        self.me.ended.len() > before
+        self.me.ended != before
     }
 
     /// Says something newer of this member than anybody knows.

@@ -1,6 +1,7 @@
 //! Whether a peer that introduces itself may come in: the newest start of a member that is known, by a link or by its record, speaks against
 //! older ones, and against a second one of the same number.
 
+use super::membership::QUARANTINE;
 use super::{Introduction, Peer};
 use crate::ring::MemberId;
 use crate::vclock::{Actor, Start};
@@ -12,6 +13,8 @@ pub enum Verdict {
     Welcome,
     /// It may not: another cluster, not a member, its address is held by somebody else. For people; names both sides.
     Refused(String),
+    /// It is this very process, which has dialled itself under another address. For people.
+    Myself(String),
     /// It runs from an old or a second copy of its member's folder, and has to stop. For people; names both sides.
     Copy(String),
 }
@@ -37,7 +40,7 @@ impl KnownStart {
         if start < newest {
             Some(format!(
                 "member {member} has start {}, but start {} of it has been met already: this is an old or second copy of this folder; \
-                 stop it, and start the peer from its newest folder",
+                 stop it, and start the peer from its newest folder; {QUARANTINE}",
                 start.0, newest.0
             ))
         } else if start == newest && self.nonce.is_some_and(|known| known != nonce) {
@@ -46,11 +49,11 @@ impl KnownStart {
                  only one copy may run, and only the newest",
                 start.0
             ))
-        } else if start > newest && previous < newest {
+        } else if other.lacks(newest) {
             Some(format!(
-                "member {member} comes from a folder that was last started as {}, and start {} of it has been met: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder",
-                previous.0, newest.0
+                "member {member} comes from a folder that knows nothing of its start {}, which has been met (its last one was {}): this is an old \
+                 copy of this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
+                newest.0, previous.0
             ))
         } else {
             None
@@ -62,6 +65,10 @@ impl Peer {
     /// What to say to a peer that introduces itself. Everything that is known speaks: the list of members, the starts that came in by
     /// links, the members' records, and the writes that are held here.
     pub fn judge(&self, other: &Introduction) -> Verdict {
+        let me = self.introduction();
+        if (other.member, other.actor, other.start, other.nonce) == (me.member, me.actor, me.start, me.nonce) {
+            return Verdict::Myself(format!("{} at {} has dialled itself", me.name, me.address));
+        }
         if let Err(reason) = self.check_membership(other) {
             return Verdict::Refused(reason);
         }
@@ -89,7 +96,7 @@ impl Peer {
     pub fn check_introduction(&self, other: &Introduction) -> Result<(), String> {
         match self.judge(other) {
             Verdict::Welcome => Ok(()),
-            Verdict::Refused(reason) | Verdict::Copy(reason) => Err(reason),
+            Verdict::Refused(reason) | Verdict::Myself(reason) | Verdict::Copy(reason) => Err(reason),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::{Linked, Now, Output, Peer, PeerConfig};
 use crate::gossip::{Event, MemberState, Moment, Outcome, Pace, Swim};
-use crate::message::{Gossip, GossipStatus, MemberRecord, MemberView, Message, Position, Rank, ViewState};
+use crate::limits::ENDED_ACTORS_MAX;
+use crate::message::{EndedActor, Gossip, GossipStatus, MemberRecord, MemberView, Message, Position, Rank, ViewState};
 use crate::ring::MemberId;
 use crate::storage::Store;
 use crate::vclock::Start;
@@ -18,6 +19,8 @@ pub(super) struct Gossiping {
     reachable: BTreeSet<MemberId>,
     /// The time as it was told last.
     moment: Moment,
+    /// Where this peer was in an earlier start, if that was elsewhere.
+    former: Option<String>,
 }
 
 impl Gossiping {
@@ -29,7 +32,7 @@ impl Gossiping {
         let record = MemberRecord {
             member: store.member(),
             actor: store.actor(),
-            ended: Vec::new(),
+            ended: own_ended(store),
             start: store.start(),
             nonce: rng.next_u64(),
             incarnation: 0,
@@ -38,12 +41,19 @@ impl Gossiping {
             incomplete: 0,
         };
         let swim = Swim::new(record, Pace::default(), rng.next_u64());
-        Gossiping { swim, reachable: BTreeSet::new(), moment: moment(now) }
+        let own = store.members().find(|record| record.member == store.member());
+        let former = own.map(|record| record.address.clone()).filter(|address| *address != config.address);
+        Gossiping { swim, reachable: BTreeSet::new(), moment: moment(now), former }
+    }
+
+    /// What this peer says of itself.
+    pub(super) fn own_record(&self) -> &MemberRecord {
+        self.swim.own_record()
     }
 
     /// The nonce of this start.
     pub(super) fn nonce(&self) -> u64 {
-        self.swim.own_record().nonce
+        self.own_record().nonce
     }
 
     pub(super) fn record(&self, member: MemberId) -> Option<&MemberRecord> {
@@ -57,6 +67,21 @@ impl Gossiping {
     pub(super) fn next_wake(&self) -> Option<u64> {
         self.swim.next_wake()
     }
+}
+
+/// The actors under which this member wrote before, as far as its store knows: what it has learnt from others, and those that it has given up itself.
+fn own_ended(store: &Store) -> Vec<EndedActor> {
+    let mut ended =
+        store.members().find(|record| record.member == store.member()).map_or(Vec::new(), |record| record.ended.clone());
+    for (actor, fence) in store.fences() {
+        let is_own = fence.member == store.member() && fence.below == Start(u32::MAX) && actor != store.actor();
+        if is_own && ended.len() < ENDED_ACTORS_MAX && ended.iter().all(|known| known.actor != actor) {
+            ended.push(EndedActor { actor, last: store.newest_start_of(actor).unwrap_or(Start(0)) });
+        }
+    }
+    ended.retain(|known| known.actor != store.actor());
+    ended.sort_unstable();
+    ended
 }
 
 fn moment(now: Now) -> Moment {
@@ -73,6 +98,26 @@ impl Peer {
         record.or_else(|| self.founders().iter().find(|founder| founder.member == member).map(|founder| founder.address.as_str()))
     }
 
+    /// Where a member may be, the likeliest first: where it says itself, and where it was when the cluster was formed. The second counts too: what
+    /// it has said may be older than its going back there.
+    pub fn places_of(&self, member: MemberId) -> Vec<&str> {
+        let founding = self.founders().iter().find(|founder| founder.member == member).map(|founder| founder.address.as_str());
+        self.distinct([self.address_of(member), founding].into_iter().flatten())
+    }
+
+    /// Where any member may be: all places where one was, this one included. Who is there now may be another than the one that was, and knows of
+    /// others.
+    pub fn places(&self) -> Vec<&str> {
+        let known = self.founders().iter().flat_map(|founder| [self.address_of(founder.member), Some(founder.address.as_str())]);
+        self.distinct([self.gossip.former.as_deref()].into_iter().chain(known).flatten())
+    }
+
+    /// Each once, in this order, and none where this peer is itself.
+    fn distinct<'a>(&self, places: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let mut seen = BTreeSet::from([self.config.address.as_str()]);
+        places.filter(|place| !place.is_empty() && seen.insert(place)).collect()
+    }
+
     /// Says for people if this peer's wall clock is more than a minute off the middle of its peers'; None while it is fine.
     pub fn clock_trouble(&self) -> Option<String> {
         self.gossip.swim.clock_trouble(self.gossip.moment)
@@ -82,6 +127,9 @@ impl Peer {
     pub(super) fn gossip_with_members(&mut self, now: Now) {
         let members: Vec<MemberId> = self.founders().iter().map(|founder| founder.member).collect();
         self.gossip.swim.set_members(moment(now), members);
+        for record in self.replica.store().members().filter(|record| record.member != self.me) {
+            self.gossip.swim.remember(moment(now), record);
+        }
     }
 
     pub(super) fn on_gossip(&mut self, now: Now, from: MemberId, message: Gossip, outbox: &mut Vec<Output>) {
@@ -112,6 +160,15 @@ impl Peer {
         tell(&mut self.gossip.swim, moment(now), &mut out);
         for (to, said) in out.sends {
             outbox.push(Output::Send { to, message: Message::Gossip(Box::new(said)), after: Position(0) });
+        }
+        // Its own address is written down with the first that it learns of others.
+        if !out.learnt.is_empty() {
+            self.replica.store_mut().remember_member(self.gossip.swim.own_record());
+        }
+        for member in out.learnt {
+            if let Some(record) = self.gossip.swim.view().record(member) {
+                self.replica.store_mut().remember_member(record);
+            }
         }
         for event in out.events {
             match event {

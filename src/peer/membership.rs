@@ -7,7 +7,7 @@ use crate::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Start};
 
 /// What to do when the newest folder is gone.
-const QUARANTINE: &str = "if that is lost, run `henge serve --quarantine` once with its usual flags";
+pub(super) const QUARANTINE: &str = "if that is lost, run `henge serve --quarantine` once with its usual flags";
 
 /// What a peer says of itself at the beginning of a link.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub struct Introduction {
     pub start: Start,
     /// The start before, as its folder has it; 0 for a new one.
     pub previous: Start,
+    /// The starts before that one, as far as its folder has them: the newest first.
+    pub earlier: Vec<Start>,
     /// Drawn at this start: tells twins of one start number apart.
     pub nonce: u64,
     /// Its cluster, if it has been formed.
@@ -30,14 +32,26 @@ pub struct Introduction {
     pub name: String,
 }
 
+impl Introduction {
+    /// True if its folder knows nothing of an earlier start that this member has had: then it is an old copy of another one. Its own starts it
+    /// knows, up to where its memory ends; of what lies behind that nothing can be told.
+    pub fn lacks(&self, start: Start) -> bool {
+        let mut past = [self.previous].into_iter().chain(self.earlier.iter().copied());
+        let oldest = self.earlier.last().map_or(self.previous, |last| *last);
+        oldest < start && start < self.start && past.all(|known| known != start)
+    }
+}
+
 impl Peer {
     /// What this peer says of itself.
     pub fn introduction(&self) -> Introduction {
+        let mut past = self.replica.store().past_starts();
         Introduction {
             member: self.me,
             actor: self.replica.store().actor(),
             start: self.replica.store().start(),
-            previous: self.replica.store().previous_start(),
+            previous: past.next().unwrap_or(Start(0)),
+            earlier: past.collect(),
             nonce: self.gossip.nonce(),
             cluster: self.placement.as_ref().map(Placement::cluster),
             address: self.config.address.clone(),
@@ -54,7 +68,15 @@ impl Peer {
                 let message = "check the addresses, or start one of them with another folder";
                 return Err(format!("{} belongs to cluster {theirs:?}, {} to cluster {mine:?}: {message}", who(other), who(&me)));
             }
-            (None, _) => return Err(format!("{} belongs to no cluster yet", who(&me))),
+            (None, Some(theirs)) => {
+                return Err(format!(
+                    "{} belongs to no cluster yet, and {}, of cluster {theirs:?}, looks there for one of its members: start that member from its own \
+                     folder, or with `henge serve --replace MEMBER --from ADDR` if that is lost; or start this peer at another address",
+                    who(&me),
+                    who(other)
+                ));
+            }
+            (None, None) => return Err(format!("{} belongs to no cluster yet, and neither does {}", who(&me), who(other))),
             _ => {}
         }
         if other.member == me.member {
@@ -75,7 +97,7 @@ impl Peer {
     pub fn old_copy(&self, other: &Introduction) -> Option<String> {
         let store = self.replica.store();
         // A promise names a start that the actor has really had, or says that the actor has ended.
-        let fenced = store.fence(other.actor).filter(|below| *below > other.previous && *below != other.start);
+        let fenced = store.fence(other.actor).filter(|below| *below > other.start || other.lacks(*below));
         if let Some(below) = fenced {
             let has_ended = if below == Start(u32::MAX) { "its actor has ended" } else { "newer starts of it have been met" };
             return Some(format!(
@@ -85,11 +107,11 @@ impl Peer {
             ));
         }
         let seen = store.newest_start_of(other.actor)?;
-        (seen > other.previous && seen != other.start).then(|| {
+        (seen > other.start || other.lacks(seen)).then(|| {
             format!(
-                "{} at {} comes from a folder that was last started as {}, and writes of its start {} have been seen: this is an old copy of \
-                 this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
-                other.name, other.address, other.previous.0, seen.0
+                "{} at {} comes from a folder that knows nothing of its start {}, of which writes have been seen (its last one was {}): this is an \
+                 old copy of this folder; stop it, and start the peer from its newest folder; {QUARANTINE}",
+                other.name, other.address, seen.0, other.previous.0
             )
         })
     }

@@ -9,9 +9,11 @@ use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
 use crate::peer::{Input, Introduction, Origin, Output, Peer, Verdict};
 use crate::ring::MemberId;
 use crate::storage::DiskDone;
+use crate::vclock::Start;
 use crate::wire;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use tokio::sync::Notify;
 
@@ -37,6 +39,8 @@ pub(super) struct Core {
     life: Life,
     /// None once the server has stopped.
     disk: Option<DiskThreads>,
+    /// Hashes of what was told of connections that were turned away.
+    told: BTreeSet<u64>,
     /// Of all clients: bytes of answers not yet sent, and of frames not yet complete.
     pub(super) unsent: Total,
     pub(super) unfinished: Total,
@@ -76,6 +80,7 @@ struct ClientSide {
 struct LinkSide {
     connection: Rc<Connection>,
     number: u64,
+    start: Start,
 }
 
 impl Signals {
@@ -124,6 +129,7 @@ impl Core {
             unflushed: Vec::new(),
             life: Life::Serving,
             disk: Some(disk),
+            told: BTreeSet::new(),
             unsent: Total::default(),
             unfinished: Total::default(),
         }
@@ -252,7 +258,7 @@ impl Core {
         }
         self.peer.welcome(other);
         self.next_link += 1;
-        self.links.insert(other.member, LinkSide { connection, number: self.next_link });
+        self.links.insert(other.member, LinkSide { connection, number: self.next_link, start: other.start });
         tracing::info!(member = %other.member, name = %other.name, "link up");
         self.step(Input::LinkUp { member: other.member, actor: other.actor, start: other.start });
         Some(self.next_link)
@@ -273,9 +279,24 @@ impl Core {
         self.links.get(&member).is_some_and(|link| link.number == number)
     }
 
+    /// True if this has not been told yet, or so much has been told since that it may be told again.
+    pub(super) fn is_news(&mut self, text: &str) -> bool {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        self.told.insert(hasher.finish())
+    }
+
     /// True while there is a link to a member.
     pub(super) fn has_link(&self, member: MemberId) -> bool {
         self.links.contains_key(&member)
+    }
+
+    /// The start of a member to which there is a link.
+    pub(super) fn link_start(&self, member: MemberId) -> Option<Start> {
+        self.links.get(&member).map(|link| link.start)
     }
 
     /// From here on clients begin nothing new.
@@ -340,6 +361,9 @@ impl Core {
         }
     }
 }
+
+/// So many different reasons are remembered, so that none of them is told every second.
+const TOLD_MAX: usize = 256;
 
 /// An answer that does not fit a frame becomes a failure that says so.
 fn encode_reply(id: u64, reply: &Reply, out: &mut bytes::BytesMut) {

@@ -69,6 +69,10 @@ pub(super) async fn accept(core: &SharedCore, stream: TcpStream, address: String
         Ok(Err(End::Refuse(refused))) => {
             // Scanners and strays speak no hello; whoever does has a person behind it who wants to know.
             match refused.code {
+                // The same peer tries again every second; it is told once what there is to be told.
+                _ if !core.borrow_mut().is_news(&refused.message) => {
+                    tracing::debug!(%address, reason = %refused.message, "turned a connection away again")
+                }
                 RefusalCode::NoHello => tracing::debug!(%address, reason = %refused.message, "turned a connection away"),
                 _ => tracing::warn!(%address, reason = %refused.message, "turned a connection away"),
             }
@@ -238,11 +242,11 @@ fn write_refused(refused: &Refused, out: &mut BytesMut) {
 /// Our hello. Of its 16 random bytes the first eight are drawn at each start and tell twins apart, and the last eight at each hello,
 /// so that no proof can be used twice.
 fn hello(core: &SharedCore, own: &Credentials) -> Hello {
-    let Introduction { member, actor, start, previous, nonce: start_nonce, cluster, address, name } =
+    let Introduction { member, actor, start, previous, earlier, nonce: start_nonce, cluster, address, name } =
         core.borrow().peer.introduction();
     let mut nonce: [u8; 16] = rand::random();
     nonce[..8].copy_from_slice(&start_nonce.to_be_bytes());
-    let role = Role::Peer(Identity { cluster, member, actor, start, previous, address, name });
+    let role = Role::Peer(Identity { cluster, member, actor, start, previous, earlier, address, name });
     Hello { versions: Versions::OURS, has_secret: own.secret.is_some(), nonce, role }
 }
 
@@ -250,10 +254,10 @@ fn caller(hello: &Hello) -> Caller {
     match &hello.role {
         Role::Client => Caller::Client,
         Role::Peer(identity) => {
-            let Identity { cluster, member, actor, start, previous, address, name } = identity.clone();
+            let Identity { cluster, member, actor, start, previous, earlier, address, name } = identity.clone();
             let [start_nonce @ .., _, _, _, _, _, _, _, _] = hello.nonce;
             let nonce = u64::from_be_bytes(start_nonce);
-            Caller::Peer(Introduction { member, actor, start, previous, nonce, cluster, address, name })
+            Caller::Peer(Introduction { member, actor, start, previous, earlier, nonce, cluster, address, name })
         }
     }
 }
@@ -271,7 +275,7 @@ fn judge(core: &SharedCore, caller: &Caller) -> Result<(), End> {
         Verdict::Welcome => return Ok(()),
         Verdict::Copy(message) => (RefusalCode::OldStart, message),
         Verdict::Refused(message) if core.peer.introduction().cluster != other.cluster => (RefusalCode::WrongCluster, message),
-        Verdict::Refused(message) => (RefusalCode::WrongMember, message),
+        Verdict::Refused(message) | Verdict::Myself(message) => (RefusalCode::WrongMember, message),
     };
     Err(End::Refuse(Refused { code, message }))
 }

@@ -2,7 +2,7 @@
 //! been no link for a while, since the first may not know where it is now.
 
 use super::connection::Connection;
-use super::core::SharedCore;
+use super::core::{Core, SharedCore};
 use super::handshake::{self, Credentials, DialError, Greeted};
 use super::reader::FrameReader;
 use crate::limits;
@@ -10,7 +10,7 @@ use crate::peer::{Input, Introduction};
 use crate::ring::MemberId;
 use crate::vclock::Start;
 use crate::wire::{RefusalCode, decode_message};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Serves one link until its connection ends or another takes its place.
@@ -81,7 +81,7 @@ pub(super) async fn keep_links(core: SharedCore, own: Credentials) {
 /// Dials one member again and again while there is no link to it, less and less often.
 async fn keep_link(core: SharedCore, me: MemberId, member: MemberId, own: Credentials) {
     let mut wait_ms = limits::REDIAL_MS_MIN;
-    let mut said = String::new();
+    let mut search = Search { member, said: BTreeMap::new(), met: BTreeMap::new(), rounds: 0 };
     loop {
         let begun = Instant::now();
         wait_for_no_link(&core, member).await;
@@ -90,9 +90,9 @@ async fn keep_link(core: SharedCore, me: MemberId, member: MemberId, own: Creden
             tokio::time::sleep(Duration::from_millis(limits::REDIAL_OUT_OF_TURN_MS)).await;
         }
         if !core.borrow().has_link(member) {
-            dial_once(&core, member, &own, &mut said).await;
+            search.go_round(&core, &own).await;
         }
-        if begun.elapsed() >= Duration::from_millis(limits::REDIAL_MS_MAX) && said.is_empty() {
+        if begun.elapsed() >= Duration::from_millis(limits::REDIAL_MS_MAX) && search.said.is_empty() {
             // It was up for a while: it is probably back soon.
             wait_ms = limits::REDIAL_MS_MIN;
         }
@@ -102,34 +102,79 @@ async fn keep_link(core: SharedCore, me: MemberId, member: MemberId, own: Creden
     }
 }
 
-/// Dials a member where it is now, and serves the link as long as it lasts.
-async fn dial_once(core: &SharedCore, member: MemberId, own: &Credentials, said: &mut String) {
-    let Some(address) = core.borrow().peer.address_of(member).map(str::to_owned) else { return };
-    if let Some(holder) = holder_of(core, member, &address) {
-        return say_once(said, member, &address, format!("{holder} is there now; start the peer, at whatever address"));
-    }
-    match handshake::dial(core, &address, own).await {
-        Ok((other, greeted)) if other.member == member => {
-            said.clear();
-            serve_link(core.clone(), other, greeted).await;
-        }
-        // Another member is there: it was not looked for, and it is as good, since it may know where this one is.
-        Ok((other, greeted)) => {
-            say_once(said, member, &address, format!("{} is there now; start the peer, at whatever address", other.name));
-            tokio::task::spawn_local(serve_link(core.clone(), other, greeted));
-        }
-        Err(DialError::WeAreACopy(reason)) => core.borrow().signals.halt_copy(reason),
-        Err(DialError::Failed(reason)) => say_once(said, member, &address, reason),
-    }
+/// The search for one member.
+struct Search {
+    member: MemberId,
+    /// Why it was not reached, by the addresses that were tried: the same reason is not told twice in a row.
+    said: BTreeMap<String, String>,
+    /// Who else was met at which address, and in which start.
+    met: BTreeMap<String, (MemberId, Start)>,
+    /// How often it has been tried.
+    rounds: usize,
 }
 
-/// Another member, or this one, that is known to be at an address: dialling there would only replace its link.
-fn holder_of(core: &SharedCore, member: MemberId, address: &str) -> Option<String> {
-    let core = core.borrow();
-    let me = core.peer.introduction().member;
-    let is_there =
-        |other: MemberId| other != member && (other == me || core.has_link(other)) && core.peer.address_of(other) == Some(address);
-    core.peer.founders().iter().find(|founder| is_there(founder.member)).map(|founder| founder.name.clone())
+impl Search {
+    /// Dials the places where the member may be, one after the other, until there is a link to it; and serves that as long as it lasts.
+    async fn go_round(&mut self, core: &SharedCore, own: &Credentials) {
+        for (at, place) in self.places(core).into_iter().enumerate() {
+            if core.borrow().has_link(self.member) {
+                return;
+            }
+            if let Some(holder) = self.holder_of(&core.borrow(), &place) {
+                self.say_once(at, &place, format!("{holder} is there now; start the peer, at whatever address"));
+                continue;
+            }
+            match handshake::dial(core, &place, own).await {
+                Ok((other, greeted)) if other.member == self.member => {
+                    self.said.clear();
+                    return serve_link(core.clone(), other, greeted).await;
+                }
+                // Another member is there: it was not looked for, and it is as good, since it may know where this one is.
+                Ok((other, greeted)) => {
+                    self.say_once(at, &place, format!("{} is there now; start the peer, at whatever address", other.name));
+                    self.met.insert(place, (other.member, other.start));
+                    tokio::task::spawn_local(serve_link(core.clone(), other, greeted));
+                }
+                Err(DialError::WeAreACopy(reason)) => return core.borrow().signals.halt_copy(reason),
+                Err(DialError::Failed(reason)) => self.say_once(at, &place, reason),
+            }
+        }
+    }
+
+    /// Where to look this time: at the member's own places, and in turn at one of all places where anybody of the cluster was, as long as nobody
+    /// known is there. So two halves of a cluster that have both moved find each other as soon as one of them is where any member was.
+    fn places(&mut self, core: &SharedCore) -> Vec<String> {
+        let core = core.borrow();
+        let mut places: Vec<String> = core.peer.places_of(self.member).into_iter().map(str::to_owned).collect();
+        let all = core.peer.places();
+        self.said.retain(|place, _| all.contains(&place.as_str()));
+        self.met.retain(|place, _| all.contains(&place.as_str()));
+        let is_strange = |place: &&str| !places.iter().any(|own| own == place) && self.holder_of(&core, place).is_none();
+        let strange: Vec<&str> = all.into_iter().filter(is_strange).collect();
+        places.extend(strange.get(self.rounds % strange.len().max(1)).map(|place| place.to_string()));
+        self.rounds = self.rounds.wrapping_add(1);
+        places
+    }
+
+    /// A member to which there is a link, if it is known to be at an address, or was met there: dialling there would only replace its link, again
+    /// and again.
+    fn holder_of(&self, core: &Core, place: &str) -> Option<String> {
+        let met = self.met.get(place).filter(|(other, start)| core.link_start(*other) == Some(*start)).map(|(other, _)| *other);
+        let is_there = |other: MemberId| core.has_link(other) && (met == Some(other) || core.peer.address_of(other) == Some(place));
+        core.peer.founders().iter().find(|founder| is_there(founder.member)).map(|founder| founder.name.clone())
+    }
+
+    /// Says why a member is not reached at an address, but the same reason not twice in a row. Only the first place is where it should be.
+    fn say_once(&mut self, at: usize, place: &str, reason: String) {
+        if self.said.get(place) == Some(&reason) {
+            return;
+        }
+        match at {
+            0 => tracing::warn!(member = %self.member, address = %place, %reason, "no link"),
+            _ => tracing::debug!(member = %self.member, address = %place, %reason, "it is not here, either"),
+        }
+        self.said.insert(place.to_string(), reason);
+    }
 }
 
 /// Returns when there is no link to a member.
@@ -137,13 +182,5 @@ async fn wait_for_no_link(core: &SharedCore, member: MemberId) {
     let signals = core.borrow().signals.clone();
     while core.borrow().has_link(member) {
         signals.link_down.notified().await;
-    }
-}
-
-/// Says why a member is not reached, but the same reason not twice in a row.
-fn say_once(said: &mut String, member: MemberId, address: &str, reason: String) {
-    if *said != reason {
-        tracing::warn!(%member, %address, %reason, "no link");
-        *said = reason;
     }
 }

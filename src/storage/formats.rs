@@ -6,7 +6,7 @@
 use super::frame::{place, put_unplaced, size, verify};
 use super::identity::{decode, encode};
 use super::segment::{HEADER_BYTES, decode_header, encode_header};
-use super::{Batch, Identity, Record, RetryRecord, SegmentInfo};
+use super::{Batch, Identity, MemberNote, Record, RetryRecord, SegmentInfo};
 use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{
@@ -108,6 +108,17 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
     Batch::push(&mut batch, &Record::PartitionDropped { partition: PARTITION, epoch: 0 });
     Batch::push(&mut batch, &Record::Clock { partition: PARTITION, epoch: 1, clock: &gone });
     let owed = MEMBER.0.to_be_bytes();
+    let ended: Vec<u8> = BOB.0.to_le_bytes().into_iter().chain((START.0 - 1).to_le_bytes()).collect();
+    let note = MemberNote {
+        member: MEMBER,
+        actor: ADA,
+        start: START,
+        nonce: 0xe1e2_e3e4_e5e6_e7e8,
+        incarnation: 2,
+        name: b"peer-1",
+        address: b"127.0.0.1:7401",
+        ended: &ended,
+    };
     let change = rmp_serde::to_vec(&change()).expect("a change is plain data");
     for (name, record) in [
         ("record-entry", plain),
@@ -131,6 +142,7 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
         ("record-mark", Record::Mark { durable: Position(41), start: START, clean: true }),
         ("record-seal", Record::Seal { durable: Position(41), next: 8 }),
         ("record-fence", Record::Fence { actor: BOB, member: MEMBER, below: START }),
+        ("record-member", Record::Member(note)),
         ("record-standing", Record::Standing { partition: PARTITION, epoch: 0, incomplete: true, compared: &compared }),
     ] {
         let bytes = placed(&record);
@@ -145,8 +157,12 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
 /// Writes each structure, checks that it is read back as it was, and names it.
 fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     let mut examples = BTreeMap::new();
-    let identity =
-        Identity { member: MEMBER, actor: ADA, start: START, cluster: Some(CLUSTER), segment: 7, first_segment: 0, sequence: 12 };
+    let identity = Identity {
+        cluster: Some(CLUSTER),
+        segment: 7,
+        sequence: 12,
+        ..Identity::new(MEMBER, ADA).begin(Start(START.0 - 1)).begin(START)
+    };
     let node = encode(&identity)[..128].to_vec();
     assert_eq!(decode(&node), Some(Ok(identity)));
     examples.insert("node", node);

@@ -8,7 +8,7 @@
 //! 12  u32   flags: 1 in a cluster   56  u128  cluster id, if the flag is set
 //! 16  u64   sequence number
 //! 24  u128  member id               72  u32   first segment of the log; 0: the first there is
-//! 40  u64   actor                   76  ...   zeros
+//! 40  u64   actor                   76  u32   the starts before, twelve of them, the newest first; 0: none
 //!                                  124  u32   CRC32C of the 124 bytes before
 //!                                  128  ...   zeros, up to 4,096
 //! ```
@@ -33,8 +33,32 @@ pub struct Identity {
     pub segment: u32,
     /// The first segment of the log: what lies before it is not of this store any more. 0: all of them are.
     pub first_segment: u32,
+    /// The starts before, the newest first; 0 behind the first one. As each start is written down here before it does anything, whoever has met
+    /// one that lies between these and is none of them has met another folder: this one is an old copy.
+    pub past: [Start; PAST_STARTS],
     /// Counts the times that this was stored; the slot with the greater number counts.
     pub sequence: u64,
+}
+
+/// So many starts before the present one are remembered: what fits the slot.
+pub const PAST_STARTS: usize = 12;
+
+impl Identity {
+    /// That of a store that was never started and is in no cluster.
+    pub(super) fn new(member: MemberId, actor: Actor) -> Identity {
+        let past = [Start(0); PAST_STARTS];
+        Identity { member, actor, start: Start(0), cluster: None, segment: 0, first_segment: 0, past, sequence: 0 }
+    }
+
+    /// The same in a start of this number.
+    pub(super) fn begin(self, start: Start) -> Identity {
+        let mut past = self.past;
+        if self.start.0 > 0 {
+            past.rotate_right(1);
+            past[0] = self.start;
+        }
+        Identity { start, past, ..self }
+    }
 }
 
 /// Why the identity cannot be read.
@@ -132,6 +156,7 @@ pub(super) fn encode(identity: &Identity) -> Vec<u8> {
     slot.extend_from_slice(&identity.segment.to_le_bytes());
     slot.extend_from_slice(&identity.cluster.map_or(0, |cluster| cluster.0).to_le_bytes());
     slot.extend_from_slice(&identity.first_segment.to_le_bytes());
+    identity.past.iter().for_each(|start| slot.extend_from_slice(&start.0.to_le_bytes()));
     slot.resize(CODED_BYTES - 4, 0);
     slot.extend_from_slice(&crc32c::crc32c(&slot).to_le_bytes());
     slot.resize(SLOT_BYTES, 0);
@@ -158,7 +183,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Result<Identity, u32>> {
     let cluster = ClusterId(reader.u128()?);
     let cluster = (flags & FLAG_CLUSTER != 0).then_some(cluster);
     let first_segment = reader.u32()?;
-    Some(Ok(Identity { member, actor, start, cluster, segment, first_segment, sequence }))
+    let mut past = [Start(0); PAST_STARTS];
+    for start in &mut past {
+        *start = Start(reader.u32()?);
+    }
+    Some(Ok(Identity { member, actor, start, cluster, segment, first_segment, past, sequence }))
 }
 
 impl Reader<'_> {
@@ -180,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn the_starts_before_are_remembered_newest_first_and_the_oldest_are_let_go() {
+        let mut identity = Identity::new(MemberId(1), Actor(2));
+        for start in 1..=20 {
+            identity = identity.begin(Start(start * 10));
+            let past: Vec<u32> = identity.past.iter().map(|start| start.0).filter(|start| *start > 0).collect();
+            let expected: Vec<u32> = (1..start).rev().take(PAST_STARTS).map(|start| start * 10).collect();
+            assert_eq!((identity.start, past), (Start(start * 10), expected));
+        }
+    }
+
+    #[test]
     fn an_identity_comes_back_as_it_was_and_any_flipped_bit_is_noticed() {
         for cluster in [None, Some(ClusterId(0)), Some(ClusterId(u128::MAX - 5))] {
             let identity = Identity {
@@ -189,6 +229,7 @@ mod tests {
                 cluster,
                 segment: 3,
                 first_segment: 2,
+                past: std::array::from_fn(|at| Start(8u32.saturating_sub(at as u32))),
                 sequence: 12,
             };
             let slot = encode(&identity);

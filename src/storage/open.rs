@@ -148,13 +148,13 @@ fn begin_start<D: Disk>(disk: &D, options: &OpenOptions, random: &mut ChaCha8Rng
         Some(known) if is_broken(Rule::NoStart) => known.start,
         _ => next_start(identity.start, options.wall_ms).ok_or(OpenError::Starts)?,
     };
-    let identity = store_identity(disk, Identity { start, ..identity })?;
+    let identity = store_identity(disk, identity.begin(start))?;
     Ok((loaded.map(|identity| identity.start), identity))
 }
 
 fn new_identity(random: &mut ChaCha8Rng) -> Identity {
     let member = MemberId(u128::from(random.next_u64()) << 64 | u128::from(random.next_u64()));
-    Identity { member, actor: Actor(random.next_u64()), start: Start(0), cluster: None, segment: 0, first_segment: 0, sequence: 0 }
+    Identity::new(member, Actor(random.next_u64()))
 }
 
 /// All segments, and those of them that can be written to: what was prepared and never used, else a new one.

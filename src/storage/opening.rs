@@ -1,5 +1,6 @@
 //! Opening a store: the log is replayed into tries and clocks.
 
+use super::members::Members;
 use super::standing::{Fence, Standing};
 use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
@@ -8,7 +9,7 @@ use crate::broken::{Rule, is_broken};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, MemberId, PartitionId, Placement};
-use crate::vclock::{Actor, Dot, Start, plain, unpack};
+use crate::vclock::{Actor, Dot, plain, unpack};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -67,9 +68,9 @@ impl Store {
         let identity = opened.identity;
         let tables = replay.tables.unwrap_or_default();
         let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
-        store.previous = opened.previous.unwrap_or(Start(0));
         store.retries = replay.retries;
         store.fences = replay.fences;
+        store.members = replay.members;
         // Not the author of whatever dot of the entry has this count: others count from 1 too.
         store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
@@ -92,6 +93,7 @@ struct Replay {
     retries: Vec<RetryNote>,
     senseless: Option<String>,
     fences: BTreeMap<Actor, Fence>,
+    members: Members,
 }
 
 impl Replay {
@@ -147,6 +149,10 @@ impl Replay {
             Record::Standing { partition, incomplete, compared, .. } => {
                 let standing = Standing::decoded(*incomplete, compared);
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).standing = standing;
+                Ok(())
+            }
+            Record::Member(note) => {
+                self.members.replay_or_tell(note);
                 Ok(())
             }
             Record::Batch(batch) => self.on_batch(location, position, batch),

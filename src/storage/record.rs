@@ -24,6 +24,7 @@ pub(super) mod kind {
     pub const SEAL: u8 = 10;
     pub const FENCE: u8 = 11;
     pub const STANDING: u8 = 12;
+    pub const MEMBER: u8 = 13;
 }
 
 /// What a record says. Decoding copies nothing.
@@ -117,6 +118,8 @@ pub enum Record<'a> {
         /// With whom it has compared since: 17 bytes each, the member and whether it was complete.
         compared: &'a [u8],
     },
+    /// What a member has said of itself, in place of what earlier records say that it did. A start begins with it.
+    Member(MemberNote<'a>),
     /// Begins each commit. The log writes it by itself.
     Mark {
         /// Everything up to here was durable before this was written.
@@ -152,6 +155,27 @@ pub struct RetryRecord<'a> {
     pub count: u32,
     /// The coded dots that it covered; empty for none.
     pub covered: &'a [u8],
+}
+
+/// What a member has said of itself. Whether that makes sense is asked by those who use it, not by the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemberNote<'a> {
+    /// The member; of this store's own, what it says of itself.
+    pub member: MemberId,
+    /// The actor under which its store writes.
+    pub actor: Actor,
+    /// Its start.
+    pub start: Start,
+    /// Drawn at that start.
+    pub nonce: u64,
+    /// Counts what it has said of itself in that start.
+    pub incarnation: u32,
+    /// What people call it, as UTF-8.
+    pub name: &'a [u8],
+    /// Where it is reached, as UTF-8: `host:port`.
+    pub address: &'a [u8],
+    /// The actors under which it wrote before: 12 bytes each, the actor and its last start.
+    pub ended: &'a [u8],
 }
 
 /// Records that stand and fall together, in their coded form.
@@ -218,6 +242,8 @@ const FLAG_CLEAN: u8 = 1;
 const FLAG_INCOMPLETE: u8 = 1;
 /// A member, and whether it was complete.
 pub(super) const COMPARED_BYTES: usize = 17;
+/// An actor, and its last start.
+pub(super) const ENDED_BYTES: usize = 12;
 
 impl<'a> Record<'a> {
     fn kind(&self) -> u8 {
@@ -233,6 +259,7 @@ impl<'a> Record<'a> {
             Record::Seal { .. } => kind::SEAL,
             Record::Fence { .. } => kind::FENCE,
             Record::Standing { .. } => kind::STANDING,
+            Record::Member(_) => kind::MEMBER,
         }
     }
 
@@ -298,6 +325,7 @@ impl<'a> Record<'a> {
                 put_varint(out, epoch.into());
                 out.put_slice(compared);
             }
+            Record::Member(note) => note.put(out),
             Record::Mark { durable, start, clean } => put_proof(out, if clean { FLAG_CLEAN } else { 0 }, start.0, durable, salt),
             Record::Seal { durable, next } => put_proof(out, 0, next, durable, salt),
         }
@@ -319,6 +347,7 @@ impl<'a> Record<'a> {
             kind::MARK | kind::SEAL => decode_proof(kind, &mut reader)?,
             kind::FENCE => decode_fence(&mut reader),
             kind::STANDING => decode_standing(&mut reader)?,
+            kind::MEMBER => MemberNote::decode(&mut reader).map(Record::Member),
             _ => return Err(Malformed::Unknown { kind, flags: 0 }),
         };
         record.ok_or(Malformed::Body { kind })
@@ -414,6 +443,32 @@ fn decode_hint_paid<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
     let member = u128::from_be_bytes(reader.take(size_of::<u128>())?.try_into().ok()?);
     let position = Position(reader.varint()?);
     Some(Record::HintPaid { partition, epoch, member, position, key: reader.rest() })
+}
+
+impl<'a> MemberNote<'a> {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u128_le(self.member.0);
+        out.put_u64_le(self.actor.0);
+        out.put_u32_le(self.start.0);
+        out.put_u64_le(self.nonce);
+        put_varint(out, self.incarnation.into());
+        put_slice(out, self.name);
+        put_slice(out, self.address);
+        out.put_slice(self.ended);
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Option<MemberNote<'a>> {
+        Some(MemberNote {
+            member: MemberId(reader.u128()?),
+            actor: Actor(reader.u64()?),
+            start: Start(reader.u32()?),
+            nonce: reader.u64()?,
+            incarnation: reader.varint_u32()?,
+            name: reader.slice()?,
+            address: reader.slice()?,
+            ended: Some(reader.rest()).filter(|ended| ended.len().is_multiple_of(ENDED_BYTES))?,
+        })
+    }
 }
 
 impl<'a> RetryRecord<'a> {

@@ -53,6 +53,17 @@ fn with_each(parts: &Parts, mut look: impl FnMut(&Record<'_>)) {
         Record::Fence { actor: Actor(number), member: MemberId(wall_ms.into()), below: Start(epoch) },
         Record::Standing { partition, epoch, incomplete: *flag, compared: &gone[..gone.len() / COMPARED_BYTES * COMPARED_BYTES] },
     ];
+    let note = MemberNote {
+        member: MemberId(member),
+        actor: Actor(number),
+        start: Start(epoch),
+        nonce: wall_ms,
+        incarnation: count,
+        name: key,
+        address: entry,
+        ended: &gone[..gone.len() / ENDED_BYTES * ENDED_BYTES],
+    };
+    let simple: Vec<Record<'_>> = simple.into_iter().chain([Record::Member(note)]).collect();
     let mut batch = BytesMut::new();
     simple.iter().for_each(|record| Batch::push(&mut batch, record));
     simple.iter().for_each(&mut look);
@@ -69,7 +80,7 @@ fn a_record_comes_back_as_it_was() {
             assert!(bytes.len().is_multiple_of(frame::UNIT));
             assert_eq!(decode(&bytes, 4_096), Some((Position(77), *record)));
             if let Record::Batch(batch) = record {
-                assert_eq!(batch.iter().count(), 8);
+                assert_eq!(batch.iter().count(), 9);
             }
         });
         Ok(())
@@ -117,7 +128,7 @@ fn a_body_that_makes_no_sense_is_refused_and_never_panics() {
 
 #[test]
 fn unknown_kinds_and_flags_are_told_from_nonsense() {
-    for kind in [0, 7, 13, 255] {
+    for kind in [0, 7, 14, 255] {
         assert_eq!(Record::decode(kind, &[]), Err(Malformed::Unknown { kind, flags: 0 }));
     }
     assert_eq!(Record::decode(kind::ENTRY, &[0x84]), Err(Malformed::Unknown { kind: kind::ENTRY, flags: 0x84 }));

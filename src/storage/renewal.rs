@@ -9,6 +9,7 @@ use super::hinting::coded_members;
 use super::identity::{Identity, load_identity, store_identity};
 use super::job::{PrepareSegment, prepare_segment};
 use super::log::{Log, Resume};
+use super::members::{Members, with_note};
 use super::open::{OpenError, OpenOptions, QUARANTINE_DIR};
 use super::recovery::{RecoveryError, recover};
 use super::salvage::{Survivors, read_hint};
@@ -62,7 +63,7 @@ pub(super) fn renew<D: Disk>(
     survivors.fences.insert(identity.actor, (identity.member, Start(u32::MAX)));
     let first = newest_segment(disk)?.max(identity.segment) + 1;
     let mut log = NewLog::begin(disk, options, random, (first, identity.start))?;
-    log.append_beginning(&survivors.changes, &survivors.fences)?;
+    log.append_beginning(&survivors.changes, &survivors.fences, &survivors.members)?;
     for ((partition, key), place) in &survivors.entries {
         let Some(entry) = survivors.read(disk, (*partition, key), *place)?.filter(|entry| !entry.is_empty()) else { continue };
         let entry = pack(&entry);
@@ -119,10 +120,10 @@ pub fn replace<D: Disk>(
     let mut log = NewLog::begin(disk, options, &mut random, (first, last))?;
     let coded = |change: &Change| rmp_serde::to_vec(change).expect("a change is plain data");
     let changes = changes.iter().enumerate().map(|(index, change)| (index as u32, coded(change))).collect();
-    log.append_beginning(&changes, &BTreeMap::new())?;
+    log.append_beginning(&changes, &BTreeMap::new(), &Members::default())?;
     let segment = log.finish()?;
     let (actor, cluster) = (Actor(random.next_u64()), Some(placement.cluster()));
-    store_identity(disk, Identity { member, actor, start: last, cluster, segment, first_segment: first, sequence: 0 })?;
+    store_identity(disk, Identity { start: last, cluster, segment, first_segment: first, ..Identity::new(member, actor) })?;
     Ok(())
 }
 
@@ -195,6 +196,7 @@ impl<'a, D: Disk> NewLog<'a, D> {
         &mut self,
         changes: &BTreeMap<u32, Vec<u8>>,
         fences: &BTreeMap<Actor, (MemberId, Start)>,
+        members: &Members,
     ) -> Result<(), OpenError> {
         let decoded: Result<Vec<Change>, _> = changes.values().map(|change| rmp_serde::from_slice(change)).collect();
         let decoded = decoded.map_err(|error| OpenError::Members(error.to_string()))?;
@@ -203,6 +205,9 @@ impl<'a, D: Disk> NewLog<'a, D> {
         changes.iter().for_each(|(index, change)| Batch::push(&mut batch, &Record::Membership { index: *index, change }));
         for (actor, (member, below)) in fences {
             Batch::push(&mut batch, &Record::Fence { actor: *actor, member: *member, below: *below });
+        }
+        for record in members.iter() {
+            with_note(record, |note| Batch::push(&mut batch, &Record::Member(note)));
         }
         let compared = Standing::lost().coded();
         for partition in placement.partition_ids() {

@@ -6,6 +6,7 @@
 use super::disk::{Disk, DiskError, Mode};
 use super::frame::{self, FRAME_BYTES, MARK_BYTES};
 use super::hinting::decoded_members;
+use super::members::Members;
 use super::record::{Malformed, Record};
 use super::recovery::RecoveryError;
 use super::segment::{BadHeader, HEADER_BYTES, LOG_DIR, SegmentInfo, decode_header, parse_file_name, segment_path};
@@ -32,6 +33,8 @@ pub(super) struct Survivors {
     pub hints: BTreeMap<(u16, Vec<u8>), SurvivingHint>,
     /// Promises.
     pub fences: BTreeMap<Actor, (MemberId, Start)>,
+    /// What the members have said of themselves.
+    pub members: Members,
     /// Readable records.
     pub records: u64,
     /// What the clocks said before the damage. Only a rule broken on purpose looks at it.
@@ -120,6 +123,7 @@ impl Survivors {
             }
             Record::PartitionDropped { partition, .. } => self.entries.retain(|(of, _), _| of != partition),
             Record::Fence { actor, member, below } => drop(self.fences.insert(*actor, (*member, *below))),
+            Record::Member(note) => self.members.replay_or_tell(note),
             Record::Batch(batch) => batch.iter().for_each(|record| self.take(&record, place, position)),
             Record::Clock { partition, clock, .. } => self.remember_clock(*partition, &[], clock),
             Record::Standing { .. } | Record::Mark { .. } | Record::Seal { .. } => {}

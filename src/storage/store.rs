@@ -1,6 +1,7 @@
 //! The store: tables over a log. It takes entries in, tells what it holds, and names what has to wait for the disk.
 
 use super::cache::Cache;
+use super::members::Members;
 use super::standing::Fence;
 use super::tables::Tables;
 use super::{Identity, Location, Log, Record, RetryRecord, has_expired};
@@ -19,7 +20,6 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug)]
 pub struct Store {
     pub(super) identity: Identity,
-    pub(super) previous: Start,
     pub(super) sync: SyncMode,
     pub(super) log: Log,
     pub(super) tables: Tables,
@@ -40,6 +40,8 @@ pub struct Store {
     pub(super) identity_due: Option<(Position, Identity)>,
     /// What it has promised to refuse.
     pub(super) fences: BTreeMap<Actor, Fence>,
+    /// What the members have said of themselves.
+    pub(super) members: Members,
 }
 
 /// What a coordinator remembers of a write; its own replica writes it down with the record.
@@ -109,7 +111,6 @@ impl Store {
     pub(super) fn new(identity: Identity, sync: SyncMode, log: Log, cache_bytes: usize, tables: Tables) -> Store {
         Store {
             identity,
-            previous: Start(0),
             sync,
             log,
             tables,
@@ -123,6 +124,7 @@ impl Store {
             watches: Default::default(),
             identity_due: None,
             fences: BTreeMap::new(),
+            members: Members::default(),
         }
     }
 
@@ -141,9 +143,9 @@ impl Store {
         self.identity.start
     }
 
-    /// The start before, as the folder has it; 0 for a new one.
-    pub fn previous_start(&self) -> Start {
-        self.previous
+    /// The starts before, as the folder has them: the newest first; none for a new one.
+    pub fn past_starts(&self) -> impl Iterator<Item = Start> {
+        self.identity.past.into_iter().take_while(|start| start.0 > 0)
     }
 
     /// The newest start of an actor of which a dot has been seen here.

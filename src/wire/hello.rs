@@ -76,6 +76,8 @@ pub struct Identity {
     pub start: Start,
     /// The number of the start before, as its folder has it; 0 for a new one.
     pub previous: Start,
+    /// The starts before that one, as far as its folder has them: the newest first.
+    pub earlier: Vec<Start>,
     /// Where others reach it: `host:port`.
     pub address: String,
     /// What people call it.
@@ -101,6 +103,7 @@ struct HelloBody {
     address: String,
     name: String,
     previous: Option<Start>,
+    earlier: Vec<Start>,
 }
 
 impl Hello {
@@ -176,7 +179,8 @@ impl From<Hello> for HelloBody {
             start: identity.as_ref().map(|identity| identity.start),
             previous: identity.as_ref().map(|identity| identity.previous),
             address: identity.as_ref().map(|identity| identity.address.clone()).unwrap_or_default(),
-            name: identity.map(|identity| identity.name).unwrap_or_default(),
+            name: identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default(),
+            earlier: identity.map(|identity| identity.earlier).unwrap_or_default(),
         }
     }
 }
@@ -185,16 +189,18 @@ impl TryFrom<HelloBody> for Hello {
     type Error = WireError;
 
     fn try_from(body: HelloBody) -> Result<Hello, WireError> {
+        let versions = Versions { min: body.version_min, max: body.version_max };
+        let (has_secret, nonce) = (body.has_secret, body.nonce.0);
         let role = match (body.role, body.member, body.actor, body.start) {
             (CLIENT, ..) => Role::Client,
             (PEER, Some(member), Some(actor), Some(start)) => {
                 let (cluster, previous) = (body.cluster, body.previous.unwrap_or(Start(0)));
-                Role::Peer(Identity { cluster, member, actor, start, previous, address: body.address, name: body.name })
+                let HelloBody { earlier, address, name, .. } = body;
+                Role::Peer(Identity { cluster, member, actor, start, previous, earlier, address, name })
             }
             (PEER, ..) => return Err(malformed("a peer says its member, actor and start")),
             (role, ..) => return Err(malformed(&format!("no role has the number {role}"))),
         };
-        let versions = Versions { min: body.version_min, max: body.version_max };
-        Ok(Hello { versions, has_secret: body.has_secret, nonce: body.nonce.0, role })
+        Ok(Hello { versions, has_secret, nonce, role })
     }
 }

@@ -184,6 +184,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         actor: Actor(0xa1a2_a3a4_a5a6_a7a8),
         start: Start(0x6553_f100),
         previous: Start(0x6553_f0ff),
+        earlier: vec![Start(0x6553_f0fe), Start(7)],
         address: "10.0.0.1:7400".into(),
         name: "stone-1".into(),
     };

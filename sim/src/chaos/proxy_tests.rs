@@ -73,6 +73,7 @@ fn hello_of(address: &str) -> Hello {
         actor: Actor(7),
         start: Start(1),
         previous: Start(0),
+        earlier: Vec::new(),
         address: address.to_string(),
         name: "peer".to_string(),
     };

@@ -37,7 +37,7 @@ impl World {
             match verdict {
                 Verdict::Welcome => {}
                 Verdict::Copy(reason) => return self.on_refused_as_old(judged, &reason),
-                Verdict::Refused(reason) => {
+                Verdict::Refused(reason) | Verdict::Myself(reason) => {
                     return self.violations.push(Violation::new("i", format!("a link is refused: {reason}")));
                 }
             }

@@ -178,29 +178,32 @@ fn an_old_copy_and_a_twin_learn_it_from_what_is_said_of_them_and_the_newer_stays
 
 #[test]
 fn a_store_with_a_new_actor_is_the_newer_one_whatever_its_start_number_and_the_old_actor_has_ended() {
-    let mut net = Net::new(5);
-    net.run(2 * SECOND);
-    net.start(record(4, 9, 3), 5);
-    net.link_all(4);
-    net.run(2 * SECOND);
-    let fresh = MemberRecord { actor: Actor(7), ..record(4, 2, 0) };
-    net.start(fresh, 5);
-    net.link_all(4);
-    net.run(5 * SECOND);
-    let ended = vec![EndedActor { actor: Actor(1_004), last: Start(9) }];
-    for at in [1, 2, 3, 5] {
-        let record = net.swim(at).view().record(MemberId(4)).expect("known");
-        assert_eq!((record.actor, record.start, &record.ended), (Actor(7), Start(2), &ended));
+    // An older start, the same one with less said, and the same one with as much said.
+    for (start, incarnation) in [(2, 0), (9, 0), (9, 3)] {
+        let mut net = Net::new(5);
+        net.run(2 * SECOND);
+        net.start(record(4, 9, 3), 5);
+        net.link_all(4);
+        net.run(2 * SECOND);
+        let fresh = MemberRecord { actor: Actor(7), ..record(4, start, incarnation) };
+        net.start(fresh, 5);
+        net.link_all(4);
+        net.run(5 * SECOND);
+        let ended = vec![EndedActor { actor: Actor(1_004), last: Start(9) }];
+        for at in [1, 2, 3, 5] {
+            let record = net.swim(at).view().record(MemberId(4)).expect("known");
+            assert_eq!((record.actor, record.start, &record.ended), (Actor(7), Start(start), &ended));
+        }
+        net.events.clear();
+        net.start(record(4, 10, 0), 5);
+        net.link_all(4);
+        net.run(SECOND);
+        let said = net.events.iter().find_map(|event| match &event.2 {
+            Event::Copy(reason) if event.1 == 4 => Some(reason.as_str()),
+            _ => None,
+        });
+        assert!(said.is_some_and(|said| said.contains("which has ended")), "{said:?}");
     }
-    net.events.clear();
-    net.start(record(4, 10, 0), 5);
-    net.link_all(4);
-    net.run(SECOND);
-    let said = net.events.iter().find_map(|event| match &event.2 {
-        Event::Copy(reason) if event.1 == 4 => Some(reason.as_str()),
-        _ => None,
-    });
-    assert!(said.is_some_and(|said| said.contains("which has ended")), "{said:?}");
 }
 
 #[test]

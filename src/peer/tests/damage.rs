@@ -21,11 +21,11 @@ fn options(cluster: &Cluster, quarantine: bool) -> StoreOptions {
     StoreOptions { log, ..cluster.options }
 }
 
-/// The first segment of a peer's log, and a place in the middle of its records.
+/// The first segment of a peer's log, and a place in the middle of its records, in that of a key.
 fn middle(cluster: &Cluster, at: usize) -> (String, usize) {
     let (path, bytes) = cluster.machines[at].disk.files("log/").swap_remove(0);
-    let end = bytes.iter().rposition(|byte| *byte != 0).expect("it has been written to");
-    (path, 4_096 + (end - 4_096) / 2)
+    let place = bytes.windows(6).position(|some| some == b"key-20").expect("it has been written to");
+    (path, place)
 }
 
 /// Starts a peer as `serve --quarantine` does.
@@ -150,6 +150,9 @@ fn a_folder_that_was_refused_as_an_old_copy_is_emptied_by_quarantine() {
     let store = cluster.peer(0).store();
     assert_eq!((store.keys(), store.is_complete(PartitionId(3))), (0, false));
     assert_ne!(store.member(), member);
+    let given_up: Vec<_> = store.fences().filter(|(_, fence)| fence.member == store.member()).map(|(actor, _)| actor).collect();
+    let ended: Vec<_> = cluster.peer(0).gossip.own_record().ended.iter().map(|ended| ended.actor).collect();
+    assert_eq!((given_up.len(), &ended), (1, &given_up), "nobody has to tell it which actor it has given up");
     let moved = cluster.machines[0].disk.files("quarantine/");
     assert_eq!(moved.len(), before + 1, "the log, and the note of the refusal");
     assert!(cluster.machines[0].disk.files("REFUSED").is_empty());

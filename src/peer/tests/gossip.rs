@@ -68,6 +68,16 @@ fn older_starts_twins_and_old_copies_are_turned_away_and_newer_starts_and_new_ac
     assert_eq!(judge(later(start, start + 1)), Verdict::Welcome);
     assert_eq!(judge(later(start + 2, start + 4)), Verdict::Welcome, "a start that nobody met lies between");
     assert!(is_copy(&judge(later(start - 1, start + 4)), &["old copy"]), "its folder knows nothing of the start that was met");
+    let past = |past: &[u32]| Introduction {
+        earlier: past.iter().map(|by| Start(start - 5 + by)).collect(),
+        ..later(start + 2, start + 4)
+    };
+    assert_eq!(judge(past(&[6, 5, 2])), Verdict::Welcome, "it knows of the start that was met");
+    assert!(
+        is_copy(&judge(past(&[6, 2])), &["old copy", "knows nothing of its start"]),
+        "it was started twice since it was copied"
+    );
+    assert_eq!(judge(past(&[7, 6])), Verdict::Welcome, "its memory does not reach so far");
     let fresh = Introduction { actor: Actor(!met.actor.0), ..later(0, 1) };
     assert_eq!(judge(fresh.clone()), Verdict::Welcome, "another store, whose starts are its own");
     assert!(matches!(judge(Introduction { member: MemberId(1), ..fresh }), Verdict::Refused(_)));
@@ -82,13 +92,16 @@ fn a_start_and_an_ended_actor_are_known_from_a_record_alone() {
     cluster.now.wall_ms += 5_000;
     cluster.start(0);
     let older = Introduction { start: Start(other.start.0 - 1), ..other.clone() };
-    assert_eq!(cluster.peer(0).judge(&older), Verdict::Welcome, "it remembers nobody");
+    assert!(is_copy(&cluster.peer(0).judge(&older), &["old or second copy"]), "it remembers");
+    let newer = MemberRecord { start: Start(other.start.0 + 9), nonce: 5, ..later_record(&other, 0) };
     link(&mut cluster, 0, 2);
-    cluster.wait(3_000);
-    assert!(is_copy(&cluster.peer(0).judge(&older), &["old or second copy"]), "it was never linked to it");
+    assert_eq!(cluster.peer(0).judge(&other), Verdict::Welcome);
+    tell(&mut cluster, 0, 2, newer);
+    assert!(is_copy(&cluster.peer(0).judge(&other), &["old or second copy"]), "it was never linked to that start");
 
     let ended = vec![EndedActor { actor: other.actor, last: other.start }];
     let replaced = MemberRecord { actor: Actor(99), ended, ..later_record(&other, 0) };
+    let other = Introduction { start: Start(other.start.0 + 9), ..other };
     tell(&mut cluster, 0, 2, replaced);
     let verdict = cluster.peer(0).judge(&other);
     assert!(is_copy(&verdict, &["p1 at", "p0 at", "which has ended with start"]), "{verdict:?}");
@@ -105,6 +118,57 @@ fn a_member_is_where_it_says_last_and_that_never_goes_back() {
     assert_eq!(cluster.peer(0).address_of(other.member), Some("10.0.0.9:1"));
     let Reply::Ring(table) = cluster.ask(0, Request::Ring) else { panic!("a ring") };
     assert!(table.members.iter().any(|founder| founder.member == other.member && founder.address == "10.0.0.9:1"));
+}
+
+#[test]
+fn where_members_are_and_in_which_start_outlives_a_restart_and_is_written_down_once() {
+    let mut cluster = Cluster::new(3);
+    cluster.wait(3_000);
+    let other = cluster.peer(1).introduction();
+    let moved = |by| MemberRecord { address: "10.0.0.9:1".into(), ..later_record(&other, by) };
+    let places = |cluster: &Cluster| cluster.peer(0).places_of(other.member).join(" ");
+    assert_eq!(places(&cluster), "127.0.0.1:7402");
+    // It would say anew where it is, if it heard that.
+    cluster.filter = Box::new(|_, _| false);
+    tell(&mut cluster, 0, 2, moved(5));
+    let written = cluster.peer(0).store().appended();
+    tell(&mut cluster, 0, 2, moved(6));
+    assert_eq!(cluster.peer(0).store().appended(), written, "nothing in it matters after a restart");
+    cluster.kill(0);
+    cluster.now.wall_ms += 5_000;
+    cluster.start(0);
+    assert_eq!(places(&cluster), "10.0.0.9:1 127.0.0.1:7402", "where it was founded counts too");
+    assert_eq!(cluster.peer(0).places().join(" "), "10.0.0.9:1 127.0.0.1:7402 127.0.0.1:7403", "nowhere is it itself");
+    let remembered = cluster.peer(0).gossip.record(other.member).expect("it is remembered");
+    assert_eq!((remembered.start, remembered.nonce, remembered.incarnation), (other.start, other.nonce, 5));
+    // What is older does not take its place.
+    link(&mut cluster, 0, 2);
+    tell(&mut cluster, 0, 2, later_record(&other, 4));
+    assert_eq!(cluster.peer(0).address_of(other.member), Some("10.0.0.9:1"));
+}
+
+#[test]
+fn a_member_remembers_under_which_actors_it_wrote_before() {
+    let mut cluster = Cluster::new(3);
+    cluster.wait(3_000);
+    let me = cluster.peer(0).introduction();
+    tell(&mut cluster, 0, 2, MemberRecord { actor: Actor(99), start: Start(7), ..later_record(&me, 0) });
+    cluster.wait(3_000);
+    cluster.kill(0);
+    cluster.now.wall_ms += 5_000;
+    cluster.start(0);
+    let record = cluster.peer(0).gossip.own_record();
+    assert_eq!((&record.ended, record.incarnation), (&vec![EndedActor { actor: Actor(99), last: Start(7) }], 0));
+    assert!(record.start > me.start);
+}
+
+#[test]
+fn a_peer_that_dials_itself_is_no_copy() {
+    let cluster = Cluster::new(3);
+    let me = cluster.peer(0).introduction();
+    assert!(matches!(cluster.peer(0).judge(&me), Verdict::Myself(_)));
+    let twin = Introduction { nonce: !me.nonce, ..me };
+    assert!(matches!(cluster.peer(0).judge(&twin), Verdict::Refused(reason) if reason.contains("a member runs once")));
 }
 
 #[test]

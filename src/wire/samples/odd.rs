@@ -20,6 +20,7 @@ pub(in crate::wire) fn all() -> Vec<Said> {
         actor: Actor(u64::MAX),
         start: Start(u32::MAX),
         previous: Start(u32::MAX),
+        earlier: vec![Start(u32::MAX); 11],
         address: String::new(),
         name: String::new(),
     };
