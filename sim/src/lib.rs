@@ -4,6 +4,7 @@ pub mod batch;
 pub mod client;
 pub mod crash;
 pub mod dice;
+pub mod directed;
 pub mod disk;
 pub mod gossip;
 pub mod history;
