@@ -197,7 +197,7 @@ fn delete_before_write(seed: u64, prints: bool) -> Vec<Violation> {
     world.violations
 }
 
-/// a writes over what all three hold, and loses power before its sync; that start is closed; then a's message reaches b.
+/// a writes over what all three hold, and loses power before its sync; that start is closed; b comes up anew, and a's message reaches it.
 fn write_of_an_ended_start(seed: u64, prints: bool) -> Vec<Violation> {
     let mut world = begin((seed, prints), 3, 4);
     let (a, b, key) = (0, 1, KeyId(0));
@@ -212,6 +212,9 @@ fn write_of_an_ended_start(seed: u64, prints: bool) -> Vec<Violation> {
     let has_closed =
         move |world: &World| world.nodes[b].peer.as_ref().is_some_and(|peer| peer.store().clock(partition).contains(unknown));
     world.expect("the start that is over is closed", has_closed);
+    // Whoever has met a since knows that this start is over. b has just come up, and has met nobody.
+    world.go_down(b, Down::Kill);
+    world.start_node(b);
     let late = world.take_kept_back();
     world.let_arrive(late);
     wait(&mut world, SECOND);
