@@ -55,6 +55,7 @@ mod here {
     use sim::batch::{name_the_seed_in_panics, run_seeds};
     use sim::directed::DIRECTED;
     use sim::plan::Plant;
+    use sim::run::run;
     use std::process::Command;
     use std::time::Instant;
 
@@ -146,9 +147,8 @@ mod here {
         name_the_seed_in_panics(Plant::None);
         let Some(rule) = rule else { return keeping_all(seeds.min(CLEAN_SEEDS)) };
         let begin = Instant::now();
-        let summary = run_seeds(0..seeds, commands::cores(), Plant::None, false, true);
+        let found = first_found(rule, seeds);
         let seconds = begin.elapsed().as_secs_f64();
-        let found = summary.failures.first_key_value().map(|(seed, violations)| (*seed, violations[0].clone()));
         let mut is_found = found.is_some();
         if let Some((seed, words)) = found {
             let again = format!("cargo sim replay {seed} --rule {name}");
@@ -176,6 +176,23 @@ mod here {
             println!("| {name} | NOT FOUND | none of {seeds} | {seconds:.1} | | |");
         }
         if is_found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// The first seed that finds the rule broken, and what is said. One that fails while every rule is kept has found something else.
+    fn first_found(rule: Rule, seeds: u64) -> Option<(u64, String)> {
+        let mut first = 0;
+        loop {
+            let summary = run_seeds(first..seeds, commands::cores(), Plant::None, false, true);
+            let (seed, violations) = summary.failures.first_key_value()?;
+            break_rule(None);
+            let is_clean = run(*seed, Plant::None, false).violations.is_empty();
+            break_rule(Some(rule));
+            if is_clean {
+                return Some((*seed, violations[0].clone()));
+            }
+            eprintln!("seed {seed} fails while every rule is kept");
+            first = seed + 1;
+        }
     }
 
     /// While no rule is broken, seeds and directed runs are clean.
