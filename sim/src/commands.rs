@@ -53,7 +53,7 @@ pub enum SeedCommand {
     /// `target/broken`.
     Rules {
         /// At most so many seeds for each.
-        #[arg(long, default_value_t = 2_000)]
+        #[arg(long, default_value_t = 3_000)]
         seeds: u64,
         /// Only this rule; `none` breaks none, and must not be found.
         #[arg(long)]
