@@ -5,7 +5,7 @@
 
 use super::siblings::phantoms;
 use super::{Violation, explained, surely_replaces};
-use crate::history::{History, Outcome, Read};
+use crate::history::{History, Outcome, Read, Scope, ValueId};
 
 /// Judges every read of the history. `replicas` is N; `least`: writes that fewer owners have acknowledged need not be seen.
 pub fn judge(history: &History, replicas: usize, least: usize) -> Vec<Violation> {
@@ -35,7 +35,11 @@ fn judge_one(history: &History, read: &Read, (replicas, least): (usize, usize)) 
             );
             violations.push(Violation::new("e", what));
         }
-        for value in surely_replaces(history, write).intersection(&read.shown) {
+        // A patch covers what its coordinator held live: what that had lost already, another write has replaced, with acknowledgements
+        // of its own.
+        let by_context = write.scope == Scope::Whole;
+        let is_replaced = |value: &&ValueId| by_context || write.covered.contains(value);
+        for value in surely_replaces(history, write).intersection(&read.shown).filter(is_replaced) {
             let key = read.key.0;
             let what = format!("{value} of key {key}, replaced by a write acknowledged at {} ms, was shown ({when})", at / 1_000);
             violations.push(Violation::new("e", what));
