@@ -48,6 +48,8 @@ pub(crate) struct Client {
     script: Option<VecDeque<Wish>>,
     workload: Workload,
     dice: Dice,
+    /// It asks nobody but this peer.
+    only: Option<usize>,
     /// What it found last under each key.
     pub found: BTreeMap<KeyId, Values>,
     /// The keys that it listed, page by page.
@@ -145,12 +147,40 @@ impl World {
             script,
             workload,
             dice,
+            only: None,
             found: BTreeMap::new(),
             listed: Vec::new(),
         });
         let client = self.clients.len() - 1;
         self.after(first, Event::Next { client });
         client
+    }
+
+    /// A client of a story: it asks for what it is told to, and with the context that it was given last.
+    pub(crate) fn add_teller(&mut self) -> usize {
+        let id = self.clients.len() as u64;
+        self.add_client(id, Some(VecDeque::new()))
+    }
+
+    /// A client of a story asks one peer for this.
+    pub(crate) fn ask_for(&mut self, client: usize, peer: usize, wish: impl FnOnce(&mut Workload) -> Wish) {
+        let teller = &mut self.clients[client];
+        teller.only = Some(peer);
+        let wish = wish(&mut teller.workload);
+        teller.script = Some(VecDeque::from([wish]));
+        self.on_next(client);
+    }
+
+    /// True if all writes that this client asked for were acknowledged.
+    pub(crate) fn has_all_acknowledged(&self, client: usize) -> bool {
+        let id = self.clients[client].id;
+        self.history.writes().iter().filter(|write| write.client == id).all(|write| write.is_acked())
+    }
+
+    /// A client is gone: what it waited for is never answered.
+    pub(crate) fn leave_client(&mut self, client: usize) {
+        let teller = &mut self.clients[client];
+        (teller.pending, teller.script) = (None, Some(VecDeque::new()));
     }
 
     /// From now on every client has only so many requests left.
@@ -257,6 +287,7 @@ impl World {
         {
             target = self.nodes.iter().position(|node| node.member == first.member).unwrap_or(target);
         }
+        target = client.only.unwrap_or(target);
         client.tries += 1;
         pending.tries += 1;
         if pending.tries > 1 {

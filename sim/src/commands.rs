@@ -27,6 +27,9 @@ pub enum SeedCommand {
         /// A rule of the store that is broken on purpose.
         #[arg(long)]
         rule: Option<String>,
+        /// The directed run of that rule, from this seed.
+        #[arg(long, requires = "rule")]
+        directed: bool,
     },
     /// Runs each seed twice, in two processes, and compares all that happened.
     Repeat {
@@ -50,7 +53,7 @@ pub enum SeedCommand {
     /// `target/broken`.
     Rules {
         /// At most so many seeds for each.
-        #[arg(long, default_value_t = 2_000)]
+        #[arg(long, default_value_t = 3_000)]
         seeds: u64,
         /// Only this rule; `none` breaks none, and must not be found.
         #[arg(long)]
@@ -97,8 +100,8 @@ fn plant(name: &str) -> Result<Plant, String> {
 pub fn obey(command: SeedCommand) -> ExitCode {
     match command {
         SeedCommand::Run(arguments) => run_many(arguments),
-        SeedCommand::Replay { seed, plant, rule: None } => replay(seed, plant.unwrap_or_default()),
-        SeedCommand::Replay { seed, rule: Some(rule), .. } => rules::replay(seed, &rule),
+        SeedCommand::Replay { seed, plant, rule: None, .. } => replay(seed, plant.unwrap_or_default()),
+        SeedCommand::Replay { seed, rule: Some(rule), directed, .. } => rules::replay(seed, &rule, directed),
         SeedCommand::Repeat { seeds } => repeat(seeds),
         SeedCommand::Hashes { seeds } => {
             seeds.for_each(|seed| println!("{seed} {:016x}", run(seed, Plant::None, false).hash));

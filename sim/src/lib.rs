@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod client;
 pub mod crash;
 pub mod dice;
+pub mod directed;
 pub mod disk;
 pub mod gossip;
 pub mod history;

@@ -1,4 +1,4 @@
-//! `cargo sim rules`: each rule of the store is broken in turn, and ordinary random seeds must find it.
+//! `cargo sim rules`: each rule of the store is broken in turn, and ordinary random seeds must find it, or a directed run, marked as such.
 //!
 //! Rules can be broken only in a build with `--cfg henge_broken`. Any other build of this program has cargo make that one, in a target
 //! folder of its own, and hands the command on to it. There each rule has a process of its own: where a broken rule runs into an
@@ -23,8 +23,10 @@ mod handed_on {
         hand_on(&arguments)
     }
 
-    pub fn replay(seed: u64, rule: &str) -> ExitCode {
-        hand_on(&["replay", &seed.to_string(), "--rule", rule])
+    pub fn replay(seed: u64, rule: &str, is_directed: bool) -> ExitCode {
+        let seed = seed.to_string();
+        let arguments = ["replay", &seed, "--rule", rule, "--directed"];
+        hand_on(&arguments[..if is_directed { 5 } else { 4 }])
     }
 
     fn hand_on(arguments: &[&str]) -> ExitCode {
@@ -51,12 +53,18 @@ mod here {
     use crate::commands;
     use henge::broken::{Rule, break_rule};
     use sim::batch::{name_the_seed_in_panics, run_seeds};
+    use sim::directed::DIRECTED;
     use sim::plan::Plant;
+    use sim::run::run;
     use std::process::Command;
     use std::time::Instant;
 
     /// This many seeds must be clean while no rule is broken.
     const CLEAN_SEEDS: u64 = 200;
+    /// Directed runs are run from this many seeds.
+    const DIRECTED_SEEDS: u64 = 3;
+    /// An oracle's words are cut behind so many letters.
+    const WORDS_MAX: usize = 110;
 
     pub fn rules(seeds: u64, rule: Option<&str>) -> ExitCode {
         match rule {
@@ -65,10 +73,19 @@ mod here {
         }
     }
 
-    pub fn replay(seed: u64, rule: &str) -> ExitCode {
-        let Ok(rule) = named(rule) else { return unknown(rule) };
+    pub fn replay(seed: u64, name: &str, is_directed: bool) -> ExitCode {
+        let Ok(rule) = named(name) else { return unknown(name) };
         break_rule(rule);
-        commands::replay(seed, Plant::None)
+        if !is_directed {
+            return commands::replay(seed, Plant::None);
+        }
+        let Some(directed) = DIRECTED.iter().find(|directed| Some(directed.rule) == rule) else {
+            eprintln!("no directed run is for {name}");
+            return ExitCode::from(2);
+        };
+        let violations = (directed.run)(seed, true);
+        violations.iter().for_each(|violation| println!("VIOLATED {violation}"));
+        if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     fn named(name: &str) -> Result<Option<Rule>, ()> {
@@ -91,36 +108,115 @@ mod here {
             eprintln!("this program cannot be found");
             return ExitCode::FAILURE;
         };
+        println!("| rule | found by | seeds | seconds | in the words of the oracle | again |\n|---|---|---|---|---|---|");
         let mut silent = Vec::new();
         for name in std::iter::once("none").chain(Rule::ALL.iter().map(|(name, _)| *name)) {
-            let status = Command::new(&program).args(["rules", "--rule", name, "--seeds", &seeds.to_string()]).status();
-            match status.map(|status| status.code()) {
-                Ok(Some(0)) => {}
+            let output = Command::new(&program).args(["rules", "--rule", name, "--seeds", &seeds.to_string()]).output();
+            let Ok(output) = output else {
+                eprintln!("a process for {name} cannot be started");
+                return ExitCode::FAILURE;
+            };
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+            match output.status.code() {
+                Some(0) => {}
                 // A process that ended without a code ran into an assertion.
-                Ok(None) if name != "none" => println!("{name:<18} found: an assertion failed"),
-                _ => silent.push(name),
+                None if name != "none" => println!("{}", row_of_a_panic(name, &String::from_utf8_lossy(&output.stderr))),
+                _ => {
+                    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+                    silent.push(name);
+                }
             }
         }
-        println!("{} of {} rules found", Rule::ALL.len() - silent.iter().filter(|name| **name != "none").count(), Rule::ALL.len());
+        println!(
+            "\n{} of {} rules found",
+            Rule::ALL.len() - silent.iter().filter(|name| **name != "none").count(),
+            Rule::ALL.len()
+        );
         if silent.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn row_of_a_panic(name: &str, told: &str) -> String {
+        let seed = told.lines().find_map(|line| line.strip_prefix("seed ")?.split(' ').next()?.parse::<u64>().ok());
+        let Some(seed) = seed else { return format!("| {name} | an assertion | | | | |") };
+        format!("| {name} | seed {seed} | {} | | an assertion fails | `cargo sim replay {seed} --rule {name}` |", seed + 1)
     }
 
     fn one(name: &str, seeds: u64) -> ExitCode {
         let Ok(rule) = named(name) else { return unknown(name) };
         break_rule(rule);
         name_the_seed_in_panics(Plant::None);
+        let Some(rule) = rule else { return keeping_all(seeds.min(CLEAN_SEEDS)) };
         let begin = Instant::now();
-        let seeds = if rule.is_none() { seeds.min(CLEAN_SEEDS) } else { seeds };
-        let summary = run_seeds(0..seeds, commands::cores(), Plant::None, false, true);
+        let found = first_found(rule, seeds);
         let seconds = begin.elapsed().as_secs_f64();
-        match (summary.failures.first_key_value(), rule) {
-            (Some((seed, violations)), _) => {
-                println!("{name:<18} found by seed {seed} ({seconds:.1} s): {}", violations[0]);
-                println!("{:<18} cargo sim replay {seed} --rule {name}", "");
-            }
-            (None, Some(_)) => println!("{name:<18} NOT FOUND in {seeds} seeds ({seconds:.1} s)"),
-            (None, None) => println!("{name:<18} {seeds} seeds are clean while every rule is kept ({seconds:.1} s)"),
+        let mut is_found = found.is_some();
+        if let Some((seed, words)) = found {
+            let again = format!("cargo sim replay {seed} --rule {name}");
+            println!("| {name} | seed {seed} | {} | {seconds:.1} | {} | `{again}` |", seed + 1, shortened(&words));
         }
-        if summary.failures.is_empty() == rule.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        for directed in DIRECTED.iter().filter(|directed| directed.rule == rule) {
+            let begin = Instant::now();
+            let violation = (0..DIRECTED_SEEDS).find_map(|seed| Some((seed, (directed.run)(seed, false).into_iter().next()?)));
+            let seconds = begin.elapsed().as_secs_f64();
+            let tried = if is_found { String::new() } else { format!("none of {seeds}") };
+            match violation.filter(|(_, violation)| violation.oracle != "story") {
+                Some((seed, violation)) => {
+                    is_found = true;
+                    let (words, again) =
+                        (shortened(&violation.to_string()), format!("cargo sim replay {seed} --rule {name} --directed"));
+                    println!("| {name} | directed: {} | {tried} | {seconds:.1} | {words} | `{again}` |", directed.name);
+                }
+                None => {
+                    println!("| {name} | NOT by its directed run: {} | {tried} | {seconds:.1} | | |", directed.name);
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        if !is_found {
+            println!("| {name} | NOT FOUND | none of {seeds} | {seconds:.1} | | |");
+        }
+        if is_found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// The first seed that finds the rule broken, and what is said. One that fails while every rule is kept has found something else.
+    fn first_found(rule: Rule, seeds: u64) -> Option<(u64, String)> {
+        let mut first = 0;
+        loop {
+            let summary = run_seeds(first..seeds, commands::cores(), Plant::None, false, true);
+            let (seed, violations) = summary.failures.first_key_value()?;
+            break_rule(None);
+            let is_clean = run(*seed, Plant::None, false).violations.is_empty();
+            break_rule(Some(rule));
+            if is_clean {
+                return Some((*seed, violations[0].clone()));
+            }
+            eprintln!("seed {seed} fails while every rule is kept");
+            first = seed + 1;
+        }
+    }
+
+    /// While no rule is broken, seeds and directed runs are clean.
+    fn keeping_all(seeds: u64) -> ExitCode {
+        let begin = Instant::now();
+        let summary = run_seeds(0..seeds, commands::cores(), Plant::None, false, true);
+        let in_directed = DIRECTED.iter().flat_map(|directed| {
+            let violations = (0..DIRECTED_SEEDS).flat_map(|seed| (directed.run)(seed, false));
+            violations.map(|violation| format!("{}: {violation}", directed.name))
+        });
+        let in_seeds = summary.failures.iter().map(|(seed, violations)| format!("seed {seed}: {}", violations[0]));
+        let wrong: Vec<String> = in_seeds.chain(in_directed).collect();
+        let words = wrong.first().map(|words| shortened(words)).unwrap_or_default();
+        let seconds = begin.elapsed().as_secs_f64();
+        let is_clean = wrong.is_empty();
+        println!("| none | {} | {seeds} | {seconds:.1} | {words} | |", if is_clean { "nothing is found" } else { "FOUND" });
+        if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn shortened(words: &str) -> String {
+        let words = words.replace('|', "/");
+        match words.char_indices().nth(WORDS_MAX) {
+            Some((end, _)) => format!("{}…", &words[..end]),
+            None => words,
+        }
     }
 }

@@ -117,7 +117,8 @@ impl Workload {
         (path.to_string(), ValueId(self.values))
     }
 
-    fn put_plain(&mut self, key: KeyId, quorum: Quorum) -> Wish {
+    /// Writes a plain value.
+    pub fn put_plain(&mut self, key: KeyId, quorum: Quorum) -> Wish {
         let value = self.value("");
         // Some are longer than a sector of the disk.
         let padding = if self.dice.chance(0.1) { self.dice.below(3_000) as usize } else { self.dice.below(30) as usize };
@@ -225,7 +226,8 @@ fn update(key: KeyId, patch: PatchBody, targets: Vec<Target>, values: Vec<(Strin
     Wish { key, request, scope: Some(Scope::Paths(targets)), values, quorum }
 }
 
-fn remove(key: KeyId, path: &str, quorum: Quorum) -> Wish {
+/// Removes a key, or a path of it.
+pub fn remove(key: KeyId, path: &str, quorum: Quorum) -> Wish {
     let scope = match path {
         "" => Scope::Whole,
         path => Scope::Paths(vec![Target { path: path.to_string(), is_removal: true }]),

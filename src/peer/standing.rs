@@ -1,6 +1,7 @@
 //! How whole this peer is, partition by partition, and what people have to know of what it has lost.
 
 use super::{Now, Peer};
+use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::Completeness;
 
@@ -61,6 +62,13 @@ impl Peer {
     /// The partitions that this peer owns.
     pub(super) fn owned(&self) -> Vec<PartitionId> {
         (0..self.owners.len()).map(|at| PartitionId(at as u16)).filter(|at| self.owners_of(*at).contains(&self.me)).collect()
+    }
+
+    /// Drops what this peer holds of a partition, as an owner does that is none any more, and lets it be an owner again at once. Answers
+    /// with what has to be durable before that counts. Requires: nobody compares the partition with this peer at this moment.
+    pub fn begin_anew(&mut self, partition: PartitionId) -> Position {
+        self.closing.give_up(partition);
+        self.replica.store_mut().begin_anew(partition)
     }
 
     /// How far the incomplete partitions are.

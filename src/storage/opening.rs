@@ -137,8 +137,7 @@ impl Replay {
                 Ok(())
             }
             Record::PartitionDropped { partition, .. } => {
-                let place = self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition));
-                *place = Default::default();
+                self.tables(PartitionId(*partition))?.clear(PartitionId(*partition));
                 Ok(())
             }
             Record::Fence { actor, member, below } => {

@@ -3,6 +3,7 @@
 use super::Expiry;
 use super::standing::Standing;
 use super::trie::Trie;
+use crate::broken::{Rule, is_broken};
 use crate::message::Position;
 use crate::vclock::{Actor, Dot, Seen, Start};
 use bytes::Bytes;
@@ -42,6 +43,12 @@ impl Partition {
         self.issued = own.map(|interval| (interval.last - start.base()) as u32).max().unwrap_or(0);
     }
 
+    /// Forgets everything but how many dots were issued: they may live on elsewhere, and a dot names one value.
+    pub fn clear(&mut self) {
+        let issued = if is_broken(Rule::DropCounter) { 0 } else { self.issued };
+        *self = Partition { issued, ..Partition::default() };
+    }
+
     /// Replaces the explicit context of a key.
     pub fn set_context(&mut self, key: &Bytes, context: Seen) {
         if !context.is_empty() {
@@ -71,6 +78,16 @@ mod tests {
         let (mut partition, actor) = (Partition::default(), Actor(7));
         let first = partition.mint(actor, Start(5), 3);
         assert_eq!(first.counter, Start(5).base() + 1);
+        assert_eq!(partition.mint(actor, Start(5), 1).counter, Start(5).base() + 4);
+    }
+
+    #[test]
+    fn what_is_dropped_is_forgotten_and_its_dots_are_not_issued_again() {
+        let (mut partition, actor) = (Partition::default(), Actor(7));
+        let first = partition.mint(actor, Start(5), 3);
+        partition.clock.insert(first);
+        partition.clear();
+        assert!(partition.clock.is_empty());
         assert_eq!(partition.mint(actor, Start(5), 1).counter, Start(5).base() + 4);
     }
 }

@@ -3,12 +3,13 @@
 //! A store that has lost something, and cannot say what, is *incomplete*: it counts for no read and for no removal without a
 //! context, and helps no other to be complete. It ends by comparing with others (`docs/consistency.md`, damage).
 
-use super::Record;
 use super::record::COMPARED_BYTES;
 use super::store::Store;
+use super::{Batch, Record};
 use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
 use crate::vclock::{Actor, Interval, Seen, Start};
+use bytes::BytesMut;
 use std::collections::BTreeMap;
 
 /// How whole a partition is.
@@ -153,6 +154,21 @@ impl Store {
         let (compared, incomplete) = (standing.coded(), *standing != Standing::Complete);
         let record = Record::Standing { partition: partition.0, epoch: 0, incomplete, compared: &compared };
         let (position, _) = self.append(&record);
+        self.want_sync(position);
+        position
+    }
+
+    /// Drops all that is held of a partition, and begins it anew: incomplete, as that of an owner that was none for a while. Which dots it
+    /// has issued is not forgotten (rule `drop_counter`). Both stand in one record: a copy without its past must not pass for a whole one.
+    pub fn begin_anew(&mut self, partition: PartitionId) -> Position {
+        let mut batch = BytesMut::new();
+        let compared = Standing::lost().coded();
+        Batch::push(&mut batch, &Record::PartitionDropped { partition: partition.0, epoch: 0 });
+        Batch::push(&mut batch, &Record::Standing { partition: partition.0, epoch: 0, incomplete: true, compared: &compared });
+        let (position, _) = self.append(&Record::Batch(Batch::new(&batch).expect("what was just written")));
+        self.tables.clear(partition);
+        self.tables.partition_mut(partition).standing = Standing::lost();
+        self.forget_removed(partition);
         self.want_sync(position);
         position
     }

@@ -413,6 +413,10 @@ impl Store {
         }
     }
 
+    pub(super) fn forget_removed(&mut self, partition: PartitionId) {
+        self.removed.retain(|(of, _), _| *of != partition);
+    }
+
     fn absent(&self, partition: PartitionId, key: &[u8]) -> (Entry, Position) {
         let position = match self.removed.is_empty() {
             true => None,

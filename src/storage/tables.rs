@@ -45,6 +45,15 @@ impl Tables {
         &mut self.partitions[usize::from(partition.0)]
     }
 
+    /// Forgets what is held of a partition.
+    pub fn clear(&mut self, partition: PartitionId) {
+        let place = &mut self.partitions[usize::from(partition.0)];
+        for (key, expiry) in &place.expiries {
+            self.due.remove(&(expiry.first_ms, partition, key.clone()));
+        }
+        place.clear();
+    }
+
     pub fn mint(&mut self, partition: PartitionId, actor: Actor, start: Start, count: u32) -> Dot {
         self.partition_mut(partition).mint(actor, start, count)
     }

@@ -7,7 +7,7 @@
 //! | a″ | a dot names one value, and a value has one dot | at every message and receipt (`dots`) |
 //! | b | siblings are exact: no false conflict, no resurrection, no phantom | after healing (`siblings`); phantoms in every answer too |
 //! | c | within a bound after healing, before anybody reads, the owners of every partition hold the same, entries and sums; in a quarter of the seeds, after a quiet minute, no context is left and clocks are one interval an actor | after healing (`world::convergence`) |
-//! | d, e | a read sees what its session has seen, and every write acknowledged before it began | afterwards (`reads`) |
+//! | d, e | a read sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone | afterwards (`reads`) |
 //! | f | what is deleted stays deleted, and takes no place in any trie | after healing (`siblings`, `world::convergence`) |
 //! | h | nothing grows beyond what a run has reason for | every 64th event (`world::convergence`) |
 //! | i | after healing everything is linked, every request answered, every hint paid, within a bound; nothing goes in circles | at the end, and in every batch (`run`, `batch`) |

@@ -1,17 +1,18 @@
-//! Oracles d, e and the phantoms of b, for every answer to a read.
+//! Oracles d, e and the phantoms of b, for every answer to a read. What a write has replaced or removed is as much part of it as what it sets.
 //!
-//! Regular reads are claimed for sync mode `always`, quorums that meet, and no disk lost; whoever calls keeps to that.
+//! Regular reads are claimed for sync mode `always` and quorums that meet; where disks are lost, for writes that a majority of the owners
+//! has acknowledged. Whoever calls keeps to the first.
 
 use super::siblings::phantoms;
-use super::{Violation, explained};
-use crate::history::{History, Outcome, Read};
+use super::{Violation, explained, surely_replaces};
+use crate::history::{History, Outcome, Read, Scope, ValueId};
 
-/// Judges every read of the history. `replicas` is N.
-pub fn judge(history: &History, replicas: usize) -> Vec<Violation> {
-    history.reads().iter().flat_map(|read| judge_one(history, read, replicas)).collect()
+/// Judges every read of the history. `replicas` is N; `least`: writes that fewer owners have acknowledged need not be seen.
+pub fn judge(history: &History, replicas: usize, least: usize) -> Vec<Violation> {
+    history.reads().iter().flat_map(|read| judge_one(history, read, (replicas, least))).collect()
 }
 
-fn judge_one(history: &History, read: &Read, replicas: usize) -> Vec<Violation> {
+fn judge_one(history: &History, read: &Read, (replicas, least): (usize, usize)) -> Vec<Violation> {
     let when = format!("read by client {} at {} ms", read.client, read.invoked / 1_000);
     let mut violations = phantoms(history, read.key, &read.shown, &when);
     violations.extend(from_the_future(history, read, &when));
@@ -22,7 +23,7 @@ fn judge_one(history: &History, read: &Read, replicas: usize) -> Vec<Violation> 
     let explained = explained(history, read.key, &read.shown, read.ended);
     for write in history.of_key(read.key) {
         let Outcome::Acked { at, w } = write.outcome else { continue };
-        if at >= read.invoked || w + read.r <= replicas {
+        if at >= read.invoked || w < least || w + read.r <= replicas {
             continue;
         }
         for (path, value) in write.values.iter().filter(|(_, value)| !explained.contains(value)) {
@@ -32,6 +33,15 @@ fn judge_one(history: &History, read: &Read, replicas: usize) -> Vec<Violation> 
                 at / 1_000,
                 read.shown
             );
+            violations.push(Violation::new("e", what));
+        }
+        // A patch covers what its coordinator held live: what that had lost already, another write has replaced, with acknowledgements
+        // of its own.
+        let by_context = write.scope == Scope::Whole;
+        let is_replaced = |value: &&ValueId| by_context || write.covered.contains(value);
+        for value in surely_replaces(history, write).intersection(&read.shown).filter(is_replaced) {
+            let key = read.key.0;
+            let what = format!("{value} of key {key}, replaced by a write acknowledged at {} ms, was shown ({when})", at / 1_000);
             violations.push(Violation::new("e", what));
         }
     }

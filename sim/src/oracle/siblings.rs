@@ -275,13 +275,35 @@ mod tests {
             session: Values::new(),
         };
         story.history.note_read(read.clone());
-        assert!(reads::judge(&story.history, 3).is_empty());
+        assert!(reads::judge(&story.history, 3, 1).is_empty());
         read.shown = Values::new();
         story.history.note_read(read.clone());
-        assert_eq!(reads::judge(&story.history, 3).len(), 1);
+        assert_eq!(reads::judge(&story.history, 3, 1).len(), 1);
         read.r = 1;
         read.session = ids(&[1]);
         story.history.note_read(read);
-        assert_eq!(reads::judge(&story.history, 3).last().map(|violation| violation.oracle), Some("d"));
+        assert_eq!(reads::judge(&story.history, 3, 1).last().map(|violation| violation.oracle), Some("d"));
+    }
+
+    #[test]
+    fn a_read_that_shows_what_an_acknowledged_write_had_replaced_is_refused() {
+        let mut story = Story::new();
+        story.put(1, None, Some(true), &[]);
+        story.write(Scope::Whole, &[], Some(&[1]), Some(true), &[1]);
+        let read = |shown: &[u64], r| Read {
+            client: 2,
+            key: KEY,
+            path: String::new(),
+            r,
+            invoked: 100_000,
+            ended: 110_000,
+            shown: ids(shown),
+            session: Values::new(),
+        };
+        for (shown, r, least, found) in [(&[][..], 2, 1, 0), (&[1], 1, 1, 0), (&[1], 2, 3, 0), (&[1], 2, 1, 1)] {
+            let mut history = story.history.clone();
+            history.note_read(read(shown, r));
+            assert_eq!(reads::judge(&history, 3, least).len(), found, "{shown:?} by R={r}");
+        }
     }
 }

@@ -21,6 +21,9 @@ impl World {
             Ok(frame) => frame,
             Err(error) => return self.accuse_codec(&error, &format!("{message:?}")),
         };
+        if !self.passes_gate(from, to, &message, &frame) {
+            return;
+        }
         let start = self.nodes[from].start;
         let network: &NetworkPlan = &self.plan.network;
         let dice = &mut self.network_dice;

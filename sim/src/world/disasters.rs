@@ -1,12 +1,15 @@
 //! Disks that are lost, come back as old copies, or rot: one at a time, and the next only when the cluster is whole again.
 //!
 //! Loss is excluded only while fewer than W disks of a partition are destroyed between two repairs. So a disaster waits until every owner
-//! is complete, all owners of every partition hold the same, and nobody owes anything: then whatever was acknowledged lies on N disks.
+//! is complete, all owners of every partition hold the same, and nobody owes anything: then whatever was acknowledged lies on N disks. From
+//! then on one disk may be lost at any moment, whatever has been begun meanwhile: whatever is acknowledged lies on W.
 
 use super::{Event, Fault, World};
 use crate::node::{Down, Hurt};
 use crate::oracle::Violation;
 use crate::plan::Disaster;
+use henge::message::{Comparing, Message};
+use henge::ring::MemberId;
 use henge::vclock::Start;
 
 /// How long a disaster waits for the cluster to be whole (microseconds), before it looks again.
@@ -50,17 +53,42 @@ impl World {
         }
         let n = self.fault_dice.below(self.nodes.len() as u64) as usize;
         let kind = *self.fault_dice.pick(&self.plan.disasters.kinds);
+        match self.fault_dice.below(3) {
+            _ if kind == Disaster::Old => self.on_disaster_at(n, kind),
+            0 => self.on_disaster_at(n, kind),
+            1 => {
+                let delay = self.fault_dice.spread(1_000, 3_000_000);
+                self.after(delay, Event::Disaster { node: n, kind });
+            }
+            _ => self.strike = Some(kind),
+        }
+    }
+
+    /// If the next disaster waits for that: it hits a peer that another one, which knows less, has begun to learn from.
+    pub(super) fn strike(&mut self, teacher: MemberId, message: &Message) {
+        if let Some(kind) = self.strike
+            && let Message::Comparing(comparing) = message
+            && matches!(**comparing, Comparing::Walk(_))
+            && let Some(node) = self.index_of(teacher)
+        {
+            self.strike = None;
+            let delay = self.fault_dice.below(2 * self.plan.network.delay_max);
+            self.after(delay, Event::Disaster { node, kind });
+        }
+    }
+
+    /// The disk of a peer is hurt. Requires: since all were whole, no other was.
+    pub(super) fn on_disaster_at(&mut self, n: usize, kind: Disaster) {
+        if !self.is_chaotic {
+            return;
+        }
         match kind {
             Disaster::Old => {
                 self.nodes[n].keep_old_disk();
                 let delay = self.fault_dice.spread(300_000, 3_000_000);
                 return self.after(delay, Event::OldDisk { node: n });
             }
-            Disaster::Wiped => {
-                self.note_disaster(n, kind);
-                self.go_down(n, Down::PowerCut);
-                self.replace_disk(n);
-            }
+            Disaster::Wiped => self.lose_disk(n),
             Disaster::Hole => {
                 self.go_down(n, Down::PowerCut);
                 if self.nodes[n].damage_log(&mut self.fault_dice) {
@@ -89,10 +117,21 @@ impl World {
             self.go_down(n, Down::Kill);
             return self.after(WAIT, Event::OldDisk { node: n });
         }
+        // Nor can one that begins under a number that was used: starts that follow each other faster than seconds run ahead of the clock.
+        if u64::from(self.nodes[n].start.0) >= self.nodes[n].now(self.time).wall_ms / 1_000 {
+            return self.after(WAIT, Event::OldDisk { node: n });
+        }
         self.note_disaster(n, Disaster::Old);
         self.go_down(n, Down::Kill);
         self.nodes[n].put_old_disk_back();
         self.schedule(Fault::Disaster);
+    }
+
+    /// The disk of a peer is gone, and an empty one takes its place.
+    pub(crate) fn lose_disk(&mut self, n: usize) {
+        self.note_disaster(n, Disaster::Wiped);
+        self.go_down(n, Down::PowerCut);
+        self.replace_disk(n);
     }
 
     /// An empty disk takes the place of a peer's. Requires: it is down.
@@ -127,6 +166,7 @@ impl World {
 
     fn note_disaster(&mut self, n: usize, kind: Disaster) {
         self.disks_lost += 1;
+        self.old_disk_back |= kind == Disaster::Old;
         self.stats.count_fault(&format!("{kind:?} disk"));
         self.trace.event(self.time, format_args!("disaster {n} {kind:?}"), || {
             format!("the disk of {} is hurt: {kind:?}", self.nodes[n].name)

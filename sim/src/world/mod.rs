@@ -10,11 +10,13 @@ mod disasters;
 mod faults;
 mod forming;
 mod frames;
+mod gate;
 mod links;
 mod notes;
 mod process;
 
 pub use faults::Fault;
+pub(crate) use gate::Passage;
 
 use crate::client::{Client, Stats};
 use crate::dice::Dice;
@@ -23,7 +25,7 @@ use crate::network::Network;
 use crate::node::{Down, Node};
 use crate::oracle::Violation;
 use crate::oracle::dots::Dots;
-use crate::plan::Plan;
+use crate::plan::{Disaster, Plan};
 use crate::trace::Trace;
 use bytes::Bytes;
 use henge::peer::{Input, Origin, Output};
@@ -74,6 +76,8 @@ pub(crate) enum Event {
     Mend { directions: Vec<(usize, usize)> },
     /// A peer learns that it runs from an old copy of its folder.
     Refused { node: usize, incarnation: u64, reason: String },
+    /// The disk of a peer is hurt.
+    Disaster { node: usize, kind: Disaster },
     /// The disk of some time ago is put back under a peer.
     OldDisk { node: usize },
     /// A cut that flaps comes once more.
@@ -111,8 +115,15 @@ pub struct World {
     pub(crate) requests_may_wait: bool,
     /// How many disks have been lost, hurt, or put back from an earlier time.
     pub(crate) disks_lost: u64,
+    /// The next disaster waits for somebody who learns from another one.
+    strike: Option<Disaster>,
+    /// A disk was put back from an earlier time.
+    pub(crate) old_disk_back: bool,
     /// A clock was wrong at some time.
     pub(crate) clocks_jumped: bool,
+    /// For stories alone.
+    gate: Option<gate::Gate>,
+    pub(crate) kept_back: Vec<gate::KeptBack>,
     jobs: u64,
     outbox: Vec<Output>,
 }
@@ -157,7 +168,11 @@ impl World {
                 process.pause_interval.or(process.clock_interval).or(process.long_pause).is_some()
             },
             disks_lost: 0,
+            strike: None,
+            old_disk_back: false,
             clocks_jumped: false,
+            gate: None,
+            kept_back: Vec::new(),
             jobs: 0,
             outbox: Vec::new(),
             plan,
@@ -247,6 +262,7 @@ impl World {
                     self.on_refused_as_old(node, &reason);
                 }
             }
+            Event::Disaster { node, kind } => self.on_disaster_at(node, kind),
             Event::OldDisk { node } => self.on_old_disk(node),
             Event::CutAgain { directions, length, again } => self.cut_these(directions, length, again),
             Event::Mend { directions } => {

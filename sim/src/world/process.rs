@@ -7,6 +7,7 @@ use crate::plan::Plant;
 use crate::trace;
 use henge::message::{FetchMode, Position, SyncMode};
 use henge::peer::{Input, Output};
+use henge::ring::PartitionId;
 use henge::storage::DiskJob;
 
 impl World {
@@ -77,6 +78,7 @@ impl World {
         match output {
             Output::Send { to, message, .. } => {
                 self.note_promise(n, to, &message);
+                self.strike(to, &message);
                 self.send(n, to, message);
             }
             Output::Reply { to, reply, .. } => {
@@ -153,6 +155,14 @@ impl World {
             false => 1_000,
         };
         self.after(away, Event::Start { node: n });
+    }
+
+    /// A peer drops its copy of a partition and owns it again at once.
+    pub(crate) fn begin_anew(&mut self, n: usize, partition: PartitionId) {
+        if let Some(peer) = self.nodes[n].peer.as_mut() {
+            peer.begin_anew(partition);
+            self.settle(n);
+        }
     }
 
     /// Starts a peer; its recovery may be cut short by the next crash, twice.
