@@ -33,7 +33,7 @@ impl Aftermath {
 /// No acknowledged write is lost, nothing that was replaced or removed is back, nothing is there that nobody wrote (oracles a and b);
 /// whoever is asked says the same (c); every read has seen what it had to (d, e).
 pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize) -> Vec<Violation> {
-    let mut violations = reads::judge(history, replicas);
+    let mut violations = reads::judge(history, replicas, 1);
     for (key, states) in &aftermath.states {
         let distinct: BTreeSet<&Values> = states.iter().map(|(_, live)| live).collect();
         for live in &distinct {
