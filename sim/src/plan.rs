@@ -322,10 +322,11 @@ impl NetworkPlan {
 
 impl DisasterPlan {
     fn draw(dice: &mut Dice) -> DisasterPlan {
-        let interval = dice.spread(SECOND, 4 * SECOND);
+        let interval = dice.spread(200_000, 4 * SECOND);
         let mut kinds: Vec<Disaster> = Disaster::ALL.into_iter().filter(|_| dice.chance(0.5)).collect();
-        if kinds.is_empty() {
-            kinds.push(Disaster::Wiped);
+        if kinds.is_empty() || dice.chance(0.5) {
+            // The same again and again meets itself.
+            kinds = vec![*dice.pick(&Disaster::ALL)];
         }
         DisasterPlan { interval: dice.chance(DISASTERS).then_some(interval), kinds }
     }
