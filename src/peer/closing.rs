@@ -47,6 +47,7 @@ impl Peer {
         if members.is_empty() || !members.iter().all(|member| self.is_live(*member)) {
             return;
         }
+        let ended = self.ended_actors();
         let mut open: BTreeMap<Gap, BTreeSet<PartitionId>> = BTreeMap::new();
         let mut later = None;
         for partition in (0..self.owners.len()).map(|partition| PartitionId(partition as u16)) {
@@ -58,7 +59,7 @@ impl Peer {
             if !self.replica.store().is_complete(partition) {
                 continue;
             }
-            let gaps = self.open_gaps(partition);
+            let gaps = self.open_gaps(partition, &ended);
             if gaps.is_empty() {
                 continue;
             }
@@ -79,28 +80,38 @@ impl Peer {
         }
     }
 
-    /// The open gaps of a partition. Requires: all members are live, and so linked: an actor of none of them is nobody's any more.
-    fn open_gaps(&self, partition: PartitionId) -> Vec<Gap> {
+    /// The actors that have ended, as members' records and promises tell, and whose they were.
+    fn ended_actors(&self) -> BTreeMap<Actor, MemberId> {
+        let records = self.founders().iter().filter_map(|founder| self.gossip.record(founder.member));
+        let told = records.chain([self.gossip.own_record()]).flat_map(|record| {
+            let member = record.member;
+            record.ended.iter().map(move |ended| (ended.actor, member))
+        });
+        let promised = self.replica.store().fences().filter(|(_, fence)| fence.below == ENDED);
+        promised.map(|(actor, fence)| (actor, fence.member)).chain(told).collect()
+    }
+
+    /// The open gaps of a partition. Requires: all members are live, and so linked.
+    fn open_gaps(&self, partition: PartitionId, ended: &BTreeMap<Actor, MemberId>) -> Vec<Gap> {
         let store = self.replica.store();
         let clock = store.clock(partition);
         let contexts: Vec<&Seen> = store.contexts_of(partition).take(CONTEXTS_LOOKED_AT).collect();
         let actors: BTreeSet<Actor> =
             clock.runs().chain(contexts.iter().flat_map(|context| context.runs())).map(|(actor, _)| actor).collect();
-        let gaps = actors.into_iter().map(|actor| self.gap_of(actor));
+        let gaps = actors.into_iter().filter_map(|actor| self.gap_of(actor, ended));
         gaps.filter(|gap| gap.is_open(clock, contexts.iter().copied())).collect()
     }
 
-    fn gap_of(&self, actor: Actor) -> Gap {
+    /// What of an actor's starts is over, as far as is known here. Of an actor that nobody is linked under nothing is, as long as nobody says
+    /// that it has ended: it may be the new one of a member whose old link has not been noticed to be gone.
+    fn gap_of(&self, actor: Actor, ended: &BTreeMap<Actor, MemberId>) -> Option<Gap> {
         let store = self.replica.store();
         if actor == store.actor() {
-            return Gap { actor, member: self.me, below: store.start() };
+            return Some(Gap { actor, member: self.me, below: store.start() });
         }
         match self.links.iter().find(|(_, linked)| linked.actor == actor) {
-            Some((member, linked)) => Gap { actor, member: *member, below: linked.start },
-            None => {
-                let known = store.fences().find(|(fenced, _)| *fenced == actor);
-                Gap { actor, member: known.map_or(MemberId(0), |(_, fence)| fence.member), below: ENDED }
-            }
+            Some((member, linked)) => Some(Gap { actor, member: *member, below: linked.start }),
+            None => ended.get(&actor).map(|member| Gap { actor, member: *member, below: ENDED }),
         }
     }
 
@@ -110,7 +121,7 @@ impl Peer {
         let FenceAsk { operation, actor, member, below } = *ask;
         let store = self.replica.store();
         let is_mine = actor == store.actor() && below > store.start();
-        let is_somebodys = below == ENDED && self.links.values().any(|linked| linked.actor == actor);
+        let is_somebodys = below == ENDED && self.is_present(actor);
         // What that start said and is still waiting for the disk would be taken in behind the promise. Whoever asks asks again.
         let is_waiting = self.replica.waits_with_words_of(member);
         if self.placement.is_none() || is_mine || is_somebodys || is_waiting {
@@ -120,6 +131,12 @@ impl Peer {
         let hinted = self.hinted(actor, below);
         let promise = Message::FencePromise(FencePromise { operation, actor, below, hinted });
         self.respond(from, promise, position, outbox);
+    }
+
+    /// True if a member writes as this actor now, as far as its link or its record tells.
+    fn is_present(&self, actor: Actor) -> bool {
+        let of_record = |member: MemberId| self.gossip.record(member).is_some_and(|record| record.actor == actor);
+        self.links.values().any(|linked| linked.actor == actor) || self.founders().iter().any(|founder| of_record(founder.member))
     }
 
     /// The partitions for which a hint here holds a dot of that actor from a start below.
@@ -154,7 +171,8 @@ impl Peer {
         if !self.founders().iter().all(|founder| self.is_live(founder.member)) {
             return 0;
         }
+        let ended = self.ended_actors();
         let owned = (0..self.owners.len()).map(|at| PartitionId(at as u16)).filter(|at| self.owners_of(*at).contains(&self.me));
-        owned.map(|partition| self.open_gaps(partition).len() as u32).sum()
+        owned.map(|partition| self.open_gaps(partition, &ended).len() as u32).sum()
     }
 }

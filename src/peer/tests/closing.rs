@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::storage::{OpenOptions, StoreOptions, replace};
+use crate::vclock::{Actor, Dot, Seen};
 
 fn intervals(cluster: &Cluster, at: usize) -> Vec<usize> {
     let clock = |partition| cluster.peer(at).store().clock(PartitionId(partition));
@@ -50,6 +51,19 @@ fn nothing_is_closed_while_a_member_is_away() {
     assert!(before.0.iter().any(|count| *count > 1));
     assert!((0..2).all(|at| cluster.peer(at).store().fences().next().is_none()), "nobody was asked for a promise");
     assert!(intervals(&cluster, 0).iter().any(|count| *count > 1));
+}
+
+#[test]
+fn an_actor_of_whom_nothing_is_known_is_not_taken_for_one_that_has_ended() {
+    let mut cluster = Cluster::new(3);
+    // As if a member had come back under a new actor, written to others, and its link from here had not been noticed to be gone.
+    let stranger = Actor(77);
+    let gap: Seen = [Dot { actor: stranger, counter: Start(9).base() | 3 }].into_iter().collect();
+    cluster.machines[0].peer.as_mut().expect("it is up").replica.store_mut().take_clock(PartitionId(0), &gap);
+    cluster.wait(90_000);
+    assert!((0..3).all(|at| cluster.peer(at).store().clock(PartitionId(0)).intervals(stranger).len() == 1), "all have heard of it");
+    assert!((0..3).all(|at| cluster.peer(at).store().fence(stranger).is_none()));
+    assert!(matches!(cluster.ask(0, Request::Status), Reply::Status(status) if status.member.open_gaps == 0));
 }
 
 #[test]
