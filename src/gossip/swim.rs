@@ -222,6 +222,10 @@ impl Swim {
             return self.hear_of_myself(from, news, out);
         }
         let now_ms = now.monotonic_ms;
+        let ended = match &news {
+            News::Record(record) => self.unaware_of(record),
+            _ => None,
+        };
         let change = match &news {
             News::Record(record) => self.view.merge_record(record, now_ms),
             News::Dead { rank, .. } => self.view.merge_claim(member, MemberState::Dead, *rank, now_ms),
@@ -231,17 +235,19 @@ impl Swim {
         if change.is_some() && matches!(news, News::Record(_)) {
             out.learnt.push(member);
         }
-        if change.is_none()
-            && from == member
-            && let News::Record(record) = &news
-            && let Some(known) = self.view.record(member).filter(|known| known.actor != record.actor)
-        {
-            // A new store in an old one's place, with a start that is not above the old one's: it learns here which actor has ended.
-            out.sends.push((from, Gossip::Tell { news: vec![News::Record(Box::new(known.clone()))] }));
+        if let Some(known) = ended.filter(|_| change.is_some() || from == member) {
+            // A new store in an old one's place: it learns here which actor has ended, and tells everybody.
+            out.sends.push((member, Gossip::Tell { news: vec![News::Record(Box::new(known))] }));
         }
         if change.is_some() && spread {
             self.news.push(news);
         }
+    }
+
+    /// The record of the same member under another actor that is known here, and of which this one does not say that it has ended.
+    fn unaware_of(&self, record: &MemberRecord) -> Option<MemberRecord> {
+        let known = self.view.record(record.member)?;
+        (known.actor != record.actor && record.ended_at(known.actor).is_none()).then(|| known.clone())
     }
 
     /// A new suspicion, or one more witness of a known one.

@@ -178,8 +178,8 @@ fn an_old_copy_and_a_twin_learn_it_from_what_is_said_of_them_and_the_newer_stays
 
 #[test]
 fn a_store_with_a_new_actor_is_the_newer_one_whatever_its_start_number_and_the_old_actor_has_ended() {
-    // An older start, the same one with less said, and the same one with as much said.
-    for (start, incarnation) in [(2, 0), (9, 0), (9, 3)] {
+    // An older start, the same one with less said, the same one with as much said, and a newer one.
+    for (start, incarnation) in [(2, 0), (9, 0), (9, 3), (10, 0)] {
         let mut net = Net::new(5);
         net.run(2 * SECOND);
         net.start(record(4, 9, 3), 5);
@@ -195,7 +195,7 @@ fn a_store_with_a_new_actor_is_the_newer_one_whatever_its_start_number_and_the_o
             assert_eq!((record.actor, record.start, &record.ended), (Actor(7), Start(start), &ended));
         }
         net.events.clear();
-        net.start(record(4, 10, 0), 5);
+        net.start(record(4, 11, 0), 5);
         net.link_all(4);
         net.run(SECOND);
         let said = net.events.iter().find_map(|event| match &event.2 {
