@@ -10,7 +10,6 @@ use crate::oracle::Violation;
 use crate::plan::Disaster;
 use henge::message::{Comparing, Message};
 use henge::ring::MemberId;
-use henge::vclock::Start;
 
 /// How long a disaster waits for the cluster to be whole (microseconds), before it looks again.
 const WAIT: u64 = 250_000;
@@ -140,7 +139,8 @@ impl World {
         // The peer that is asked for the list of members knows the lost start, as soon as it has heard of it.
         let member = self.nodes[n].member;
         let known = self.nodes.iter().filter_map(|node| node.peer.as_ref()?.newest_start(member)).max();
-        let last = known.unwrap_or(Start(0));
+        // Where all are down, a person starts another peer first; what it remembers of this one is the last start that it met.
+        let last = known.unwrap_or(self.nodes[n].start);
         self.nodes[n].wipe();
         if self.fault_dice.chance(self.plan.process.crash_in_recovery) {
             let call = self.fault_dice.below(30);
