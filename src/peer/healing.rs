@@ -153,6 +153,7 @@ impl Peer {
                 );
             }
             if given_up {
+                self.replica.store_mut().give_up(&lost);
                 let key = String::from_utf8_lossy(&place.1).into_owned();
                 self.alarm(format!(
                     "the record of the key {key:?} in partition {} was damaged, and no other peer has all that this one had seen: acknowledged \

@@ -41,6 +41,8 @@ pub(super) struct Mending {
     keys: Vec<(PartitionId, Bytes)>,
     /// Those of which one has been written.
     healed: BTreeSet<Gap>,
+    /// Records of which nobody else had all: what they lie in is never said to be healed.
+    given_up: Vec<Location>,
 }
 
 impl Mending {
@@ -74,9 +76,17 @@ impl Store {
         }
         let entry = Entry::new(versions, self.tables.context(partition, key));
         let position = self.put(partition, key, &entry, &Seen::new(), None);
-        self.mending.due.insert(lost.location.segment, position);
-        self.want_sync(position);
+        // Of one in a place that is known to be bad there is nothing to find out.
+        if !self.mending.open.iter().any(|gap| gap.holds(lost.location)) {
+            self.mending.due.insert(lost.location.segment, position);
+            self.want_sync(position);
+        }
         Some(position)
+    }
+
+    /// What a lost record held may be nowhere else: the next start is to refuse the place, so that somebody looks at it.
+    pub fn give_up(&mut self, lost: &Lost) {
+        self.mending.given_up.push(lost.location);
     }
 
     /// The next segment to be looked through.
@@ -139,7 +149,8 @@ impl Store {
         }
         let keys: Vec<(PartitionId, Bytes)> = self.mending.keys.iter().filter(|place| self.is_in_gap(place)).cloned().collect();
         let of_keys = keys.iter().filter_map(|(partition, key)| self.tables.location(*partition, key));
-        let held: Vec<Location> = of_keys.chain(self.tables.hints.iter().map(|(_, hint)| hint.location)).collect();
+        let of_hints = self.tables.hints.iter().map(|(_, hint)| hint.location);
+        let held: Vec<Location> = of_keys.chain(of_hints).chain(self.mending.given_up.iter().copied()).collect();
         let is_closed = |gap: &&Gap| !held.iter().any(|location| gap.holds(*location));
         let closed: Vec<Gap> = self.mending.open.iter().filter(is_closed).copied().collect();
         self.mending.keys = keys;

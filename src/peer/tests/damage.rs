@@ -386,7 +386,7 @@ fn keys_beside_a_damaged_record_are_healed_with_it_and_a_removal_in_the_bad_byte
         // All from there to the third one.
         let (path, bytes) = cluster.machines[0].disk.files("log/").swap_remove(0);
         let place = |value: &str| bytes.windows(value.len()).position(|window| window == value.as_bytes()).expect("a value");
-        (place("edle-two")..place("needle-three") + 3).for_each(|at| cluster.machines[0].disk.flip(&path, at));
+        (place("dle-two")..place("needle-three") + 3).for_each(|at| cluster.machines[0].disk.flip(&path, at));
         assert!(matches!(read_at_one(&mut cluster, 0, "two"), Reply::Found(_)));
         cluster.wait(2_000);
         assert!(held(&mut cluster, 0, "three") > 0, "it has been written anew though nobody has asked for it");
@@ -432,4 +432,6 @@ fn a_damaged_record_that_nobody_else_has_is_given_up_with_an_alarm_and_not_befor
     let told = alarms(&mut cluster, 0);
     assert!(told.len() == 1 && told[0].contains("\"key\""), "{told:?}");
     assert!(matches!(cluster.get(0, "key"), Reply::Missing(_)));
+    cluster.wait(2_000);
+    assert!(refused(&cluster).is_some_and(|reason| reason.contains("is damaged at byte")), "what is lost is not passed over");
 }
