@@ -71,7 +71,7 @@ pub(super) fn healing(seed: u64, extent: Extent) -> Result<Counts, Violation> {
             let mut cuts =
                 vec![hurt.disk.copy(), hurt.disk.after_power_cut(|_| Fate::Lost), hurt.disk.after_power_cut(|_| Fate::Kept)];
             cuts.extend((0..8).map(|seed| random_cut(&hurt.disk, seed)));
-            cuts.extend((0..64).map(|at| hurt.disk.after_power_cut(|_| Fate::Torn(at * 8))));
+            cuts.extend((0..64).step_by(extent.every_byte).map(|at| hurt.disk.after_power_cut(|_| Fate::Torn(at * 8))));
             let mut counts = Counts::default();
             for (number, disk) in cuts.iter().enumerate() {
                 counts.healings += 1;
