@@ -108,7 +108,7 @@ fn next_sound<D: Disk>(
             break;
         }
         let position = Position(u64::from_le_bytes(head[8..16].try_into().expect("eight bytes")));
-        if position > expected && position < end && matches!(read_record(window, segment, at, position)?, Ok(_)) {
+        if position > expected && position < end && read_record(window, segment, at, position)?.is_ok() {
             return Ok(Some((at, position)));
         }
         at += UNIT as u64;
