@@ -185,5 +185,23 @@ async fn a_record_that_is_damaged_under_a_running_peer_is_fetched_from_the_other
     assert_eq!(value(&found), document(hit));
     until("the damage in the log of events", async || cluster.peers[0].complained().contains("written anew").then_some(())).await;
     assert_eq!(cluster.peers[0].status().await.expect("it answers").member.alarms, Vec::<String>::new());
+
+    // What has been healed is passed over by the next start, and by the one after that.
+    until("a note of it", async || cluster.peers[0].complained().contains("the next start passes over it").then_some(())).await;
+    for is_clean in [true, false] {
+        match is_clean {
+            true => assert!(cluster.peers[0].stop().await.success()),
+            false => cluster.peers[0].kill().await,
+        }
+        cluster.peers[0].start().await;
+        says(&cluster.peers[0].complained(), &["damaged places of the log were passed over"]);
+        let status = cluster.peers[0].status().await.expect("it answers").member;
+        assert_eq!((status.incomplete_partitions, status.alarms), (0, Vec::new()));
+        cluster.linked().await;
+    }
+    let kept = std::fs::read_dir(cluster.peers[0].dir.join("quarantine")).expect("a folder").count();
+    assert_eq!(kept, 0, "nothing had to be moved aside");
+    cluster.peers[1].kill().await;
+    read_all(&harness::connect(&cluster.addresses()[..1]).await, 0..DOCUMENTS).await;
     cluster.check_events();
 }

@@ -4,9 +4,10 @@ use crate::dice::Dice;
 use crate::disk::{Fate, Faults, SimDisk};
 use crate::node::{Hurt, Node};
 use crate::oracle::durability::Shadow;
-use henge::ring::Change;
-use henge::storage::{OpenFiles, OpenOptions, open, replace, store_refusal};
+use henge::ring::{Change, PartitionId};
+use henge::storage::{Location, OpenFiles, OpenOptions, open, replace, segment_path, store_refusal};
 use henge::vclock::Start;
+use std::ops::Range;
 
 /// The first bytes of a segment are its header.
 const HEADER_BYTES: usize = 4_096;
@@ -76,11 +77,34 @@ impl Node {
         let (path, end) = dice.pick(&used).clone();
         let first = HEADER_BYTES + dice.below((end - HEADER_BYTES) as u64) as usize;
         let last = end.min(first + dice.spread(1, 2_000) as usize);
+        self.damage_bytes(&path, first..last, dice)
+    }
+
+    /// A few bytes of the record of a live key turn into others: a read meets that. False if there is none, or nobody could tell it from a torn write.
+    pub fn damage_record(&mut self, dice: &mut Dice) -> bool {
+        let Some(store) = self.peer.as_ref().map(|peer| peer.store()) else { return false };
+        let partitions = (0..=u16::MAX).map(PartitionId).take_while(|partition| store.has_partition(*partition));
+        let live = partitions.flat_map(|partition| {
+            let (keys, _) = store.list(&[partition.0], &[], &[], 1_000);
+            keys.into_iter().filter_map(move |listed| Some(store.lost(partition, &listed.key)?.location))
+        });
+        let live: Vec<Location> = live.collect();
+        if live.is_empty() {
+            return false;
+        }
+        let location = *dice.pick(&live);
+        let first = location.byte() as usize + dice.below(40) as usize;
+        self.damage_bytes(&segment_path(location.segment), first..first + dice.spread(1, 60) as usize, dice)
+    }
+
+    fn damage_bytes(&mut self, path: &str, place: Range<usize>, dice: &mut Dice) -> bool {
         let with = dice.number() as u8 | 1;
-        let damage = |bytes: &mut Vec<u8>| bytes[first..last].iter_mut().for_each(|byte| *byte ^= with);
+        let damage = |bytes: &mut Vec<u8>| bytes[place.clone()].iter_mut().for_each(|byte| *byte ^= with);
         let trial = self.disk.after_power_cut(|_| Fate::Lost);
-        let is_noticed = trial.damage_if_synced(&path, damage) && open(&trial, &OpenOptions::new(0, 1), &mut |_, _, _| {}).is_err();
-        let is_done = is_noticed && self.disk.damage_if_synced(&path, damage);
+        let has_room = self.disk.durable_files().iter().any(|(name, bytes)| name == path && place.end <= bytes.len());
+        let is_noticed =
+            has_room && trial.damage_if_synced(path, damage) && open(&trial, &OpenOptions::new(0, 1), &mut |_, _, _| {}).is_err();
+        let is_done = is_noticed && self.disk.damage_if_synced(path, damage);
         if is_done {
             self.hurt = Some(Hurt::Damaged);
         }

@@ -191,9 +191,11 @@ impl Node {
         }
         let (store, _) = opened.map_err(|error| error.to_string())?;
         if self.hurt.is_some_and(|hurt| hurt != Hurt::Old) {
-            // Whatever it comes up with: what it promised before is not asked of it.
+            // Whatever it comes up with by that: what it promised before is not asked of it. But it is of one whose damage was healed.
+            if self.quarantine || self.hurt != Some(Hurt::Damaged) {
+                self.forget();
+            }
             (self.hurt, self.quarantine) = (None, false);
-            self.forget();
         }
         if store.start() <= self.start && !is_broken(Rule::NoStart) {
             return Err(format!("start {} comes after start {}", store.start().0, self.start.0));

@@ -11,6 +11,7 @@ fn what_was_synced_survives_every_crash_and_damage_is_refused() {
     assert!(
         counts.flips_refused > 1_000 && counts.flips_harmless > 1_000 && counts.flips_in_last_batch > 100 && counts.damages > 1_000
     );
+    assert!(counts.healings > 1_000 && counts.healed > 100 && counts.healings - counts.healed > 100);
 }
 
 #[test]

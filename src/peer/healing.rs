@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct Healings {
     by_place: BTreeMap<(PartitionId, Bytes), Healing>,
     places: BTreeMap<OperationId, (PartitionId, Bytes)>,
+    /// Keys of which nobody has asked for the record, which is bad all the same: they are healed when there is room.
+    queue: VecDeque<(PartitionId, Bytes)>,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,8 @@ const TASKS_WAIT_MS: u64 = 1_000;
 const ASK_AGAIN_MS: u64 = 1_000;
 /// What all deny is given up after this long (milliseconds): what was on its way has arrived by then.
 const GIVE_UP_MS: u64 = 5_000;
+/// Records that nobody has asked for are healed while fewer than this many healings are under way.
+const HEALINGS_MAX: usize = 64;
 /// The ticket of tasks that wait for a healing: no read of the disk has it.
 const NO_TICKET: u64 = 0;
 
@@ -67,6 +71,24 @@ impl Peer {
         self.healings.places.insert(operation, place.clone());
         self.healings.by_place.insert(place, healing);
         self.wake_healings(now, outbox);
+    }
+
+    /// Bad places of the log have been found, and these keys lie in them: they are healed, too, and then the next start can pass over the places.
+    pub(super) fn on_damage(&mut self, now: Now, keys: Vec<(PartitionId, Bytes)>, outbox: &mut Vec<Output>) {
+        self.healings.queue.extend(keys);
+        self.heal_queued(now, outbox);
+    }
+
+    fn heal_queued(&mut self, now: Now, outbox: &mut Vec<Output>) {
+        while self.healings.by_place.len() < HEALINGS_MAX
+            && let Some(place) = self.healings.queue.pop_front()
+        {
+            // A task that waits for the record will find by itself that it is bad.
+            if self.replica.store().is_in_gap(&place) && !self.replica.is_held(&place) {
+                self.heal(now, place, VecDeque::new(), "nobody has asked for it, but it lies beside one that is damaged", outbox);
+            }
+        }
+        self.replica.store_mut().close_gaps();
     }
 
     /// When a healing wants to be woken (monotonic milliseconds).
@@ -131,6 +153,7 @@ impl Peer {
                 );
             }
             if given_up {
+                self.replica.store_mut().give_up(&lost);
                 let key = String::from_utf8_lossy(&place.1).into_owned();
                 self.alarm(format!(
                     "the record of the key {key:?} in partition {} was damaged, and no other peer has all that this one had seen: acknowledged \
@@ -142,6 +165,7 @@ impl Peer {
         for task in self.replica.release(place, NO_TICKET) {
             self.run_in_order(now, place.0, place.1.clone(), task, outbox);
         }
+        self.heal_queued(now, outbox);
     }
 
     /// The versions that the lost record held, or takes the place of what it held; what to take in after that; and whether something may

@@ -370,6 +370,8 @@ impl Peer {
         if now.monotonic_ms >= self.stripped_ms + STRIP_MS {
             self.stripped_ms = now.monotonic_ms;
             self.replica.store_mut().strip_contexts();
+            // A hint in a bad place may have been handed over meanwhile.
+            self.replica.store_mut().close_gaps();
         }
         self.drop_expired(now, outbox);
         self.wake_gossip(now, outbox);
@@ -387,6 +389,7 @@ impl Peer {
         match self.replica.store_mut().on_disk(done) {
             DiskEvent::Progress => {}
             DiskEvent::Record { ticket, result } => self.on_record(now, ticket, result, outbox),
+            DiskEvent::Damage { keys } => self.on_damage(now, keys, outbox),
             DiskEvent::Failed { reason } => outbox.push(Output::Halt { reason }),
         }
     }

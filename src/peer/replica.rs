@@ -64,6 +64,11 @@ impl Replica {
         self.waiting.entry(place).or_insert_with(|| (ticket, VecDeque::new())).1.extend(tasks);
     }
 
+    /// True if tasks of a key wait.
+    pub(super) fn is_held(&self, place: &(PartitionId, Bytes)) -> bool {
+        self.waiting.contains_key(place)
+    }
+
     /// The tasks of a key that wait under this ticket, in order; they wait no more.
     pub(super) fn release(&mut self, place: &(PartitionId, Bytes), ticket: u64) -> VecDeque<Task> {
         match self.waiting.get(place) {

@@ -4,6 +4,7 @@ use super::store::Store;
 use super::{DiskDone, DiskJob, Location, Log, ReadError, ReadRecord, Record};
 use crate::limits::IDLE_MARK_MS;
 use crate::message::{Position, SyncMode};
+use crate::ring::PartitionId;
 use bytes::Bytes;
 
 /// What the end of a disk job means to the peer.
@@ -17,6 +18,11 @@ pub enum DiskEvent {
         ticket: u64,
         /// How it went.
         result: Result<(), Unread>,
+    },
+    /// Bad places of the log have been found: these keys lie in them, and their records are to be written anew.
+    Damage {
+        /// Partition and key.
+        keys: Vec<(PartitionId, Bytes)>,
     },
     /// The disk has failed: nothing can be promised any more. The peer stops.
     Failed {
@@ -69,7 +75,7 @@ impl Store {
         }
     }
 
-    /// A job that may run beside all others: a segment to prepare, an identity to store.
+    /// A job that may run beside all others: a segment to prepare or to look through, an identity to store.
     pub fn take_background_job(&mut self, wall_ms: u64) -> Option<DiskJob> {
         if let Some((after, identity)) = self.identity_due
             && after <= self.log.progress().durable
@@ -77,7 +83,10 @@ impl Store {
             self.identity_due = None;
             return Some(DiskJob::StoreIdentity(identity));
         }
-        self.log.take_prepare(wall_ms).map(DiskJob::Prepare)
+        match self.take_survey() {
+            Some(survey) => Some(DiskJob::Survey(survey)),
+            None => self.log.take_prepare(wall_ms).map(DiskJob::Prepare),
+        }
     }
 
     /// The job that reads a cold record.
@@ -109,6 +118,7 @@ impl Store {
                 DiskEvent::Progress
             }
             DiskDone::IdentityStored(Err(error)) => failed("the identity could not be written", &error),
+            DiskDone::Surveyed(done) => DiskEvent::Damage { keys: self.on_surveyed(done) },
             DiskDone::Read(read) => {
                 let unread =
                     |error: ReadError| Unread { is_damaged: matches!(error, ReadError::Damaged { .. }), reason: error.to_string() };

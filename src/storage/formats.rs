@@ -6,7 +6,7 @@
 use super::frame::{place, put_unplaced, size, verify};
 use super::identity::{decode, encode};
 use super::segment::{HEADER_BYTES, decode_header, encode_header};
-use super::{Batch, Identity, MemberNote, Record, RetryRecord, SegmentInfo};
+use super::{Batch, Gap, Identity, MemberNote, Record, RetryRecord, SegmentInfo};
 use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{
@@ -119,6 +119,7 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
         address: b"127.0.0.1:7401",
         ended: &ended,
     };
+    let gap = Gap { segment: 6, from: 5_000, to: 5_128, first: Position(30), next: Position(32) };
     let change = rmp_serde::to_vec(&change()).expect("a change is plain data");
     for (name, record) in [
         ("record-entry", plain),
@@ -143,6 +144,7 @@ fn records(examples: &mut BTreeMap<&'static str, Vec<u8>>) {
         ("record-seal", Record::Seal { durable: Position(41), next: 8 }),
         ("record-fence", Record::Fence { actor: BOB, member: MEMBER, below: START }),
         ("record-member", Record::Member(note)),
+        ("record-healed", Record::Healed { gap, hints: 2, digest: 0xd1d2_d3d4_d5d6_d7d8 }),
         ("record-standing", Record::Standing { partition: PARTITION, epoch: 0, incomplete: true, compared: &compared }),
     ] {
         let bytes = placed(&record);

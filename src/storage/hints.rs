@@ -106,6 +106,11 @@ impl Hints {
         old.map(|old| old.location)
     }
 
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        (self.hints, self.debts, self.authors, self.bytes) = Default::default();
+    }
+
     /// The member has it: a hint that is owed to nobody any more goes. False if it was not owed to this member, or has grown since. The
     /// location is that of a record that is not needed any more.
     pub fn pay(&mut self, place: &Place, member: MemberId, position: Position) -> (bool, Option<Location>) {
@@ -189,6 +194,11 @@ impl Hints {
 
     pub fn len(&self) -> usize {
         self.hints.len()
+    }
+
+    /// All of them, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&Place, &Hint)> {
+        self.hints.iter()
     }
 
     #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::disk::{Call, Disk, DiskError, Mode, Reason};
 use super::frame::{self, FRAME_BYTES};
+use super::gap::{SegmentSurveyed, SurveySegment, survey};
 use super::identity::{Identity, store_identity};
 use super::location::Location;
 use super::segment::{HEADER_BYTES, LOG_DIR, SegmentInfo, encode_header, segment_path, temporary_path};
@@ -19,6 +20,8 @@ pub enum DiskJob {
     Prepare(PrepareSegment),
     /// Reads a record; may run beside anything else.
     Read(ReadRecord),
+    /// Looks a whole segment through for what is bad in it; may run beside anything else.
+    Survey(SurveySegment),
     /// Stores the identity, durably. Never two at a time.
     StoreIdentity(Identity),
 }
@@ -32,6 +35,8 @@ pub enum DiskDone {
     Prepared(SegmentPrepared),
     /// Of [`DiskJob::Read`].
     Read(RecordRead),
+    /// Of [`DiskJob::Survey`].
+    Surveyed(SegmentSurveyed),
     /// Of [`DiskJob::StoreIdentity`].
     IdentityStored(Result<Identity, DiskError>),
 }
@@ -163,6 +168,7 @@ pub fn execute<D: Disk>(disk: &D, files: &mut OpenFiles<D>, job: DiskJob) -> Dis
         DiskJob::Read(read) => {
             DiskDone::Read(RecordRead { ticket: read.ticket, location: read.location, result: read_record(disk, files, &read) })
         }
+        DiskJob::Survey(job) => DiskDone::Surveyed(SegmentSurveyed { segment: job.segment.id, result: survey(disk, &job) }),
         DiskJob::StoreIdentity(identity) => DiskDone::IdentityStored(store_identity(disk, identity)),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::disk::{DiskError, Reason};
 use super::frame::{self, MARK_BYTES};
+use super::gap::SurveySegment;
 use super::job::{LogDone, LogWrite, PrepareSegment, ReadRecord, SegmentPrepared};
 use super::location::Location;
 use super::record::Record;
@@ -356,6 +357,18 @@ impl Log {
     pub fn read_job(&self, ticket: u64, location: Location) -> ReadRecord {
         let segment = *self.segments.get(&location.segment).expect("a location names a segment of this store");
         ReadRecord { ticket, location, segment }
+    }
+
+    /// The job that looks a segment through, as far as it is durable. None if there is no such segment, or the log is being stopped.
+    pub fn survey_job(&self, segment: u32) -> Option<SurveySegment> {
+        let later = self.segments.range(segment + 1..).map(|(_, segment)| *segment).collect();
+        let segment = *self.segments.get(&segment)?;
+        (self.stop == Stop::Running).then_some(SurveySegment { segment, later, until: self.durable })
+    }
+
+    /// True if it takes records.
+    pub fn is_running(&self) -> bool {
+        self.stop == Stop::Running
     }
 
     /// The chunk that takes the next record; a new one begins with a mark.

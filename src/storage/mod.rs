@@ -12,6 +12,8 @@ mod expiry;
 #[cfg(test)]
 mod formats;
 mod frame;
+mod gap;
+mod healed;
 mod hinting;
 mod hints;
 mod identity;
@@ -39,6 +41,7 @@ pub use comparing::{Late, clock_digest};
 pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::{DiskEvent, Unread};
 pub use expiry::{Expiry, has_expired};
+pub use gap::{Gap, SegmentSurveyed, SurveySegment};
 pub use hinting::{Debt, OwedHint};
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
 pub use job::{

@@ -6,7 +6,7 @@ use super::job::{PrepareSegment, prepare_segment};
 use super::location::Location;
 use super::log::{Log, Resume};
 use super::record::Record;
-use super::recovery::{Recovered, RecoveryError, recover};
+use super::recovery::{Onlooker, Recovered, RecoveryError, Visitor, recover};
 use super::renewal::{move_aside, renew};
 use super::segment::{LOG_DIR, SegmentInfo, TMP_DIR};
 use crate::broken::{Rule, is_broken};
@@ -103,6 +103,11 @@ pub fn open<D: Disk>(
     options: &OpenOptions,
     visitor: &mut dyn FnMut(Location, Position, &Record<'_>),
 ) -> Result<Opened, OpenError> {
+    open_for(disk, options, &mut Onlooker(visitor))
+}
+
+/// The same for a visitor that is also asked whether it may be true that the bad places of the log have been healed.
+pub(super) fn open_for<D: Disk>(disk: &D, options: &OpenOptions, visitor: &mut dyn Visitor) -> Result<Opened, OpenError> {
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     for dir in [LOG_DIR, TMP_DIR, QUARANTINE_DIR] {
         disk.make_dir(dir)?;

@@ -1,17 +1,21 @@
 //! Opening a store: the log is replayed into tries and clocks.
 
+use super::healed::digest;
 use super::members::Members;
+use super::mending::Mending;
+use super::open::open_for;
+use super::recovery::Visitor;
 use super::standing::{Fence, Standing};
 use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
-use super::{Batch, Disk, Location, OpenOptions, Record, RetryRecord, open};
+use super::{Batch, Disk, Gap, Location, OpenOptions, Record, RetryRecord};
 use crate::broken::{Rule, is_broken};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Dot, plain, unpack};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a store is to be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +62,7 @@ impl Store {
     /// Opens a store: takes a new start and replays the log. Blocks.
     pub fn open<D: Disk>(disk: &D, options: &StoreOptions) -> Result<(Store, Found), StoreOpenError> {
         let mut replay = Replay::default();
-        let opened = open(disk, &options.log, &mut |location, position, record| replay.on_record(location, position, record))?;
+        let opened = open_for(disk, &options.log, &mut replay)?;
         if let Some(reason) = replay.senseless {
             return Err(StoreOpenError::Senseless(reason));
         }
@@ -71,6 +75,14 @@ impl Store {
         store.retries = replay.retries;
         store.fences = replay.fences;
         store.members = replay.members;
+        store.mending = Mending::new(replay.healed);
+        if !opened.recovered.gaps.is_empty() {
+            let gaps = opened.recovered.gaps.len();
+            tracing::warn!(
+                gaps,
+                "damaged places of the log were passed over: all that counted in them has been written anew since"
+            );
+        }
         // Not the author of whatever dot of the entry has this count: others count from 1 too.
         store.retries.iter_mut().for_each(|note| note.first.actor = identity.actor);
         store.retries.retain(|note| note.wall_ms.saturating_add(RETRY_MEMORY_MS) > options.log.wall_ms);
@@ -88,16 +100,20 @@ impl Store {
 
 /// A store in the making.
 #[derive(Default)]
-struct Replay {
+pub(super) struct Replay {
     tables: Option<Tables>,
     retries: Vec<RetryNote>,
     senseless: Option<String>,
     fences: BTreeMap<Actor, Fence>,
     members: Members,
+    /// The bad places that have been healed.
+    healed: BTreeSet<Gap>,
+    /// Whether what stood in the log up to the last note of one came to what the note says.
+    is_same: bool,
 }
 
-impl Replay {
-    fn on_record(&mut self, location: Location, position: Position, record: &Record<'_>) {
+impl Visitor for Replay {
+    fn visit(&mut self, location: Location, position: Position, record: &Record<'_>) {
         if self.senseless.is_some() {
             return;
         }
@@ -106,6 +122,12 @@ impl Replay {
         }
     }
 
+    fn vouches(&self) -> bool {
+        self.is_same && self.senseless.is_none()
+    }
+}
+
+impl Replay {
     fn try_record(&mut self, location: Location, position: Position, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Membership { change, .. } => {
@@ -152,6 +174,15 @@ impl Replay {
             }
             Record::Member(note) => {
                 self.members.replay_or_tell(note);
+                Ok(())
+            }
+            Record::Healed { gap, hints, digest: told } => {
+                let tables = self.tables.as_mut().ok_or("it comes before the membership list")?;
+                if *hints == 0 {
+                    tables.hints.clear();
+                }
+                self.is_same = digest(tables, &self.fences) == *told;
+                self.healed.insert(*gap);
                 Ok(())
             }
             Record::Batch(batch) => self.on_batch(location, position, batch),

@@ -3,6 +3,7 @@
 //! A small entry (no retry memory, nothing gone) takes 22 bytes and the padding beside its key and packed entry, frame included.
 
 use super::frame::FRAME_BYTES;
+use super::gap::Gap;
 use super::varint::{Reader, put_slice, put_varint};
 use crate::message::Position;
 use crate::ring::MemberId;
@@ -25,6 +26,7 @@ pub(super) mod kind {
     pub const FENCE: u8 = 11;
     pub const STANDING: u8 = 12;
     pub const MEMBER: u8 = 13;
+    pub const HEALED: u8 = 14;
 }
 
 /// What a record says. Decoding copies nothing.
@@ -120,6 +122,15 @@ pub enum Record<'a> {
     },
     /// What a member has said of itself, in place of what earlier records say that it did. A start begins with it.
     Member(MemberNote<'a>),
+    /// A place of the log is bad, and all that counted in it has been written anew before this: a start passes over it.
+    Healed {
+        /// The place.
+        gap: Gap,
+        /// How many hints were kept then. 0: hints that stand before this count no more.
+        hints: u64,
+        /// The digest of all that the store held then: what a start has to come to that passes over the place.
+        digest: u64,
+    },
     /// Begins each commit. The log writes it by itself.
     Mark {
         /// Everything up to here was durable before this was written.
@@ -189,7 +200,7 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Adds a record to the coded form of a batch, which begins as no bytes. Requires: no batch, mark or seal.
     pub fn push(bytes: &mut BytesMut, record: &Record<'_>) {
-        assert!(record.may_stand_in_a_batch(), "a batch holds neither batches nor marks nor seals");
+        assert!(record.may_stand_in_a_batch(), "a batch holds neither batches nor marks, seals or notes of healed places");
         let mut one = BytesMut::new();
         record.put(&mut one, 0);
         put_slice(bytes, &one);
@@ -242,6 +253,8 @@ const FLAG_CLEAN: u8 = 1;
 const FLAG_INCOMPLETE: u8 = 1;
 /// A member, and whether it was complete.
 pub(super) const COMPARED_BYTES: usize = 17;
+/// The length of the record of a healed place, frame included and padding not: it proves itself with the salt at its end, as a mark does.
+pub(super) const HEALED_BYTES: usize = FRAME_BYTES + 4 + 7 * 8;
 /// An actor, and its last start.
 pub(super) const ENDED_BYTES: usize = 12;
 
@@ -260,11 +273,12 @@ impl<'a> Record<'a> {
             Record::Fence { .. } => kind::FENCE,
             Record::Standing { .. } => kind::STANDING,
             Record::Member(_) => kind::MEMBER,
+            Record::Healed { .. } => kind::HEALED,
         }
     }
 
     fn may_stand_in_a_batch(&self) -> bool {
-        !matches!(self, Record::Batch(_) | Record::Mark { .. } | Record::Seal { .. })
+        !matches!(self, Record::Batch(_) | Record::Mark { .. } | Record::Seal { .. } | Record::Healed { .. })
     }
 
     /// Appends kind and body. The salt is what marks and seals prove themselves with.
@@ -326,6 +340,12 @@ impl<'a> Record<'a> {
                 out.put_slice(compared);
             }
             Record::Member(note) => note.put(out),
+            Record::Healed { gap, hints, digest } => {
+                out.put_u32_le(gap.segment);
+                for number in [gap.from, gap.to, gap.first.0, gap.next.0, hints, digest, salt] {
+                    out.put_u64_le(number);
+                }
+            }
             Record::Mark { durable, start, clean } => put_proof(out, if clean { FLAG_CLEAN } else { 0 }, start.0, durable, salt),
             Record::Seal { durable, next } => put_proof(out, 0, next, durable, salt),
         }
@@ -348,6 +368,7 @@ impl<'a> Record<'a> {
             kind::FENCE => decode_fence(&mut reader),
             kind::STANDING => decode_standing(&mut reader)?,
             kind::MEMBER => MemberNote::decode(&mut reader).map(Record::Member),
+            kind::HEALED => decode_healed(&mut reader),
             _ => return Err(Malformed::Unknown { kind, flags: 0 }),
         };
         record.ok_or(Malformed::Body { kind })
@@ -400,6 +421,14 @@ fn decode_proof<'a>(kind: u8, reader: &mut Reader<'a>) -> Result<Option<Record<'
 fn decode_fence<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
     let (actor, member, below) = (Actor(reader.u64()?), MemberId(reader.u128()?), Start(reader.u32()?));
     reader.is_empty().then_some(Record::Fence { actor, member, below })
+}
+
+fn decode_healed<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+    let (segment, from, to) = (reader.u32()?, reader.u64()?, reader.u64()?);
+    let (first, next) = (Position(reader.u64()?), Position(reader.u64()?));
+    let (hints, digest, _salt) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let gap = Gap { segment, from, to, first, next };
+    reader.is_empty().then_some(Record::Healed { gap, hints, digest })
 }
 
 fn decode_standing<'a>(reader: &mut Reader<'a>) -> Result<Option<Record<'a>>, Malformed> {

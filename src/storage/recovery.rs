@@ -6,6 +6,9 @@
 //!   It is dropped: the log goes on in a *new* segment, whose first record takes the position of the first dropped one. That
 //!   position says, from then on, where the old segment ends; the torn bytes stay where they are and are never looked at again.
 //!
+//! Rot that a later record says has been healed while a store ran is passed over (see `healed`): exactly the bytes that it names, and only if
+//! that record is reached, and what has been read by then is all that the store held when it wrote it.
+//!
 //! What was read of the last segment behind its last proof may, after a crash of the process alone, be in the page cache only;
 //! after a failed sync it may even count as clean there and never reach the disk. So it is written once more, as it is, and synced.
 //! A crash in the middle of all this changes nothing that a second recovery would see differently.
@@ -13,13 +16,15 @@
 use super::disk::{Disk, DiskError, Mode};
 use super::evidence::{Evidence, search};
 use super::frame::{self, Bad, FRAME_BYTES, MARK_BYTES};
+use super::gap::Gap;
+use super::healed::{Notes, find_notes};
 use super::location::Location;
 use super::record::{Malformed, Record};
 use super::segment::{BadHeader, HEADER_BYTES, LOG_DIR, SegmentInfo, decode_header, parse_file_name, segment_path};
 use super::window::Window;
 use crate::message::Position;
 use crate::vclock::Start;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What a recovery has found.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -42,6 +47,8 @@ pub struct Recovered {
     pub unused: Vec<SegmentInfo>,
     /// Files in the log's folder that are no segments; they are left alone.
     pub strangers: Vec<String>,
+    /// Bad places that were passed over, since all that counted in them has been written anew.
+    pub gaps: Vec<Gap>,
 }
 
 /// Why a log was not recovered. Nothing was changed.
@@ -110,15 +117,35 @@ pub struct Rot {
 const ADVICE: &str = "Nothing was changed. Check the disk; then put a copy of the file back, or run `henge serve --quarantine` once, \
     with the peer's usual flags: what can be read is kept, the damaged log is moved to quarantine/, and the other owners make the peer whole again";
 
-/// What recovery tells of: where each record lies, and what it says, in the order of their positions. Marks and seals are left out.
-pub(super) type Visitor<'v> = dyn FnMut(Location, Position, &Record<'_>) + 'v;
+/// Whom recovery tells of each record: where it lies, and what it says, in the order of their positions. Marks and seals are left out.
+pub(super) trait Visitor {
+    /// The next record.
+    fn visit(&mut self, location: Location, position: Position, record: &Record<'_>);
+
+    /// True if, at the last record of a healed place, all that had been told came to what that record says.
+    fn vouches(&self) -> bool;
+}
+
+/// A visitor that looks at single records, and asks nothing of them together.
+pub(super) struct Onlooker<'a>(pub &'a mut dyn FnMut(Location, Position, &Record<'_>));
+
+impl Visitor for Onlooker<'_> {
+    fn visit(&mut self, location: Location, position: Position, record: &Record<'_>) {
+        (self.0)(location, position, record);
+    }
+
+    fn vouches(&self) -> bool {
+        true
+    }
+}
 
 /// Recovers the log.
 ///
 /// `newest_known`: the newest segment that the identity knows of, which must be there; 0 for none.
-pub(super) fn recover<D: Disk>(disk: &D, newest_known: u32, visitor: &mut Visitor<'_>) -> Result<Recovered, RecoveryError> {
+pub(super) fn recover<D: Disk>(disk: &D, newest_known: u32, visitor: &mut dyn Visitor) -> Result<Recovered, RecoveryError> {
     let (segments, strangers) = find_segments(disk)?;
-    let mut replay = Replay { disk, visitor, found: Recovered { strangers, ..Recovered::default() }, tail: None };
+    let found = Recovered { strangers, ..Recovered::default() };
+    let mut replay = Replay { disk, visitor, found, tail: None, notes: None, passed: Vec::new(), healed: BTreeSet::new() };
     replay.found.segments = segments.iter().map(|found| found.info).collect();
     if newest_known > 0 && replay.is_missing(newest_known) {
         let named_by = "the log had it when this peer was started the last time".into();
@@ -136,6 +163,7 @@ pub(super) fn recover<D: Disk>(disk: &D, newest_known: u32, visitor: &mut Visito
         replay.segment(segment.info, first, next, &later[..silent])?;
     }
     let torn = replay.settle(&segments)?;
+    replay.settle_gaps()?;
     replay.rewrite_tail()?;
     let mut found = replay.found;
     found.cut_bytes = torn;
@@ -181,12 +209,18 @@ fn find_segment<D: Disk>(disk: &D, id: u32) -> Result<Found, RecoveryError> {
     Ok(Found { info, first: first.map(|(position, _)| position) })
 }
 
-struct Replay<'a, 'v, D: Disk> {
+struct Replay<'a, D: Disk> {
     disk: &'a D,
-    visitor: &'a mut Visitor<'v>,
+    visitor: &'a mut dyn Visitor,
     found: Recovered,
     /// The segment that was replayed last.
     tail: Option<Tail>,
+    /// What is said behind the first rot of places that have been healed; none: no rot has been met.
+    notes: Option<Notes>,
+    /// The bad places that were passed over, and what they are refused with if that was wrong.
+    passed: Vec<(Gap, Rot)>,
+    /// The healed places whose notes were reached.
+    healed: BTreeSet<Gap>,
 }
 
 /// The segment that was replayed last, and how far.
@@ -200,7 +234,7 @@ struct Tail {
     unproven: u64,
 }
 
-impl<D: Disk> Replay<'_, '_, D> {
+impl<D: Disk> Replay<'_, D> {
     fn is_missing(&self, id: u32) -> bool {
         self.found.segments.binary_search_by_key(&id, |segment| segment.id).is_err()
     }
@@ -239,7 +273,10 @@ impl<D: Disk> Replay<'_, '_, D> {
                 break Bad::Length(0);
             }
             match read_record(&mut window, info, at, self.expected())? {
-                Err(bad) => break bad,
+                Err(bad) => match self.pass_over(info, at, bad, next)? {
+                    Some(to) => at = to,
+                    None => break bad,
+                },
                 Ok(bytes) => {
                     let size = bytes.len();
                     self.record(info, at, bytes, &mut marks)?;
@@ -285,12 +322,52 @@ impl<D: Disk> Replay<'_, '_, D> {
                 }
             }
             _ => {
-                (self.visitor)(Location::new(info.id, at, bytes.len()), position, &record);
+                if let Record::Healed { gap, .. } = record {
+                    self.healed.insert(gap);
+                }
+                self.visitor.visit(Location::new(info.id, at, bytes.len()), position, &record);
                 self.found.records += 1;
             }
         }
         self.found.last = position;
         self.found.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Where the log goes on behind a bad record, if that is rot that has been healed.
+    fn pass_over(
+        &mut self,
+        info: SegmentInfo,
+        at: u64,
+        bad: Bad,
+        next: Option<(u32, Position)>,
+    ) -> Result<Option<u64>, RecoveryError> {
+        let position = self.expected();
+        let proof = match (next, self.search(info, at, position)?.proof) {
+            (Some((id, first)), _) => format!("{} begins with record {}", segment_path(id), first.0),
+            (None, Some(mark)) => format!("the mark at byte {mark} says that it was durable"),
+            (None, None) => return Ok(None),
+        };
+        if self.notes.is_none() {
+            let from = self.found.segments.partition_point(|segment| segment.id < info.id);
+            self.notes = Some(find_notes(self.disk, &self.found.segments[from..], at)?);
+        }
+        let known = self.notes.as_ref().and_then(|notes| notes.get(&(info.id, at, position)));
+        let Some(gap) = known.copied().filter(|gap| gap.to <= info.size) else { return Ok(None) };
+        let RecoveryError::Rot(rot) = self.rot(info.id, at, bad.to_string(), proof) else { return Ok(None) };
+        self.passed.push((gap, *rot));
+        self.found.last = Position(gap.next.0 - 1);
+        self.found.clean = None;
+        Ok(Some(gap.to))
+    }
+
+    /// Refuses what was passed over if the log does not say after all that it may be.
+    fn settle_gaps(&mut self) -> Result<(), RecoveryError> {
+        let vouched = self.passed.is_empty() || self.visitor.vouches();
+        if let Some((_, rot)) = self.passed.iter().find(|(gap, _)| !vouched || !self.healed.contains(gap)) {
+            return Err(RecoveryError::Rot(Box::new(rot.clone())));
+        }
+        self.found.gaps = self.passed.iter().map(|(gap, _)| *gap).collect();
         Ok(())
     }
 
@@ -359,7 +436,7 @@ impl<D: Disk> Replay<'_, '_, D> {
 const REWRITE_BYTES: usize = 1 << 20;
 
 /// The bytes of the record with this position at this place; or why there is none.
-fn read_record<'w, D: Disk>(
+pub(super) fn read_record<'w, D: Disk>(
     window: &'w mut Window<'_, D>,
     info: SegmentInfo,
     at: u64,

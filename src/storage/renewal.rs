@@ -11,6 +11,7 @@ use super::job::{PrepareSegment, prepare_segment};
 use super::log::{Log, Resume};
 use super::members::{Members, with_note};
 use super::open::{OpenError, OpenOptions, QUARANTINE_DIR};
+use super::opening::Replay;
 use super::recovery::{RecoveryError, recover};
 use super::salvage::{Survivors, read_hint};
 use super::segment::{LOG_DIR, SegmentInfo, TMP_DIR, parse_file_name};
@@ -45,7 +46,7 @@ pub(super) fn renew<D: Disk>(
 ) -> Result<Identity, OpenError> {
     let refused = exists(disk, REFUSED_FILE)?;
     if !refused {
-        match recover(disk, identity.segment, &mut |_, _, _| {}) {
+        match recover(disk, identity.segment, &mut Replay::default()) {
             Ok(_) => return Ok(identity),
             Err(error @ (RecoveryError::Disk(_) | RecoveryError::Newer { .. })) => return Err(error.into()),
             Err(_) => {}
@@ -236,7 +237,7 @@ impl<'a, D: Disk> NewLog<'a, D> {
             match execute(self.disk, &mut self.files, job) {
                 DiskDone::Prepared(done) => self.log.on_prepared(done)?,
                 DiskDone::Written(done) => drop(self.log.on_write_done(done)?),
-                DiskDone::Read(_) | DiskDone::IdentityStored(_) => unreachable!("neither was asked for"),
+                DiskDone::Read(_) | DiskDone::Surveyed(_) | DiskDone::IdentityStored(_) => unreachable!("none was asked for"),
             }
         }
     }

@@ -126,7 +126,7 @@ impl Survivors {
             Record::Member(note) => self.members.replay_or_tell(note),
             Record::Batch(batch) => batch.iter().for_each(|record| self.take(&record, place, position)),
             Record::Clock { partition, clock, .. } => self.remember_clock(*partition, &[], clock),
-            Record::Standing { .. } | Record::Mark { .. } | Record::Seal { .. } => {}
+            Record::Standing { .. } | Record::Mark { .. } | Record::Seal { .. } | Record::Healed { .. } => {}
         }
     }
 

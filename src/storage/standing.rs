@@ -150,7 +150,7 @@ impl Store {
         (self.append_standing(partition, &standing), progress)
     }
 
-    fn append_standing(&mut self, partition: PartitionId, standing: &Standing) -> Position {
+    pub(super) fn append_standing(&mut self, partition: PartitionId, standing: &Standing) -> Position {
         let (compared, incomplete) = (standing.coded(), *standing != Standing::Complete);
         let record = Record::Standing { partition: partition.0, epoch: 0, incomplete, compared: &compared };
         let (position, _) = self.append(&record);

@@ -42,6 +42,8 @@ pub struct Store {
     pub(super) fences: BTreeMap<Actor, Fence>,
     /// What the members have said of themselves.
     pub(super) members: Members,
+    /// Damage that is being healed.
+    pub(super) mending: super::mending::Mending,
 }
 
 /// What a coordinator remembers of a write; its own replica writes it down with the record.
@@ -125,6 +127,7 @@ impl Store {
             identity_due: None,
             fences: BTreeMap::new(),
             members: Members::default(),
+            mending: Default::default(),
         }
     }
 

@@ -143,6 +143,11 @@ impl Tables {
         leaf_hash(key, entry, &self.hash_key)
     }
 
+    /// The key of the hashes.
+    pub fn hash_key(&self) -> &[u8; 16] {
+        &self.hash_key
+    }
+
     fn slot_of(&mut self, entry: &Entry, hash: u64, location: Location) -> Slot {
         if let [only] = entry.versions()
             && only.path.is_root()

@@ -6,6 +6,7 @@
 mod cuts;
 mod damage;
 mod faults;
+mod healing;
 mod life;
 
 pub use life::{History, Violation};
@@ -64,13 +65,17 @@ pub struct Counts {
     pub flips_in_last_batch: u64,
     /// Sectors zeroed, gone back to an older state, or swapped; files lost, emptied, cut, grown.
     pub damages: u64,
+    /// Power cuts while a damaged record was healed; of these, those after which the store came up without being told to.
+    pub healings: u64,
+    /// See there.
+    pub healed: u64,
 }
 
 impl Counts {
     /// All states together.
     pub fn total(&self) -> u64 {
         let flips = self.flips_refused + self.flips_harmless + self.flips_in_last_batch;
-        self.subsets + self.second_crashes + self.torn + self.faults + flips + self.damages
+        self.subsets + self.second_crashes + self.torn + self.faults + flips + self.damages + self.healings
     }
 
     fn add(&mut self, other: Counts) {
@@ -82,6 +87,8 @@ impl Counts {
         self.flips_harmless += other.flips_harmless;
         self.flips_in_last_batch += other.flips_in_last_batch;
         self.damages += other.damages;
+        self.healings += other.healings;
+        self.healed += other.healed;
     }
 }
 
@@ -94,6 +101,7 @@ pub fn exhaust(extent: Extent) -> Result<Counts, Violation> {
         counts.add(faults::failing_calls(seed, extent)?);
         counts.add(damage::flips(seed, extent)?);
         counts.add(damage::sectors_and_files(seed, extent)?);
+        counts.add(healing::healing(seed, extent)?);
     }
     Ok(counts)
 }

@@ -95,7 +95,10 @@ impl World {
                 }
             }
             Disaster::BadRecord => {
-                if self.nodes[n].damage_log(&mut self.fault_dice) {
+                let is_record = self.fault_dice.chance(0.7);
+                let node = &mut self.nodes[n];
+                let is_done = is_record && node.damage_record(&mut self.fault_dice) || node.damage_log(&mut self.fault_dice);
+                if is_done {
                     self.note_disaster(n, kind);
                 }
             }

@@ -170,6 +170,7 @@ impl World {
         if self.nodes[n].peer.is_some() || self.nodes[n].is_away {
             return;
         }
+        let (hurt, actor) = (self.nodes[n].hurt, self.nodes[n].actor);
         let cuts = if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_in_recovery) {
             self.fault_dice.between(1, 2)
         } else {
@@ -193,6 +194,10 @@ impl World {
             return;
         }
         let node = &self.nodes[n];
+        if hurt == Some(Hurt::Damaged) {
+            let is_healed = node.actor == actor;
+            self.stats.count_fault(if is_healed { "came up with a healed log" } else { "came up with what could be read" });
+        }
         self.trace.event(self.time, format_args!("start {n} {:?}", node.start), || {
             format!("{} comes up, start {}", node.name, node.start.0)
         });

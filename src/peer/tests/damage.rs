@@ -286,6 +286,118 @@ fn a_damaged_record_is_fetched_from_another_owner_while_whoever_wants_it_waits()
         );
         assert!(held(&mut cluster, 0, key) > 0, "it has been written anew");
         assert_eq!(alarms(&mut cluster, 0), Vec::<String>::new());
+
+        // The next start passes over the bad bytes: nothing is missing, and it is the same store as before.
+        let digest = cluster.peer(0).store().digest();
+        let actor = cluster.peer(0).introduction().actor;
+        for _ in 0..2 {
+            cluster.wait(300);
+            cluster.kill(0);
+            cluster.start(0);
+            cluster.connect(0);
+            let store = cluster.peer(0).store();
+            assert_eq!((store.actor(), store.digest()), (actor, digest));
+            assert!((0..8).all(|partition| store.is_complete(PartitionId(partition))));
+            let answer = read_at_one(&mut cluster, 0, key);
+            assert!(matches!(&answer, Reply::Found(found) if found.value.is_some()), "{key}: {answer:?}");
+        }
+    }
+}
+
+/// Heals the record of "key", with "before" in front of it and "behind" behind it; gives the disk.
+fn healed() -> Cluster {
+    let mut cluster = Cluster::new(3);
+    cluster.put(0, "before", "\"needle-before\"", &NONE);
+    cluster.put(0, "key", "\"needle-key\"", &NONE);
+    cluster.put(0, "behind", "\"needle-behind\"", &NONE);
+    damage_value(&mut cluster, 0, "needle-key");
+    assert!(matches!(read_at_one(&mut cluster, 0, "key"), Reply::Found(_)));
+    cluster.wait(300);
+    cluster
+}
+
+fn refused(cluster: &Cluster) -> Option<String> {
+    let disk = crate::peer::tests::memory_disk::MemoryDisk::default();
+    disk.restore(&cluster.machines[0].disk.clone_files());
+    Store::open(&disk, &options(cluster, false)).err().map(|error| error.to_string())
+}
+
+/// Flips a bit where these bytes stand for the last time.
+fn flip_last(cluster: &Cluster, bytes: &[u8]) {
+    let files = cluster.machines[0].disk.files("log/");
+    let mut places =
+        files.iter().rev().filter_map(|(path, file)| Some((path, file.windows(bytes.len()).rposition(|window| window == bytes)?)));
+    let (path, at) = places.next().expect("it is in the log");
+    cluster.machines[0].disk.flip(path, at);
+}
+
+#[test]
+fn only_what_has_been_healed_is_passed_over_and_only_while_the_note_of_it_can_be_read() {
+    assert_eq!(refused(&healed()), None);
+
+    // What was written anew is bad, and so is what it should have made good.
+    let mut cluster = healed();
+    flip_last(&cluster, b"needle-key");
+    assert!(refused(&cluster).is_some_and(|reason| reason.contains("is damaged at byte")));
+    cluster.kill(0);
+    start_with_quarantine(&mut cluster, 0);
+    assert!(cluster.peer(0).store().keys() == 2 && !cluster.peer(0).store().is_complete(PartitionId(0)));
+
+    // Another record beside it is bad, which nobody has healed: the bad place has grown, or there are two of them.
+    for other in ["needle-before", "needle-behind"] {
+        let cluster = healed();
+        flip_last(&cluster, other.as_bytes());
+        assert!(refused(&cluster).is_some_and(|reason| reason.contains("is damaged at byte")), "{other}");
+    }
+
+    // The note is bad.
+    let cluster = healed();
+    let note = note_of(&cluster);
+    cluster.machines[0].disk.flip(&note.0, note.1 + 20);
+    assert!(refused(&cluster).is_some_and(|reason| reason.contains("is damaged at byte")));
+}
+
+/// Where the note lies that a place has been healed.
+fn note_of(cluster: &Cluster) -> (String, usize) {
+    let files = cluster.machines[0].disk.files("log/");
+    let is_note = |record: &[u8]| record[4..8] == 77u32.to_le_bytes() && record[16] == 14;
+    let found = files.iter().find_map(|(path, bytes)| {
+        let at = (4_096..bytes.len() - 88).step_by(8).find(|at| is_note(&bytes[*at..]))?;
+        Some((path.clone(), at))
+    });
+    found.expect("a note")
+}
+
+#[test]
+fn keys_beside_a_damaged_record_are_healed_with_it_and_a_removal_in_the_bad_bytes_is_not_passed_over() {
+    for is_removed in [false, true] {
+        let mut cluster = Cluster::new(3);
+        cluster.put(0, "one", "\"needle-one\"", &NONE);
+        if is_removed {
+            cluster.put(0, "gone", "\"needle-gone\"", &NONE);
+            cluster.wait(300);
+        }
+        cluster.put(0, "two", "\"needle-two\"", &NONE);
+        if is_removed {
+            cluster.ask(0, remove("gone", "", &NONE));
+        }
+        cluster.put(0, "three", "\"needle-three\"", &NONE);
+        damage_value(&mut cluster, 0, "needle-two");
+        // All from there to the third one.
+        let (path, bytes) = cluster.machines[0].disk.files("log/").swap_remove(0);
+        let place = |value: &str| bytes.windows(value.len()).position(|window| window == value.as_bytes()).expect("a value");
+        (place("dle-two")..place("needle-three") + 3).for_each(|at| cluster.machines[0].disk.flip(&path, at));
+        assert!(matches!(read_at_one(&mut cluster, 0, "two"), Reply::Found(_)));
+        cluster.wait(2_000);
+        assert!(held(&mut cluster, 0, "three") > 0, "it has been written anew though nobody has asked for it");
+        let refused = refused(&cluster);
+        assert_eq!(refused.is_some(), is_removed, "{refused:?}");
+        if let Some(reason) = refused {
+            assert!(reason.contains("is damaged at byte"), "{reason}");
+            cluster.kill(0);
+            start_with_quarantine(&mut cluster, 0);
+            assert!(!cluster.peer(0).store().is_complete(PartitionId(0)));
+        }
     }
 }
 
@@ -320,4 +432,6 @@ fn a_damaged_record_that_nobody_else_has_is_given_up_with_an_alarm_and_not_befor
     let told = alarms(&mut cluster, 0);
     assert!(told.len() == 1 && told[0].contains("\"key\""), "{told:?}");
     assert!(matches!(cluster.get(0, "key"), Reply::Missing(_)));
+    cluster.wait(2_000);
+    assert!(refused(&cluster).is_some_and(|reason| reason.contains("is damaged at byte")), "what is lost is not passed over");
 }
