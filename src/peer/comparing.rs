@@ -42,6 +42,11 @@ impl Pulls {
         }
     }
 
+    /// How many have not come to their end.
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len() + self.taken_over.len()
+    }
+
     /// When something is to be done (monotonic milliseconds).
     pub(super) fn next_wake(&self) -> Option<u64> {
         // While a question is under way, its answer brings the next one up.

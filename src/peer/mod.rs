@@ -33,6 +33,7 @@ mod writing;
 
 pub use acquaintance::Verdict;
 pub use membership::Introduction;
+pub use status::Load;
 
 use crate::anti_entropy::{Closing, Rounds};
 use crate::coordinator::{Effects, RetryMemory};

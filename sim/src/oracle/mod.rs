@@ -70,12 +70,19 @@ pub(crate) fn surely_replaces(history: &History, write: &Write) -> Values {
     surely
 }
 
-/// The closure: everything whose absence these values, and the removals begun before `by`, can explain.
-pub(crate) fn explained(history: &History, key: KeyId, live: &Values, by: u64) -> Values {
+/// The closure: everything whose absence these values, the removals begun before `by`, and what has expired by a clock that says `wall_ms`, can
+/// explain. What has expired takes nothing with it but what it had replaced.
+pub(crate) fn explained(history: &History, key: KeyId, live: &Values, by: u64, wall_ms: u64) -> Values {
     let mut explained = live.clone();
     let mut todo: Vec<ValueId> = live.iter().copied().collect();
     for removal in history.of_key(key).filter(|write| write.is_removal() && write.invoked < by) {
         todo.extend(may_replace(history, removal).into_iter().filter(|value| explained.insert(*value)));
+    }
+    let begun = history.of_key(key).filter(|write| write.invoked < by);
+    for (_, value) in begun.filter(|write| write.may_have_expired(wall_ms)).flat_map(|write| &write.values) {
+        if explained.insert(*value) {
+            todo.push(*value);
+        }
     }
     let mut followed = std::collections::BTreeSet::new();
     while let Some(value) = todo.pop() {

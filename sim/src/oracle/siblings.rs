@@ -16,6 +16,8 @@ pub struct Healed {
     pub disks_lost: bool,
     /// True if no wall clock ever jumped: then a write that began after another has the later timestamp.
     pub clocks_agree: bool,
+    /// The latest that any wall clock has ever said (milliseconds since 1970); 0 where nothing expires.
+    pub wall_ms: u64,
 }
 
 /// Judges the final state of a key.
@@ -50,7 +52,7 @@ pub fn phantoms(history: &History, key: KeyId, live: &Values, when: &str) -> Vec
 
 /// Oracle a: every acknowledged value is live, or somebody may have replaced it.
 fn lost(history: &History, healed: &Healed) -> Vec<Violation> {
-    let explained = explained(history, healed.key, &healed.live, u64::MAX);
+    let explained = explained(history, healed.key, &healed.live, u64::MAX, healed.wall_ms);
     let acked = history.of_key(healed.key).filter(|write| write.is_acked());
     let missing = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value));
     let what =
@@ -124,7 +126,7 @@ fn describe(write: &Write) -> String {
 mod tests {
     use super::super::reads;
     use super::*;
-    use crate::history::{Read, Target, ValueId};
+    use crate::history::{Expiry, Read, Target, ValueId};
 
     const KEY: KeyId = KeyId(0);
 
@@ -151,6 +153,7 @@ mod tests {
                 scope,
                 values: values.iter().map(|(path, value)| (path.to_string(), ValueId(*value))).collect(),
                 context: context.map(ids),
+                expiry: Expiry::default(),
                 invoked: self.time,
                 until: self.time + 8_000,
                 is_retried: false,
@@ -164,7 +167,7 @@ mod tests {
         }
 
         fn judge(&self, live: &[u64]) -> Vec<&'static str> {
-            let healed = Healed { key: KEY, live: ids(live), replicas: 3, disks_lost: false, clocks_agree: true };
+            let healed = Healed { key: KEY, live: ids(live), replicas: 3, disks_lost: false, clocks_agree: true, wall_ms: 0 };
             judge(&self.history, &healed).into_iter().map(|violation| violation.oracle).collect()
         }
     }
@@ -271,6 +274,7 @@ mod tests {
             r: 2,
             invoked: 100_000,
             ended: 110_000,
+            wall_ms: 0,
             shown: ids(&[1]),
             session: Values::new(),
         };
@@ -297,6 +301,7 @@ mod tests {
             r,
             invoked: 100_000,
             ended: 110_000,
+            wall_ms: 0,
             shown: ids(shown),
             session: Values::new(),
         };
