@@ -240,8 +240,8 @@ impl World {
         let context = token.as_ref().map(|token| token.context.clone()).unwrap_or_default();
         set_context(&mut wish.request, context, deadline_ms);
         let ttl_ms = wish.ttl_ms();
-        // Not before this, whoever takes it: where no clock is ever wrong.
-        let at_ms = if plan.process.clock_interval.is_none() { EPOCH_MS + time / 1_000 + ttl_ms } else { 0 };
+        // Not before this, whoever takes it: where no clock is ever wrong, but for the fraction of a millisecond that it loses when it is set.
+        let at_ms = if plan.process.clock_interval.is_none() { EPOCH_MS + time / 1_000 + ttl_ms - 1 } else { 0 };
         let write = wish.scope.clone().map(|scope| {
             client.number += 1;
             self.history.invoke(Write {

@@ -42,9 +42,14 @@ impl Pulls {
         }
     }
 
-    /// How many have not come to their end.
-    pub(super) fn len(&self) -> usize {
-        self.under_way.len() + self.taken_over.len()
+    /// How many are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// How many were taken over and wait for the disk.
+    pub(super) fn settling(&self) -> usize {
+        self.taken_over.len()
     }
 
     /// When something is to be done (monotonic milliseconds).

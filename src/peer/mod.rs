@@ -237,7 +237,7 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, writing::remembered(&note));
         }
-        let gossip = Gossiping::new(&store, &config, seed, now);
+        let gossip = Gossiping::new(&store, &config, seed);
         let mut peer = Peer {
             paces: Paces::new(config.hedges),
             config,

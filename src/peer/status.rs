@@ -10,8 +10,10 @@ use crate::ring::{Founder, Placement};
 pub struct Load {
     /// Requests under way, and reads for itself.
     pub operations: usize,
-    /// Pulls under way, and those that wait for the disk in the end.
+    /// Pulls under way.
     pub pulls: usize,
+    /// Pulls that have asked for all they need, and wait for the disk.
+    pub settling: usize,
     /// Writes remembered for retries.
     pub retries: usize,
     /// Keys that are kept for others.
@@ -26,7 +28,8 @@ impl Peer {
         let store = self.replica.store();
         Load {
             operations: self.operations.len(),
-            pulls: self.pulls.len(),
+            pulls: self.pulls.under_way(),
+            settling: self.pulls.settling(),
             retries: self.retries.len(),
             hints: store.hints(),
             hint_bytes: store.hint_bytes(),

@@ -15,6 +15,8 @@ const HELD_MAX: usize = 20_000;
 const PENDING_BYTES_MAX: usize = 16 << 20;
 /// Operations of one peer at most: each client has one request, tried a few times, and a list reads each key.
 const OPERATIONS_MAX: usize = 200;
+/// Pulls of one peer that wait for the disk at most: one that syncs once a second lets some for each pair wait.
+const SETTLING_MAX: u64 = 1_000;
 /// Bytes that a hint for one key takes at most: some siblings of the largest values here.
 const HINT_BYTES_OF_KEY_MAX: u64 = 64 << 10;
 
@@ -110,7 +112,7 @@ impl World {
 
     /// True if nobody has anything under way, and nobody keeps anything for others.
     pub(crate) fn is_idle(&self) -> bool {
-        let is_idle = |load: Load| (load.operations, load.pulls, load.hints, load.hint_bytes) == (0, 0, 0, 0);
+        let is_idle = |load: Load| (load.operations, load.pulls, load.settling, load.hints, load.hint_bytes) == (0, 0, 0, 0, 0);
         self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| is_idle(peer.load())))
     }
 
@@ -128,6 +130,7 @@ impl World {
             ("contexts", store.contexts(), keys),
             ("operations under way", load.operations as u64, OPERATIONS_MAX.min(REQUESTS_IN_FLIGHT_MAX) as u64),
             ("pulls under way", load.pulls as u64, PULLS_MAX as u64),
+            ("pulls that wait for the disk", load.settling as u64, SETTLING_MAX),
             ("writes remembered for retries", load.retries as u64, writes.min(RETRY_MEMORY_MAX) as u64),
             ("hints", load.hints as u64, keys.min(HINTS_MAX as u64)),
             ("bytes of hints", load.hint_bytes, HINT_BYTES_MAX.min(keys * HINT_BYTES_OF_KEY_MAX)),
