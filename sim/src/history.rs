@@ -275,6 +275,35 @@ mod tests {
     }
 
     #[test]
+    fn all_copies_of_what_a_write_sets_expire_at_one_moment() {
+        let history = |ttl_ms, at_ms| {
+            let mut history = History::default();
+            history.invoke(Write {
+                client: 1,
+                key: KeyId(0),
+                scope: Scope::Whole,
+                values: vec![("a".into(), ValueId(1)), ("b".into(), ValueId(2))],
+                context: None,
+                expiry: Expiry { ttl_ms, at_ms, is_known: false },
+                invoked: 0,
+                until: 0,
+                is_retried: false,
+                outcome: Outcome::Unknown,
+                covered: Values::new(),
+            });
+            history
+        };
+        let mut forever = history(0, 0);
+        assert!(forever.note_expiry(ValueId(1), 0).is_ok() && forever.note_expiry(ValueId(2), 7).is_err());
+        assert!(!forever.writes()[0].may_have_expired(u64::MAX));
+        let mut short = history(5, 100);
+        assert!(short.note_expiry(ValueId(1), 0).is_err() && short.note_expiry(ValueId(1), 99).is_err(), "never, and too early");
+        assert!(short.note_expiry(ValueId(1), 103).is_ok() && short.note_expiry(ValueId(2), 103).is_ok());
+        assert!(short.note_expiry(ValueId(2), 104).is_err(), "another moment");
+        assert!(!short.writes()[0].may_have_expired(102) && short.writes()[0].may_have_expired(103));
+    }
+
+    #[test]
     fn a_write_replaces_at_and_below_its_paths_and_a_set_also_a_leaf_above() {
         let scope = |path: &str, is_removal| Scope::Paths(vec![Target { path: path.into(), is_removal }]);
         assert!(scope("c", false).replaces("c.x") && scope("c", true).replaces("c") && !scope("c", true).replaces("ca"));

@@ -162,7 +162,7 @@ mod tests {
         let (mut history, aftermath) = told(&[LEFT, RIGHT], &[], &["key:0"]);
         let (client, path, session) = (0, String::new(), Values::new());
         let (invoked, ended) = (60_000, 70_000);
-        history.note_read(Read { client, key: KeyId(0), path, r: 3, invoked, ended, shown: ids(&[LOADED]), session });
+        history.note_read(Read { client, key: KeyId(0), path, r: 3, invoked, ended, wall_ms: 0, shown: ids(&[LOADED]), session });
         assert_eq!(oracles((history, aftermath)), BTreeSet::from(["e"]));
     }
 }

@@ -267,7 +267,8 @@ impl Witness {
             Quorum::All => replicas,
         };
         let (client, shown, session) = (self.peer as u64, Values::new(), Values::new());
-        let read = Read { client, key, path: String::new(), r: size, invoked: self.story.now(), ended: 0, wall_ms: 0, shown, session };
+        let read =
+            Read { client, key, path: String::new(), r: size, invoked: self.story.now(), ended: 0, wall_ms: 0, shown, session };
         let get = Get { key: name(key), path: String::new(), r, session: Bytes::new(), last_writer_wins: false, deadline_ms };
         let reply = self.client.request_at(&self.address, Request::Get(get)).await;
         self.story.on_read(read, reply)

@@ -31,7 +31,13 @@ pub struct Named {
 impl Dots {
     /// Takes note of a version with its value, and answers with that; none of an empty object. The value must have been written to this key and
     /// path.
-    pub fn note_version(&mut self, history: &History, partition: u16, key: KeyId, version: &Version) -> Result<Option<ValueId>, Violation> {
+    pub fn note_version(
+        &mut self,
+        history: &History,
+        partition: u16,
+        key: KeyId,
+        version: &Version,
+    ) -> Result<Option<ValueId>, Violation> {
         if version.kind == Kind::EmptyMap {
             self.empty.insert((partition, version.dot));
             return Ok(None);

@@ -126,7 +126,7 @@ fn describe(write: &Write) -> String {
 mod tests {
     use super::super::reads;
     use super::*;
-    use crate::history::{Expiry, Read, Target, ValueId};
+    use crate::history::{Expiry, Read, Target, ValueId, WriteId};
 
     const KEY: KeyId = KeyId(0);
 
@@ -167,7 +167,11 @@ mod tests {
         }
 
         fn judge(&self, live: &[u64]) -> Vec<&'static str> {
-            let healed = Healed { key: KEY, live: ids(live), replicas: 3, disks_lost: false, clocks_agree: true, wall_ms: 0 };
+            self.judge_at(live, 0)
+        }
+
+        fn judge_at(&self, live: &[u64], wall_ms: u64) -> Vec<&'static str> {
+            let healed = Healed { key: KEY, live: ids(live), replicas: 3, disks_lost: false, clocks_agree: true, wall_ms };
             judge(&self.history, &healed).into_iter().map(|violation| violation.oracle).collect()
         }
     }
@@ -224,6 +228,23 @@ mod tests {
         story.write(Scope::Whole, &[], Some(&[1]), Some(true), &[1]);
         assert!(story.judge(&[]).is_empty());
         assert_eq!(story.judge(&[1]), ["b: resurrected"]);
+    }
+
+    #[test]
+    fn what_expires_may_be_missing_from_then_on_and_takes_nothing_with_it_and_brings_nothing_back() {
+        let mut story = Story::new();
+        story.put(1, None, Some(true), &[]);
+        story.put(2, Some(&[1]), Some(true), &[1]);
+        story.put(3, Some(&[]), Some(true), &[]);
+        story.history.write_mut(WriteId(1)).expiry = Expiry { ttl_ms: 10, at_ms: 1_000, is_known: true };
+        assert!(
+            story.judge_at(&[2, 3], 999).is_empty() && story.judge_at(&[2, 3], 5_000).is_empty(),
+            "shown or not is asked elsewhere"
+        );
+        assert_eq!(story.judge_at(&[3], 999), ["a", "a"], "too early: and what it had replaced is not explained either");
+        assert!(story.judge_at(&[3], 1_000).is_empty(), "what it had replaced stays replaced");
+        assert_eq!(story.judge_at(&[], 1_000), ["a"], "another one is gone with it");
+        assert_eq!(story.judge_at(&[1, 3], 1_000), ["b: false sibling"], "what it had replaced is back");
     }
 
     #[test]

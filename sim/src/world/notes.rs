@@ -63,8 +63,7 @@ impl World {
         self.check_shown(n, key, reply);
         let Reply::Written(receipt) = reply else { return };
         let member = self.nodes[n].member;
-        if receipt.acks.iter().any(|ack| ack.member == member)
-        {
+        if receipt.acks.iter().any(|ack| ack.member == member) {
             self.nodes[n].shadow.on_told(&key_name(key), receipt.dots.iter().copied());
         }
     }
