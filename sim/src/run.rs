@@ -115,7 +115,8 @@ impl World {
         if self.plan.expiry.is_some() {
             if self.clocks_jumped {
                 // What was measured of the others' clocks before they were set right is not true any more.
-                self.run_to(self.time + MEASURED_AGAIN);
+                self.idle_until = self.time + MEASURED_AGAIN;
+                self.run_to(self.idle_until);
             }
             self.expect("no peer takes its clock for wrong when all are right again", World::clocks_are_believed);
         }
