@@ -164,6 +164,7 @@ impl Summary {
             format!("{}, answered {:.2} %", stats.asked_healed, share(stats.answered_healed, stats.asked_healed)),
         );
         row("writes", format!("{} acknowledged, {} unknown", stats.acked, stats.unknown));
+        row("writes that expire", format!("{}; {} of their values were dropped by the end", stats.expiring, stats.dropped));
         row("writes with stand-ins", stats.stood_in.to_string());
         row("tries again", format!("{}; {} writes acknowledged by one", stats.retries, stats.retried));
         row("reads judged", format!("{}; {} with conflicts, at most {} versions", self.reads, stats.conflicts, stats.versions_max));
@@ -183,6 +184,8 @@ impl Stats {
         self.asked_healed += other.asked_healed;
         self.answered_healed += other.answered_healed;
         self.acked += other.acked;
+        self.expiring += other.expiring;
+        self.dropped += other.dropped;
         self.unknown += other.unknown;
         self.conflicts += other.conflicts;
         self.versions_max = self.versions_max.max(other.versions_max);

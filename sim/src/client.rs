@@ -5,7 +5,8 @@
 //! write itself. If all tries end like that, the write is unknown.
 
 use crate::dice::Dice;
-use crate::history::{KeyId, Outcome, Read, Scope, ValueId, Values, Write, WriteId, values_in};
+use crate::history::{Expiry, KeyId, Outcome, Read, Scope, ValueId, Values, Write, WriteId, values_in};
+use crate::machine_clock::EPOCH_MS;
 use crate::oracle::Violation;
 use crate::oracle::dots::Named;
 use crate::workload::{Wish, Workload};
@@ -87,6 +88,10 @@ pub struct Stats {
     pub answered_healed: u64,
     /// Writes acknowledged.
     pub acked: u64,
+    /// Of these, how many have an expiry.
+    pub expiring: u64,
+    /// Versions that had expired by the end and were dropped by then.
+    pub dropped: u64,
     /// Writes of which it is not known whether they took effect.
     pub unknown: u64,
     /// Answers with siblings.
@@ -134,6 +139,9 @@ impl World {
         let mut workload = Workload::new(Dice::of(self.plan.seed, 2_000 + id), self.plan.clients.keys);
         if self.plan.disasters.interval.is_some() {
             workload.write_with_care();
+        }
+        if let Some(expiry) = &self.plan.expiry {
+            workload.let_expire(Dice::of(self.plan.seed, 3_000 + id), expiry.clone());
         }
         workload.begin_values_at(id << 20);
         let first = dice.below(self.plan.clients.think);
@@ -231,6 +239,9 @@ impl World {
         let token = token.filter(|token| !(is_whole && token.of_path));
         let context = token.as_ref().map(|token| token.context.clone()).unwrap_or_default();
         set_context(&mut wish.request, context, deadline_ms);
+        let ttl_ms = wish.ttl_ms();
+        // Not before this, whoever takes it: where no clock is ever wrong, but for the fraction of a millisecond that it loses when it is set.
+        let at_ms = if plan.process.clock_interval.is_none() { EPOCH_MS + time / 1_000 + ttl_ms - 1 } else { 0 };
         let write = wish.scope.clone().map(|scope| {
             client.number += 1;
             self.history.invoke(Write {
@@ -239,6 +250,7 @@ impl World {
                 scope,
                 values: wish.values.clone(),
                 context: token.as_ref().map(|token| token.covers.clone()),
+                expiry: Expiry { ttl_ms, at_ms: if ttl_ms > 0 { at_ms } else { 0 }, is_known: false },
                 invoked: time,
                 until: time,
                 is_retried: false,
@@ -473,6 +485,7 @@ impl World {
         let covered = self.dots.values(partition, &receipt.covered);
         let all_known = receipt.covered.iter().all(|dot| self.dots.is_known(partition, *dot));
         self.stats.acked += 1;
+        self.stats.expiring += u64::from(self.history.write(id).expiry.ttl_ms > 0);
         self.stats.retried += u64::from(is_retried);
         self.stats.stood_in += u64::from(!standing_in.is_empty());
         let time = self.time;
@@ -546,7 +559,7 @@ impl World {
 
     /// `owners`: how many owners that have lost nothing have answered.
     fn on_read(&mut self, c: usize, shown: Values, context: Bytes, owners: usize) {
-        let replicas = self.replicas();
+        let (replicas, wall_ms) = (self.replicas(), self.latest_wall());
         let client = &mut self.clients[c];
         let Some(pending) = client.pending.as_ref() else { return };
         let key = pending.wish.key;
@@ -561,6 +574,7 @@ impl World {
             r: size(pending.wish.quorum, replicas).min(owners),
             invoked: pending.invoked,
             ended: self.time,
+            wall_ms,
             shown: shown.clone(),
             session: pending.session.clone(),
         });

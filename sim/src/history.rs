@@ -55,6 +55,17 @@ pub enum Outcome {
     Refused,
 }
 
+/// When what a write sets expires. It has an expiry if `ttl_ms` is not 0.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Expiry {
+    /// How long it was to live (milliseconds).
+    pub ttl_ms: u64,
+    /// Not before this, by any clock (milliseconds since 1970).
+    pub at_ms: u64,
+    /// True if a version has said so: then it is just that moment.
+    pub is_known: bool,
+}
+
 /// A write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Write {
@@ -68,6 +79,8 @@ pub struct Write {
     pub values: Vec<(String, ValueId)>,
     /// The values that the context handed in had shown; none for a write without a context.
     pub context: Option<Values>,
+    /// When what it sets expires.
+    pub expiry: Expiry,
     /// When the client asked (microseconds).
     pub invoked: u64,
     /// The write cannot be begun any more after this (microseconds).
@@ -95,6 +108,8 @@ pub struct Read {
     pub invoked: u64,
     /// When the answer came (microseconds).
     pub ended: u64,
+    /// The latest that any wall clock had said by then (milliseconds since 1970); 0 where nothing expires.
+    pub wall_ms: u64,
     /// The values that were live.
     pub shown: Values,
     /// The values that the session handed in had shown.
@@ -153,6 +168,25 @@ impl History {
         self.of_key.get(&key).into_iter().flatten().map(|id| self.write(*id))
     }
 
+    /// A version with this value has said when it expires (milliseconds since 1970, 0 for never). That is one moment for all that a write
+    /// sets, and for all copies of it. Answers with what is wrong with it.
+    pub fn note_expiry(&mut self, value: ValueId, expiry_ms: u64) -> Result<(), String> {
+        let Some((id, _)) = self.of_value.get(&value) else { return Ok(()) };
+        let expiry = &mut self.writes[id.0].expiry;
+        let is_right = match expiry.ttl_ms {
+            0 => expiry_ms == 0,
+            _ if expiry.is_known => expiry_ms == expiry.at_ms,
+            _ => expiry_ms > 0 && expiry_ms >= expiry.at_ms,
+        };
+        if !is_right {
+            return Err(format!("a version of {value} expires at {expiry_ms} ms, and was written with {expiry:?}"));
+        }
+        if expiry.ttl_ms > 0 {
+            (expiry.at_ms, expiry.is_known) = (expiry_ms, true);
+        }
+        Ok(())
+    }
+
     /// Who wrote a value, and at which path; none if nobody did.
     pub fn author(&self, value: ValueId) -> Option<(&Write, &str)> {
         let (id, leaf) = self.of_value.get(&value)?;
@@ -185,6 +219,11 @@ impl Write {
     /// True if it was acknowledged.
     pub fn is_acked(&self) -> bool {
         matches!(self.outcome, Outcome::Acked { .. })
+    }
+
+    /// True if what it sets may have expired by a clock that has come to this moment (milliseconds since 1970).
+    pub fn may_have_expired(&self, wall_ms: u64) -> bool {
+        self.expiry.ttl_ms > 0 && self.expiry.at_ms <= wall_ms
     }
 
     /// True if it sets nothing.
@@ -233,6 +272,35 @@ mod tests {
         assert_eq!(values_in(b"v12"), Values::from([ValueId(12)]));
         assert_eq!(values_in(br#"{"a":"v1","c":{"x":"v22"},"v":"x"}"#), Values::from([ValueId(1), ValueId(22)]));
         assert!(values_in(b"").is_empty() && values_in(b"av1").is_empty() && values_in(b"v").is_empty());
+    }
+
+    #[test]
+    fn all_copies_of_what_a_write_sets_expire_at_one_moment() {
+        let history = |ttl_ms, at_ms| {
+            let mut history = History::default();
+            history.invoke(Write {
+                client: 1,
+                key: KeyId(0),
+                scope: Scope::Whole,
+                values: vec![("a".into(), ValueId(1)), ("b".into(), ValueId(2))],
+                context: None,
+                expiry: Expiry { ttl_ms, at_ms, is_known: false },
+                invoked: 0,
+                until: 0,
+                is_retried: false,
+                outcome: Outcome::Unknown,
+                covered: Values::new(),
+            });
+            history
+        };
+        let mut forever = history(0, 0);
+        assert!(forever.note_expiry(ValueId(1), 0).is_ok() && forever.note_expiry(ValueId(2), 7).is_err());
+        assert!(!forever.writes()[0].may_have_expired(u64::MAX));
+        let mut short = history(5, 100);
+        assert!(short.note_expiry(ValueId(1), 0).is_err() && short.note_expiry(ValueId(1), 99).is_err(), "never, and too early");
+        assert!(short.note_expiry(ValueId(1), 103).is_ok() && short.note_expiry(ValueId(2), 103).is_ok());
+        assert!(short.note_expiry(ValueId(2), 104).is_err(), "another moment");
+        assert!(!short.writes()[0].may_have_expired(102) && short.writes()[0].may_have_expired(103));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use henge::peer::Now;
 
 /// The wall clock at the beginning of time (milliseconds since 1970).
-const EPOCH_MS: u64 = 1_800_000_000_000;
+pub const EPOCH_MS: u64 = 1_800_000_000_000;
 /// A clock that runs as it should, in thousandths.
 pub const TRUE_RATE: u64 = 1_000;
 

@@ -6,7 +6,7 @@ use crate::machine_clock::MachineClock;
 use crate::oracle::durability::Shadow;
 use bytes::Bytes;
 use henge::broken::{Rule, is_broken};
-use henge::message::{Message, OperationId, Position, SyncMode};
+use henge::message::{Message, OperationId, Position, Request, SyncMode};
 use henge::peer::{Now, Output, Peer, PeerConfig};
 use henge::ring::MemberId;
 use henge::storage::{DiskDone, DiskJob, LogWrite, OpenFiles, OpenOptions, Store, StoreOptions, execute};
@@ -55,6 +55,8 @@ pub enum Asked {
     Apply(Bytes, Entry),
     /// To tell what it holds.
     Fetch(Bytes),
+    /// To answer a read of a key, in the place of who was asked.
+    Get(Bytes),
 }
 
 /// One peer, up or down.
@@ -279,6 +281,10 @@ fn asked_by(message: &Message) -> Option<(OperationId, Asked)> {
             Some((apply.operation, Asked::Apply(apply.key.clone(), entry)))
         }
         Message::Fetch(fetch) => Some((fetch.operation, Asked::Fetch(fetch.key.clone()))),
+        Message::Forward(forward) => match &forward.request {
+            Request::Get(get) => Some((forward.operation, Asked::Get(get.key.clone()))),
+            _ => None,
+        },
         _ => None,
     }
 }

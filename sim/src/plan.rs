@@ -24,17 +24,28 @@ pub enum Plant {
     LostContext,
     /// The network answers replicate messages itself, now and then, and delivers nothing.
     FalseAck,
+    /// The network takes the expiries out of the answers to fetches.
+    NoExpiry,
+    /// The network takes the contexts out of what expires: what that had replaced is there again when it is gone.
+    ExpiryUncovers,
 }
 
 impl Plant {
     /// All of them but none, with the names by which they are called.
-    pub const ALL: [(&'static str, Plant); 5] = [
+    pub const ALL: [(&'static str, Plant); 7] = [
         ("early-release", Plant::EarlyRelease),
         ("lying-sync", Plant::LyingSync),
         ("old-identity", Plant::OldIdentity),
         ("lost-context", Plant::LostContext),
         ("false-ack", Plant::FalseAck),
+        ("no-expiry", Plant::NoExpiry),
+        ("expiry-uncovers", Plant::ExpiryUncovers),
     ];
+
+    /// True if it shows only where values expire.
+    pub fn is_of_expiry(self) -> bool {
+        matches!(self, Plant::NoExpiry | Plant::ExpiryUncovers)
+    }
 }
 
 /// Everything that is drawn beforehand. Times are in microseconds, shares from 0 to 1; an interval is the mean time between two faults.
@@ -68,6 +79,8 @@ pub struct Plan {
     pub disasters: DisasterPlan,
     /// The clients.
     pub clients: ClientPlan,
+    /// Values that expire, if there are any.
+    pub expiry: Option<ExpiryPlan>,
 }
 
 /// Disks that are lost. One at a time, and the next only when the cluster is whole again: so W disks of a partition are never lost together.
@@ -179,6 +192,24 @@ pub struct ClientPlan {
     pub healed_requests: u32,
 }
 
+/// Values that expire.
+#[derive(Clone, Debug)]
+pub struct ExpiryPlan {
+    /// The share of puts and patches that set such values.
+    pub share: f64,
+    /// How long they live at least (milliseconds).
+    pub shortest_ms: u64,
+    /// How long they live at most (milliseconds).
+    pub longest_ms: u64,
+    /// In the end it is waited until all have been dropped.
+    pub is_waited_for: bool,
+    /// In the middle of it one peer has no power for so long, while clients hardly ask for anything (microseconds).
+    pub absence: Option<u64>,
+}
+
+/// The share of seeds in which values expire.
+const EXPIRIES: f64 = 0.3;
+
 /// What happens to a machine's clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClockFault {
@@ -210,6 +241,7 @@ impl Plan {
             disk: DiskPlan { latency_min: 100, latency_max: 400, tail: 0.0 },
             disasters: DisasterPlan { interval: None, kinds: Vec::new() },
             process: ProcessPlan::calm(),
+            expiry: None,
             clients: ClientPlan { count: 4, keys: 8, think: 20_000, blind: 0.3, stray: 0.1, healed_requests: 6 },
             ..plan
         }
@@ -245,6 +277,14 @@ impl Plan {
         } else if disasters.interval.is_some() && disasters.kinds.contains(&Disaster::Old) {
             process.clock_interval = None;
         }
+        let expiry = ExpiryPlan::draw(seed, plant);
+        if let Some(expiry) = &expiry
+            && let Some(absence) = expiry.absence
+            && process.long_pause.is_none()
+        {
+            // Who stands still, or is away, for so long has slept through all of it.
+            process.long_pause = Some(absence);
+        }
         Plan {
             seed,
             plant,
@@ -267,6 +307,7 @@ impl Plan {
                 stray: *dice.pick(&[0.0, 0.1, 0.3]),
                 healed_requests: 6,
             },
+            expiry,
         }
     }
 }
@@ -329,6 +370,23 @@ impl DisasterPlan {
             kinds = vec![*dice.pick(&Disaster::ALL)];
         }
         DisasterPlan { interval: dice.chance(DISASTERS).then_some(interval), kinds }
+    }
+}
+
+impl ExpiryPlan {
+    /// Drawn apart from all else, so that a seed without expiries is what it was before there were any.
+    fn draw(seed: u64, plant: Plant) -> Option<ExpiryPlan> {
+        let dice = &mut Dice::of(seed, 4);
+        let is_drawn = dice.chance(EXPIRIES);
+        let (shortest_ms, longest_ms) = *dice.pick(&[(100, 2_000), (1_000, 10_000), (1_000, 10_000), (100, 180_000)]);
+        let plan = ExpiryPlan {
+            share: *dice.pick(&[0.1, 0.3, 0.6]),
+            shortest_ms,
+            longest_ms,
+            is_waited_for: dice.chance(0.3),
+            absence: Some(dice.between(70, 150) * SECOND).filter(|_| dice.chance(0.1)),
+        };
+        (is_drawn || plant.is_of_expiry()).then_some(plan)
     }
 }
 

@@ -1,14 +1,17 @@
 //! One seed from beginning to end: form, chaos, heal, read everything with R=all, judge.
 
 use crate::client::Stats;
-use crate::history::{KeyId, Values};
+use crate::history::{KeyId, ValueId, Values};
+use crate::machine_clock::EPOCH_MS;
 use crate::oracle::siblings::{self, Healed};
 use crate::oracle::{Violation, reads};
 use crate::plan::{Plan, Plant};
 use crate::workload::Wish;
 use crate::world::{World, key_name};
+use henge::limits::EXPIRED_KEPT_MS;
 use henge::message::{FetchMode, Get, Quorum, Request};
-use henge::vclock::Entry;
+use henge::storage::has_expired;
+use henge::vclock::{Entry, Version};
 use std::collections::VecDeque;
 
 /// The one who reads everything in the end.
@@ -19,6 +22,10 @@ const PATIENCE: u64 = 120_000_000;
 const OWNERS_COMPARE: bool = true;
 /// Within this after healing all owners hold the same (microseconds).
 const CONVERGENCE: u64 = 120_000_000;
+/// Within this everybody has probed everybody (microseconds).
+const MEASURED_AGAIN: u64 = 15_000_000;
+/// Within this all owners have dropped what one of them has (microseconds).
+const DROPPED_WITHIN: u64 = 10_000_000;
 /// A quiet minute.
 const QUIET: u64 = 60_000_000;
 /// Rounds of reading everything: the first repairs, the later ones meet what arrived meanwhile.
@@ -105,6 +112,14 @@ impl World {
         self.stop_faults();
         self.expect("the peers are up and linked again", |world| world.is_whole());
         self.expect("every owner is complete again", |world| world.has_lost_nothing());
+        if self.plan.expiry.is_some() {
+            if self.clocks_jumped {
+                // What was measured of the others' clocks before they were set right is not true any more.
+                self.idle_until = self.time + MEASURED_AGAIN;
+                self.run_to(self.idle_until);
+            }
+            self.expect("no peer takes its clock for wrong when all are right again", World::clocks_are_believed);
+        }
         self.is_settled = true;
         self.limit_clients(self.plan.clients.healed_requests);
         self.expect("every request is answered after healing", |world| world.clients_are_done());
@@ -113,6 +128,8 @@ impl World {
             self.converge();
         }
         let finals = self.read_everything();
+        self.heal_all_records();
+        self.come_to_rest();
         if self.violations.is_empty() { self.judge(&finals) } else { 0 }
     }
 
@@ -120,8 +137,10 @@ impl World {
     /// forgotten how that came about.
     fn converge(&mut self) {
         self.expect_slowly(CONVERGENCE, "c", "all owners hold the same", World::roots_are_equal);
+        let minute = if self.plan.waits_a_minute { self.time + QUIET } else { self.time };
+        self.run_to(minute.max(self.when_all_is_dropped()));
+        self.expect_roots();
         if self.plan.waits_a_minute {
-            self.run_to(self.time + QUIET);
             self.expect_slowly(CONVERGENCE, "c", "contexts and clocks are as small as they can be", World::has_forgotten);
             let leftovers: Vec<String> = self.leftovers().take(3).collect();
             if let Some(violation) = self.violations.last_mut().filter(|violation| violation.oracle == "c" && !leftovers.is_empty())
@@ -129,6 +148,36 @@ impl World {
                 violation.what = format!("{}: {}", violation.what, leftovers.join("; "));
             }
         }
+    }
+
+    /// Where something expires in these seconds, one owner may drop it before another.
+    fn expect_roots(&mut self) {
+        if self.plan.expiry.is_some() {
+            self.expect_slowly(DROPPED_WITHIN, "c", "all owners have dropped the same", World::roots_are_equal);
+        }
+    }
+
+    /// A bad record that nobody has read yet is fetched from others when an oracle reads it.
+    fn heal_all_records(&mut self) {
+        let end = self.time + PATIENCE;
+        while self.disks_lost > 0 && self.violations.is_empty() && self.time < end {
+            let places: Vec<(usize, KeyId)> =
+                self.keys().flat_map(|key| self.owners(key).into_iter().map(move |owner| (owner, key))).collect();
+            let unread = places.into_iter().filter(|(owner, key)| self.ask(*owner, &key_name(*key), FetchMode::Full).is_none());
+            if unread.count() == 0 {
+                return;
+            }
+            self.run_to(self.time + 100_000);
+        }
+    }
+
+    /// Waits until nothing is under way anywhere, no operation is open, and no owner has dropped what another has not.
+    fn come_to_rest(&mut self) {
+        self.expect("every operation and every pull comes to its end", World::is_idle);
+        let has_expiries = self.plan.expiry.is_some();
+        self.expect("everything is at rest, and all owners hold the same", |world| {
+            world.is_idle() && world.is_quiet() && (!has_expiries || world.roots_are_equal())
+        });
     }
 
     /// Looks ten times a second, where looking is dear.
@@ -192,7 +241,7 @@ impl World {
 
     fn judge(&mut self, finals: &[(KeyId, Values)]) -> u64 {
         let replicas = self.replicas();
-        let clocks_agree = !self.clocks_jumped;
+        let (clocks_agree, wall_ms) = (!self.clocks_jumped, self.latest_wall());
         let mut siblings = 0;
         if finals.len() != usize::from(self.plan.clients.keys) {
             let what = format!("{} of {} keys could be read with R=all after healing", finals.len(), self.plan.clients.keys);
@@ -204,7 +253,7 @@ impl World {
             self.violations.push(Violation::new("i", what));
         }
         for (key, live) in finals {
-            let healed = Healed { key: *key, live: live.clone(), replicas, disks_lost: self.disks_lost > 0, clocks_agree };
+            let healed = Healed { key: *key, live: live.clone(), replicas, disks_lost: self.disks_lost > 0, clocks_agree, wall_ms };
             self.violations.extend(siblings::judge(&self.history, &healed));
             let paths =
                 live.iter().filter_map(|value| Some(self.history.author(*value)?.1)).collect::<std::collections::BTreeSet<_>>();
@@ -212,6 +261,7 @@ impl World {
             self.converged(*key, live);
         }
         self.same_roots();
+        self.nothing_expired_is_kept();
         let least = if self.disks_lost > 0 { replicas / 2 + 1 } else { 1 };
         let misses = reads::judge(&self.history, replicas, least);
         // Who runs from an old copy does not know it before it meets others.
@@ -234,13 +284,15 @@ impl World {
             let dots: Vec<_> = entry.dots().collect();
             let values = self.dots.values(partition.0, &dots);
             let name = self.nodes[owner].name.clone();
-            if values != *live {
+            // What expires meanwhile is hidden before it is dropped, and by one owner before another.
+            let differ = values.symmetric_difference(live).any(|value| !self.expires_about_now(*value));
+            if differ {
                 let what = format!("{name} holds {values:?} of key {}, and R=all read {live:?}", key.0);
                 self.violations.push(Violation::new("c", what));
             }
             match &first {
                 None => first = Some((name, entry)),
-                Some((other, theirs)) if theirs.versions() != entry.versions() => {
+                Some((other, theirs)) if self.that_stay(theirs) != self.that_stay(&entry) => {
                     let (ours, theirs) = (entry.versions(), theirs.versions());
                     let what = format!("{name} and {other} differ in key {}: {ours:?} and {theirs:?}", key.0);
                     self.violations.push(Violation::new("c", what));
@@ -248,5 +300,17 @@ impl World {
                 Some(_) => {}
             }
         }
+    }
+
+    /// True if a value has expired, so that it may be hidden, or dropped by one owner and not yet by another.
+    fn expires_about_now(&self, value: ValueId) -> bool {
+        let wall_ms = EPOCH_MS + self.time / 1_000;
+        self.history.author(value).is_some_and(|(write, _)| write.may_have_expired(wall_ms))
+    }
+
+    /// The versions that are not to be dropped yet.
+    fn that_stay<'a>(&self, entry: &'a Entry) -> Vec<&'a Version> {
+        let wall_ms = EPOCH_MS + self.time / 1_000;
+        entry.versions().iter().filter(|version| !has_expired(version, wall_ms.saturating_sub(EXPIRED_KEPT_MS))).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::dice::Dice;
 use crate::history::{KeyId, Scope, Target, ValueId};
+use crate::plan::ExpiryPlan;
 use crate::world::key_name;
 use bytes::Bytes;
 use henge::message::{Body, Get, List, PatchBody, Put, Quorum, Remove, Request, Update};
@@ -24,6 +25,17 @@ pub struct Wish {
     pub quorum: Quorum,
 }
 
+impl Wish {
+    /// How long what it sets is to live (milliseconds); 0: for ever.
+    pub fn ttl_ms(&self) -> u64 {
+        match &self.request {
+            Request::Put(put) => put.ttl_ms,
+            Request::Update(update) => update.ttl_ms,
+            _ => 0,
+        }
+    }
+}
+
 /// Draws wishes; hands out the values.
 #[derive(Debug)]
 pub struct Workload {
@@ -32,12 +44,14 @@ pub struct Workload {
     values: u64,
     /// Writes ask for no less than a majority.
     is_careful: bool,
+    /// Some of what is written expires. Drawn apart, so that all else is what it would be without.
+    expiry: Option<(Dice, ExpiryPlan)>,
 }
 
 impl Workload {
     /// Over so many keys.
     pub fn new(dice: Dice, keys: u16) -> Workload {
-        Workload { dice, keys, values: 0, is_careful: false }
+        Workload { dice, keys, values: 0, is_careful: false, expiry: None }
     }
 
     /// The values that are handed out begin behind this number.
@@ -48,6 +62,11 @@ impl Workload {
     /// From now on no write is content with one replica: where disks are lost, that would be too few.
     pub fn write_with_care(&mut self) {
         self.is_careful = true;
+    }
+
+    /// From now on some of what is put and patched expires.
+    pub fn let_expire(&mut self, dice: Dice, plan: ExpiryPlan) {
+        self.expiry = Some((dice, plan));
     }
 
     /// The next wish.
@@ -61,6 +80,12 @@ impl Workload {
                 Request::Remove(remove) => remove.w = Quorum::Default,
                 _ => {}
             }
+        }
+        if let Some((dice, plan)) = &mut self.expiry
+            && let Request::Put(Put { ttl_ms, .. }) | Request::Update(Update { ttl_ms, .. }) = &mut wish.request
+            && dice.chance(plan.share)
+        {
+            *ttl_ms = dice.spread(plan.shortest_ms, plan.longest_ms);
         }
         wish
     }

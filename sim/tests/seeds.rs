@@ -9,6 +9,7 @@ fn fifty_seeds_keep_every_promise() {
     let summary = run_seeds(0..50, 2, Plant::None, false, false);
     assert!(summary.objections().is_empty(), "{:?}: {:#?}", summary.objections(), summary.failures);
     assert!(summary.stats.conflicts > 0 && summary.stats.retried > 0 && summary.promises > 0, "too little was tried");
+    assert!(summary.stats.expiring > 0 && summary.stats.dropped > 0, "too little has expired");
 }
 
 #[test]
@@ -16,6 +17,15 @@ fn one_seed_is_one_history() {
     for seed in [1, 7] {
         assert_eq!(run(seed, Plant::None, false).hash, run(seed, Plant::None, false).hash);
     }
+}
+
+#[test]
+fn what_is_shown_after_its_time_and_what_comes_back_when_it_expires_are_found() {
+    let found = |plant, words: &str| {
+        let seeds = run_seeds(0..20, 2, plant, false, false);
+        seeds.failures.values().flatten().any(|violation| violation.contains(words))
+    };
+    assert!(found(Plant::NoExpiry, "oracle x") && found(Plant::ExpiryUncovers, "replaced"));
 }
 
 #[test]

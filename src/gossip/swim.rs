@@ -7,7 +7,7 @@ use super::pace::Pace;
 use super::probing::Probing;
 use super::suspicion::Suspicion;
 use super::view::{Change, MemberState, View, own_contribution};
-use crate::limits::{CATCH_UP_BYTES_MAX, ENDED_ACTORS_MAX, NEWS_BYTES_MAX};
+use crate::limits::{CATCH_UP_BYTES_MAX, CLOCK_AHEAD_MS_MAX, ENDED_ACTORS_MAX, NEWS_BYTES_MAX};
 use crate::message::{EndedActor, Gossip, MemberRecord, News, Rank, Standing};
 use crate::ring::MemberId;
 use crate::vclock::{Actor, Start};
@@ -200,6 +200,12 @@ impl Swim {
     /// How far a member's wall clock is ahead of this machine's (milliseconds), if that has been measured.
     pub fn wall_offset_ms(&self, member: MemberId, now: Moment) -> Option<i64> {
         self.offsets.of(member, now)
+    }
+
+    /// True if this machine's wall clock is no more than a minute off the middle of those that were measured, be their members dead by now. False
+    /// if none was.
+    pub fn is_clock_right(&self, now: Moment) -> bool {
+        self.offsets.median(now, |_| true).is_some_and(|median| median.unsigned_abs() <= CLOCK_AHEAD_MS_MAX)
     }
 
     /// Says for people if this machine's wall clock is more than a minute off the middle of the others'.

@@ -42,6 +42,16 @@ impl Pulls {
         }
     }
 
+    /// How many are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// How many were taken over and wait for the disk.
+    pub(super) fn settling(&self) -> usize {
+        self.taken_over.len()
+    }
+
     /// When something is to be done (monotonic milliseconds).
     pub(super) fn next_wake(&self) -> Option<u64> {
         // While a question is under way, its answer brings the next one up.

@@ -2,13 +2,16 @@
 //!
 //! Dropping needs no agreement: a dropped version is one that this store has seen and does not hold, and comparisons carry that on like
 //! any other removal. It needs a clock that can be believed: a replica whose wall clock runs hours ahead would drop, everywhere,
-//! what is not due yet. So only a peer whose clock is near those of the others drops anything, or sets an expiry.
+//! what is not due yet. So only a peer whose clock is near those of the others drops anything, or sets an expiry; and as long as it has heard
+//! of none of them since its start, it drops nothing either.
 
 use super::{Now, Output, Peer};
 use crate::limits::{EXPIRED_KEPT_MS, EXPIRED_PER_TURN};
 
 /// What has expired is looked for at most this often (milliseconds).
 const LOOK_MS: u64 = 1_000;
+/// And at least this often (milliseconds): a wall clock that was years behind may have been set right meanwhile.
+const LOOK_MS_MAX: u64 = 60_000;
 
 /// When this peer last looked for what has expired, by both clocks.
 #[derive(Debug)]
@@ -19,11 +22,12 @@ pub(super) struct Expiring {
 impl Peer {
     /// Drops what expired a while ago, some keys at a time.
     pub(super) fn drop_expired(&mut self, now: Now, outbox: &mut Vec<Output>) {
-        if self.next_expired().is_none_or(|at| now.monotonic_ms < at) {
+        if self.replica.store().next_expiry().is_none() || now.monotonic_ms < self.expiring.looked.monotonic_ms + LOOK_MS {
             return;
         }
+        // Whenever it wakes: its wall clock may have been set since.
         self.expiring.looked = now;
-        if self.clock_trouble().is_some() {
+        if !self.believes_its_clock() {
             return;
         }
         let by_ms = now.wall_ms.saturating_sub(EXPIRED_KEPT_MS);
@@ -36,7 +40,7 @@ impl Peer {
     pub(super) fn next_expired(&self) -> Option<u64> {
         let due = self.replica.store().next_expiry()?.saturating_add(EXPIRED_KEPT_MS);
         let looked = self.expiring.looked;
-        let wait = due.saturating_sub(looked.wall_ms).max(LOOK_MS);
+        let wait = due.saturating_sub(looked.wall_ms).clamp(LOOK_MS, LOOK_MS_MAX);
         Some(looked.monotonic_ms.saturating_add(wait))
     }
 }

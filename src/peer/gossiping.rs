@@ -17,15 +17,13 @@ pub(super) struct Gossiping {
     swim: Swim,
     /// Members whose link is up and who are not known to be dead: what the rest of the peer goes by.
     reachable: BTreeSet<MemberId>,
-    /// The time as it was told last.
-    moment: Moment,
     /// Where this peer was in an earlier start, if that was elsewhere.
     former: Option<String>,
 }
 
 impl Gossiping {
     /// `seed` feeds its randomness, the nonce of this start included.
-    pub(super) fn new(store: &Store, config: &PeerConfig, seed: u64, now: Now) -> Gossiping {
+    pub(super) fn new(store: &Store, config: &PeerConfig, seed: u64) -> Gossiping {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // The peer's own draws are those of stream 0.
         rng.set_stream(1);
@@ -43,7 +41,7 @@ impl Gossiping {
         let swim = Swim::new(record, Pace::default(), rng.next_u64());
         let own = store.members().find(|record| record.member == store.member());
         let former = own.map(|record| record.address.clone()).filter(|address| *address != config.address);
-        Gossiping { swim, reachable: BTreeSet::new(), moment: moment(now), former }
+        Gossiping { swim, reachable: BTreeSet::new(), former }
     }
 
     /// What this peer says of itself.
@@ -120,7 +118,13 @@ impl Peer {
 
     /// Says for people if this peer's wall clock is more than a minute off the middle of its peers'; None while it is fine.
     pub fn clock_trouble(&self) -> Option<String> {
-        self.gossip.swim.clock_trouble(self.gossip.moment)
+        self.gossip.swim.clock_trouble(moment(self.now))
+    }
+
+    /// True if this peer may drop what is over by its wall clock: it has measured those of others, and is near them; or there are no others.
+    pub(super) fn believes_its_clock(&self) -> bool {
+        let is_alone = self.founders().len() <= 1;
+        self.clock_trouble().is_none() && (is_alone || self.gossip.swim.is_clock_right(moment(self.now)))
     }
 
     /// The members are known from now on.
@@ -155,7 +159,6 @@ impl Peer {
     }
 
     fn with_gossip(&mut self, now: Now, outbox: &mut Vec<Output>, tell: impl FnOnce(&mut Swim, Moment, &mut Outcome)) {
-        self.gossip.moment = moment(now);
         let mut out = Outcome::default();
         tell(&mut self.gossip.swim, moment(now), &mut out);
         for (to, said) in out.sends {

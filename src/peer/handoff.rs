@@ -97,9 +97,9 @@ impl Peer {
         match self.replica.store_mut().hint_to_pay(payment.partition, &payment.key)? {
             Some((entry, position)) if position == payment.position => {
                 // By a clock that cannot be believed nothing has expired.
-                let entry = match self.clock_trouble() {
-                    None => without_expired(&entry, now.wall_ms).unwrap_or(entry),
-                    Some(_) => entry,
+                let entry = match self.believes_its_clock() {
+                    true => without_expired(&entry, now.wall_ms).unwrap_or(entry),
+                    false => entry,
                 };
                 let apply = Apply { operation: id, key: payment.key.clone(), entry, naming: None, owed: Vec::new(), relief: true };
                 outbox.push(Output::Send { to: payment.member, message: Message::Apply(apply), after: Position(0) });

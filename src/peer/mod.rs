@@ -33,6 +33,7 @@ mod writing;
 
 pub use acquaintance::Verdict;
 pub use membership::Introduction;
+pub use status::Load;
 
 use crate::anti_entropy::{Closing, Rounds};
 use crate::coordinator::{Effects, RetryMemory};
@@ -236,7 +237,7 @@ impl Peer {
         for note in store.take_retries() {
             retries.insert(now.monotonic_ms, note.session, note.number, writing::remembered(&note));
         }
-        let gossip = Gossiping::new(&store, &config, seed, now);
+        let gossip = Gossiping::new(&store, &config, seed);
         let mut peer = Peer {
             paces: Paces::new(config.hedges),
             config,

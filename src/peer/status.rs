@@ -5,7 +5,37 @@ use crate::anti_entropy::Pairing;
 use crate::message::{ComparisonStatus, Description, LinkStatus, MemberStatus, RingTable, Status};
 use crate::ring::{Founder, Placement};
 
+/// What is under way at a peer, and what it keeps for a while: each within its bound in `limits`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Load {
+    /// Requests under way, and reads for itself.
+    pub operations: usize,
+    /// Pulls under way.
+    pub pulls: usize,
+    /// Pulls that have asked for all they need, and wait for the disk.
+    pub settling: usize,
+    /// Writes remembered for retries.
+    pub retries: usize,
+    /// Keys that are kept for others.
+    pub hints: usize,
+    /// Bytes of their records, about.
+    pub hint_bytes: u64,
+}
+
 impl Peer {
+    /// What is under way here, for oracles that bound it.
+    pub fn load(&self) -> Load {
+        let store = self.replica.store();
+        Load {
+            operations: self.operations.len(),
+            pulls: self.pulls.under_way(),
+            settling: self.pulls.settling(),
+            retries: self.retries.len(),
+            hints: store.hints(),
+            hint_bytes: store.hint_bytes(),
+        }
+    }
+
     pub(super) fn status(&self, now: Now) -> Status {
         let store = self.replica.store();
         let incomplete = self.incomplete();

@@ -172,6 +172,11 @@ impl Store {
         self.tables.hints.len()
     }
 
+    /// Bytes of the records of all that is kept for others, about.
+    pub fn hint_bytes(&self) -> u64 {
+        self.tables.hints.bytes()
+    }
+
     /// True if nothing new is taken for others.
     pub fn hints_full(&self) -> bool {
         self.tables.hints.is_full()

@@ -82,6 +82,11 @@ pub(super) fn bytes_of(key: &[u8], packed: &[u8], owed: usize) -> u64 {
 }
 
 impl Hints {
+    /// Bytes of all of them, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub fn get(&self, place: &Place) -> Option<&Hint> {
         self.hints.get(place)
     }

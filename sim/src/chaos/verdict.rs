@@ -37,7 +37,7 @@ pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize) -> Vec<V
     for (key, states) in &aftermath.states {
         let distinct: BTreeSet<&Values> = states.iter().map(|(_, live)| live).collect();
         for live in &distinct {
-            let healed = Healed { key: *key, live: (*live).clone(), replicas, disks_lost: false, clocks_agree: true };
+            let healed = Healed { key: *key, live: (*live).clone(), replicas, disks_lost: false, clocks_agree: true, wall_ms: 0 };
             violations.extend(siblings::judge(history, &healed));
         }
         if distinct.len() > 1 {
@@ -73,7 +73,7 @@ fn judge_listing(who: &str, names: &[Bytes], aftermath: &Aftermath) -> Vec<Viola
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Outcome, Read, Scope, ValueId, Write};
+    use crate::history::{Expiry, Outcome, Read, Scope, ValueId, Write};
 
     const LOADED: u64 = 1;
     const LEFT: u64 = 2;
@@ -91,6 +91,7 @@ mod tests {
             scope: Scope::Whole,
             values: value.map(|value| (String::new(), ValueId(value))).into_iter().collect(),
             context: Some(ids(context)),
+            expiry: Expiry::default(),
             invoked: at,
             until: at + 5_000,
             is_retried: false,
@@ -161,7 +162,7 @@ mod tests {
         let (mut history, aftermath) = told(&[LEFT, RIGHT], &[], &["key:0"]);
         let (client, path, session) = (0, String::new(), Values::new());
         let (invoked, ended) = (60_000, 70_000);
-        history.note_read(Read { client, key: KeyId(0), path, r: 3, invoked, ended, shown: ids(&[LOADED]), session });
+        history.note_read(Read { client, key: KeyId(0), path, r: 3, invoked, ended, wall_ms: 0, shown: ids(&[LOADED]), session });
         assert_eq!(oracles((history, aftermath)), BTreeSet::from(["e"]));
     }
 }

@@ -3,7 +3,7 @@
 //! A witness is the neighbour of one peer: it asks that one past its proxy, with the real client and without failing over, so that it is on
 //! the same side of any cut as its peer. What all witnesses of a run know together is one [`Story`].
 
-use crate::history::{History, KeyId, Outcome, Read, Scope, Target, ValueId, Values, Write, WriteId, values_in};
+use crate::history::{Expiry, History, KeyId, Outcome, Read, Scope, Target, ValueId, Values, Write, WriteId, values_in};
 use crate::oracle::Violation;
 use crate::oracle::dots::{Dots, Named};
 use bytes::Bytes;
@@ -141,6 +141,7 @@ impl Story {
             scope,
             values,
             context: token.map(|token| token.covers.clone()),
+            expiry: Expiry::default(),
             invoked: self.now(),
             // What is held up on its way is delivered after the cut, whenever that is.
             until: u64::MAX,
@@ -266,7 +267,8 @@ impl Witness {
             Quorum::All => replicas,
         };
         let (client, shown, session) = (self.peer as u64, Values::new(), Values::new());
-        let read = Read { client, key, path: String::new(), r: size, invoked: self.story.now(), ended: 0, shown, session };
+        let read =
+            Read { client, key, path: String::new(), r: size, invoked: self.story.now(), ended: 0, wall_ms: 0, shown, session };
         let get = Get { key: name(key), path: String::new(), r, session: Bytes::new(), last_writer_wins: false, deadline_ms };
         let reply = self.client.request_at(&self.address, Request::Get(get)).await;
         self.story.on_read(read, reply)

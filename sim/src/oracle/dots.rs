@@ -29,11 +29,18 @@ pub struct Named {
 }
 
 impl Dots {
-    /// Takes note of a version with its value. The value must have been written to this key and path.
-    pub fn note_version(&mut self, history: &History, partition: u16, key: KeyId, version: &Version) -> Result<(), Violation> {
+    /// Takes note of a version with its value, and answers with that; none of an empty object. The value must have been written to this key and
+    /// path.
+    pub fn note_version(
+        &mut self,
+        history: &History,
+        partition: u16,
+        key: KeyId,
+        version: &Version,
+    ) -> Result<Option<ValueId>, Violation> {
         if version.kind == Kind::EmptyMap {
             self.empty.insert((partition, version.dot));
-            return Ok(());
+            return Ok(None);
         }
         let path = version.path.to_text();
         let mut values = values_in(&version.value);
@@ -45,7 +52,8 @@ impl Dots {
             Some((write, at)) if write.key == key && at == path => {}
             _ => return Err(Violation::new("b: phantom", format!("{value} was never written to key {} path `{path}`", key.0))),
         }
-        self.note(partition, version.dot, Named { key, path, value })
+        self.note(partition, version.dot, Named { key, path, value })?;
+        Ok(Some(value))
     }
 
     /// Takes note of what a dot names.

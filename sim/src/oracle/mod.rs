@@ -9,8 +9,9 @@
 //! | c | within a bound after healing, before anybody reads, the owners of every partition hold the same, entries and sums; in a quarter of the seeds, after a quiet minute, no context is left and clocks are one interval an actor | after healing (`world::convergence`) |
 //! | d, e | a read sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone | afterwards (`reads`) |
 //! | f | what is deleted stays deleted, and takes no place in any trie | after healing (`siblings`, `world::convergence`) |
-//! | h | nothing grows beyond what a run has reason for | every 64th event (`world::convergence`) |
+//! | h | nothing grows beyond what a run has reason for, nor beyond `limits`: outputs, bytes for the log, keys, contexts, operations, pulls, writes remembered for retries, hints and their bytes; in the end no operation, pull or hint is left | every 64th event, and at the end (`world::convergence`) |
 //! | i | after healing everything is linked, every request answered, every hint paid, within a bound; nothing goes in circles | at the end, and in every batch (`run`, `batch`) |
+//! | x | what expires: one moment for all copies; not shown from then on by whoever answers; dropped everywhere a minute later, and nowhere before | every message and answer (`world::notes`), the end (`world::expired`); a and b for what it takes with it, or leaves behind |
 
 pub mod dots;
 pub mod durability;
@@ -70,12 +71,19 @@ pub(crate) fn surely_replaces(history: &History, write: &Write) -> Values {
     surely
 }
 
-/// The closure: everything whose absence these values, and the removals begun before `by`, can explain.
-pub(crate) fn explained(history: &History, key: KeyId, live: &Values, by: u64) -> Values {
+/// The closure: everything whose absence these values, the removals begun before `by`, and what has expired by a clock that says `wall_ms`, can
+/// explain. What has expired takes nothing with it but what it had replaced.
+pub(crate) fn explained(history: &History, key: KeyId, live: &Values, by: u64, wall_ms: u64) -> Values {
     let mut explained = live.clone();
     let mut todo: Vec<ValueId> = live.iter().copied().collect();
     for removal in history.of_key(key).filter(|write| write.is_removal() && write.invoked < by) {
         todo.extend(may_replace(history, removal).into_iter().filter(|value| explained.insert(*value)));
+    }
+    let begun = history.of_key(key).filter(|write| write.invoked < by);
+    for (_, value) in begun.filter(|write| write.may_have_expired(wall_ms)).flat_map(|write| &write.values) {
+        if explained.insert(*value) {
+            todo.push(*value);
+        }
     }
     let mut followed = std::collections::BTreeSet::new();
     while let Some(value) = todo.pop() {

@@ -20,7 +20,7 @@ fn judge_one(history: &History, read: &Read, (replicas, least): (usize, usize)) 
         // What replaced a leaf may lie outside of the path that was asked for.
         return violations;
     }
-    let explained = explained(history, read.key, &read.shown, read.ended);
+    let explained = explained(history, read.key, &read.shown, read.ended, read.wall_ms);
     for write in history.of_key(read.key) {
         let Outcome::Acked { at, w } = write.outcome else { continue };
         if at >= read.invoked || w < least || w + read.r <= replicas {

@@ -16,6 +16,8 @@ pub struct Healed {
     pub disks_lost: bool,
     /// True if no wall clock ever jumped: then a write that began after another has the later timestamp.
     pub clocks_agree: bool,
+    /// The latest that any wall clock has ever said (milliseconds since 1970); 0 where nothing expires.
+    pub wall_ms: u64,
 }
 
 /// Judges the final state of a key.
@@ -50,7 +52,7 @@ pub fn phantoms(history: &History, key: KeyId, live: &Values, when: &str) -> Vec
 
 /// Oracle a: every acknowledged value is live, or somebody may have replaced it.
 fn lost(history: &History, healed: &Healed) -> Vec<Violation> {
-    let explained = explained(history, healed.key, &healed.live, u64::MAX);
+    let explained = explained(history, healed.key, &healed.live, u64::MAX, healed.wall_ms);
     let acked = history.of_key(healed.key).filter(|write| write.is_acked());
     let missing = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value));
     let what =
@@ -124,7 +126,7 @@ fn describe(write: &Write) -> String {
 mod tests {
     use super::super::reads;
     use super::*;
-    use crate::history::{Read, Target, ValueId};
+    use crate::history::{Expiry, Read, Target, ValueId, WriteId};
 
     const KEY: KeyId = KeyId(0);
 
@@ -151,6 +153,7 @@ mod tests {
                 scope,
                 values: values.iter().map(|(path, value)| (path.to_string(), ValueId(*value))).collect(),
                 context: context.map(ids),
+                expiry: Expiry::default(),
                 invoked: self.time,
                 until: self.time + 8_000,
                 is_retried: false,
@@ -164,7 +167,11 @@ mod tests {
         }
 
         fn judge(&self, live: &[u64]) -> Vec<&'static str> {
-            let healed = Healed { key: KEY, live: ids(live), replicas: 3, disks_lost: false, clocks_agree: true };
+            self.judge_at(live, 0)
+        }
+
+        fn judge_at(&self, live: &[u64], wall_ms: u64) -> Vec<&'static str> {
+            let healed = Healed { key: KEY, live: ids(live), replicas: 3, disks_lost: false, clocks_agree: true, wall_ms };
             judge(&self.history, &healed).into_iter().map(|violation| violation.oracle).collect()
         }
     }
@@ -224,6 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn what_expires_may_be_missing_from_then_on_and_takes_nothing_with_it_and_brings_nothing_back() {
+        let mut story = Story::new();
+        story.put(1, None, Some(true), &[]);
+        story.put(2, Some(&[1]), Some(true), &[1]);
+        story.put(3, Some(&[]), Some(true), &[]);
+        story.history.write_mut(WriteId(1)).expiry = Expiry { ttl_ms: 10, at_ms: 1_000, is_known: true };
+        assert!(
+            story.judge_at(&[2, 3], 999).is_empty() && story.judge_at(&[2, 3], 5_000).is_empty(),
+            "shown or not is asked elsewhere"
+        );
+        assert_eq!(story.judge_at(&[3], 999), ["a", "a"], "too early: and what it had replaced is not explained either");
+        assert!(story.judge_at(&[3], 1_000).is_empty(), "what it had replaced stays replaced");
+        assert_eq!(story.judge_at(&[], 1_000), ["a"], "another one is gone with it");
+        assert_eq!(story.judge_at(&[1, 3], 1_000), ["b: false sibling"], "what it had replaced is back");
+    }
+
+    #[test]
     fn a_phantom_is_refused() {
         let mut story = Story::new();
         story.put(1, None, Some(false), &[]);
@@ -271,6 +295,7 @@ mod tests {
             r: 2,
             invoked: 100_000,
             ended: 110_000,
+            wall_ms: 0,
             shown: ids(&[1]),
             session: Values::new(),
         };
@@ -297,6 +322,7 @@ mod tests {
             r,
             invoked: 100_000,
             ended: 110_000,
+            wall_ms: 0,
             shown: ids(shown),
             session: Values::new(),
         };

@@ -2,7 +2,9 @@
 
 use super::World;
 use crate::oracle::Violation;
+use henge::limits::{HINT_BYTES_MAX, HINTS_MAX, PULLS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_MEMORY_MAX};
 use henge::message::FetchMode;
+use henge::peer::Load;
 use henge::ring::PartitionId;
 use henge::vclock::{Actor, Seen};
 use std::collections::BTreeMap;
@@ -11,6 +13,12 @@ use std::collections::BTreeMap;
 const HELD_MAX: usize = 20_000;
 /// Bytes that wait for the log of one peer at most.
 const PENDING_BYTES_MAX: usize = 16 << 20;
+/// Operations of one peer at most: each client has one request, tried a few times, and a list reads each key.
+const OPERATIONS_MAX: usize = 200;
+/// Pulls of one peer that wait for the disk at most: one that syncs once a second lets some for each pair wait.
+const SETTLING_MAX: u64 = 1_000;
+/// Bytes that a hint for one key takes at most: some siblings of the largest values here.
+const HINT_BYTES_OF_KEY_MAX: u64 = 64 << 10;
 
 impl World {
     /// The owners of a partition.
@@ -102,16 +110,30 @@ impl World {
         }
     }
 
+    /// True if nobody has anything under way, and nobody keeps anything for others.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_idle = |load: Load| (load.operations, load.pulls, load.settling, load.hints, load.hint_bytes) == (0, 0, 0, 0, 0);
+        self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| is_idle(peer.load())))
+    }
+
     /// Oracle h: nothing grows beyond what this run has reason for.
     pub(super) fn check_bounds(&mut self, n: usize) {
         let node = &self.nodes[n];
-        let Some(store) = node.peer.as_ref().map(|peer| peer.store()) else { return };
+        let Some(peer) = node.peer.as_ref() else { return };
+        let (store, load) = (peer.store(), peer.load());
         let keys = u64::from(self.plan.clients.keys);
+        let writes = self.history.writes().len();
         let measured = [
             ("outputs held back", node.held.len() as u64, HELD_MAX as u64),
             ("bytes that wait for the log", store.pending_bytes() as u64, PENDING_BYTES_MAX as u64),
             ("keys", store.keys(), keys),
             ("contexts", store.contexts(), keys),
+            ("operations under way", load.operations as u64, OPERATIONS_MAX.min(REQUESTS_IN_FLIGHT_MAX) as u64),
+            ("pulls under way", load.pulls as u64, PULLS_MAX as u64),
+            ("pulls that wait for the disk", load.settling as u64, SETTLING_MAX),
+            ("writes remembered for retries", load.retries as u64, writes.min(RETRY_MEMORY_MAX) as u64),
+            ("hints", load.hints as u64, keys.min(HINTS_MAX as u64)),
+            ("bytes of hints", load.hint_bytes, HINT_BYTES_MAX.min(keys * HINT_BYTES_OF_KEY_MAX)),
         ];
         let over = measured.iter().find(|(_, value, bound)| value > bound);
         if let Some((what, value, bound)) = over {

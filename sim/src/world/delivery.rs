@@ -6,7 +6,7 @@ use crate::oracle::Violation;
 use crate::plan::{NetworkPlan, Plant};
 use crate::trace;
 use bytes::Bytes;
-use henge::message::{Applied, Message, Reply, Request};
+use henge::message::{Applied, FetchMode, Message, Reply, Request};
 use henge::peer::{Input, Origin};
 use henge::ring::MemberId;
 use henge::vclock::{Entry, Seen, Start, pack, unpack};
@@ -93,6 +93,7 @@ impl World {
         {
             apply.entry = pack(&Entry::new(entry.into_parts().0, Seen::new()));
         }
+        self.tamper_with_expiry(&mut message);
         let names = (&self.nodes[from].name, &self.nodes[to].name);
         self.trace.event(self.time, format_args!("deliver {from} {to} {session:?}"), || {
             let late = if session.is_none() { " (long ago)" } else { "" };
@@ -103,6 +104,27 @@ impl World {
             self.nodes[to].asked.insert((member, operation), asked);
         }
         self.step(to, Input::Message { from: member, start, message });
+    }
+
+    /// Bugs that are planted where values expire.
+    fn tamper_with_expiry(&self, message: &mut Message) {
+        match (self.plan.plant, message) {
+            (Plant::NoExpiry, Message::Fetched(fetched)) if fetched.mode == FetchMode::Full => {
+                if let Ok(entry) = unpack(&fetched.entry) {
+                    let (mut versions, context) = entry.into_parts();
+                    versions.iter_mut().for_each(|version| version.expiry_ms = 0);
+                    fetched.entry = pack(&Entry::new(versions, context));
+                }
+            }
+            (Plant::ExpiryUncovers, Message::Apply(apply)) => {
+                if let Ok(entry) = unpack(&apply.entry)
+                    && entry.versions().iter().any(|version| version.expiry_ms != 0)
+                {
+                    apply.entry = pack(&Entry::new(entry.into_parts().0, Seen::new()));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A client's request is on its way to a peer, to this start of it.

@@ -4,6 +4,7 @@ use super::{Event, World};
 use crate::machine_clock::TRUE_RATE;
 use crate::node::Down;
 use crate::plan::{ClockFault, ProcessPlan};
+use henge::message::SyncMode;
 
 /// A kind of fault that comes again and again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,11 +41,16 @@ impl World {
         self.plan.process = ProcessPlan::calm();
         self.plan.disk.tail = 0.0;
         self.network.mend();
+        self.latest_wall();
         for n in 0..self.nodes.len() {
             self.resume(n);
             self.nodes[n].is_away = false;
             self.nodes[n].clock.set_rate(self.time, TRUE_RATE);
             self.nodes[n].clock.freeze(self.time, false);
+            if self.plan.expiry.is_some() {
+                // Where clocks differ for ever, nothing is dropped by those that are wrong.
+                self.nodes[n].clock.set_wall_off(self.time, 0);
+            }
             self.set_timer_anew(n);
             self.after(0, Event::Start { node: n });
         }
@@ -110,8 +116,12 @@ impl World {
             }
             Fault::LongPause => {
                 let Some(length) = self.plan.process.long_pause.take() else { return };
-                self.nodes[n].paused_until = self.time + length;
                 self.idle_until = self.time + length;
+                if self.has_no_power_for(length) {
+                    self.go_down_for(n, Down::PowerCut, length);
+                    return;
+                }
+                self.nodes[n].paused_until = self.time + length;
                 self.trace.event(self.time, format_args!("pause {n} {length}"), || {
                     format!("{} stands still for {} s", self.nodes[n].name, length / 1_000_000)
                 });
@@ -120,6 +130,12 @@ impl World {
             Fault::Cut => self.cut(),
             Fault::Disaster => {}
         }
+    }
+
+    /// True if whoever is away for a long time has no power, and does not only stand still: where a crash may be, in half of the seeds.
+    fn has_no_power_for(&self, length: u64) -> bool {
+        let is_absence = self.plan.expiry.as_ref().is_some_and(|expiry| expiry.absence == Some(length));
+        is_absence && self.plan.sync == SyncMode::Always && self.plan.seed.is_multiple_of(2)
     }
 
     pub(super) fn crash(&mut self, n: usize) {
@@ -142,6 +158,7 @@ impl World {
 
     fn disturb_clock(&mut self, n: usize) {
         self.clocks_jumped = true;
+        self.latest_wall();
         let fault = *self.fault_dice.pick(&self.plan.process.clock_faults);
         let (time, clock) = (self.time, &mut self.nodes[n].clock);
         let what = match fault {

@@ -7,6 +7,7 @@
 mod convergence;
 mod delivery;
 mod disasters;
+mod expired;
 mod faults;
 mod forming;
 mod frames;
@@ -121,6 +122,8 @@ pub struct World {
     pub(crate) old_disk_back: bool,
     /// A clock was wrong at some time.
     pub(crate) clocks_jumped: bool,
+    /// The latest that any wall clock has said (milliseconds since 1970).
+    latest_wall_ms: u64,
     /// For stories alone.
     gate: Option<gate::Gate>,
     pub(crate) kept_back: Vec<gate::KeptBack>,
@@ -171,6 +174,7 @@ impl World {
             strike: None,
             old_disk_back: false,
             clocks_jumped: false,
+            latest_wall_ms: 0,
             gate: None,
             kept_back: Vec::new(),
             jobs: 0,
@@ -285,6 +289,13 @@ impl World {
 
     pub(crate) fn index_of(&self, member: MemberId) -> Option<usize> {
         self.nodes.iter().position(|node| node.member == member)
+    }
+
+    /// The latest that any wall clock has ever said (milliseconds since 1970). Requires: it is asked before any of them is set back.
+    pub(crate) fn latest_wall(&mut self) -> u64 {
+        let now = self.nodes.iter().map(|node| node.now(self.time).wall_ms).max();
+        self.latest_wall_ms = self.latest_wall_ms.max(now.unwrap_or_default());
+        self.latest_wall_ms
     }
 
     /// True if all peers are up and linked.

@@ -3,6 +3,7 @@
 use super::{World, key_name, key_of};
 use crate::history::KeyId;
 use crate::node::{Asked, Node};
+use crate::oracle::Violation;
 use bytes::Bytes;
 use henge::message::{Fetch, FetchMode, Message, OperationId, Reply};
 use henge::peer::{Input, Origin, Output};
@@ -19,6 +20,13 @@ impl World {
             Message::Apply(apply) => {
                 if let (Ok(entry), Some(key)) = (unpack(&apply.entry), key_of(&apply.key)) {
                     self.note_versions(key, &entry);
+                }
+            }
+            Message::Forwarded(forwarded) => {
+                if let Some(Asked::Get(name)) = self.nodes[n].asked.remove(&(to, forwarded.operation))
+                    && let Some(key) = key_of(&name)
+                {
+                    self.check_shown(n, key, &forwarded.reply);
                 }
             }
             Message::Applied(applied) if applied.refused.is_none() => {
@@ -50,13 +58,27 @@ impl World {
     }
 
     pub(super) fn note_receipt(&mut self, n: usize, to: Origin, reply: &Reply) {
+        let Some(key) = self.key_of_request(to).filter(|key| self.owners(*key).contains(&n)) else { return };
+        // Whoever is no owner hands on what another one has answered.
+        self.check_shown(n, key, reply);
         let Reply::Written(receipt) = reply else { return };
         let member = self.nodes[n].member;
-        if let Some(key) = self.key_of_request(to)
-            && self.owners(key).contains(&n)
-            && receipt.acks.iter().any(|ack| ack.member == member)
-        {
+        if receipt.acks.iter().any(|ack| ack.member == member) {
             self.nodes[n].shadow.on_told(&key_name(key), receipt.dots.iter().copied());
+        }
+    }
+
+    /// Oracle x: nothing is shown that has expired by the clock of whoever answers. Requires: this is the moment of its answer.
+    fn check_shown(&mut self, n: usize, key: KeyId, reply: &Reply) {
+        let Reply::Found(found) = reply else { return };
+        let wall_ms = self.nodes[n].now(self.time).wall_ms;
+        for value in self.dots.values(self.partition(key).0, &found.dots) {
+            let Some((write, path)) = self.history.author(value) else { continue };
+            if write.expiry.is_known && write.may_have_expired(wall_ms) {
+                let (name, at_ms) = (&self.nodes[n].name, write.expiry.at_ms);
+                let what = format!("{name} shows {value} of key {} path `{path}` at {wall_ms} ms, expired at {at_ms} ms", key.0);
+                self.violations.push(Violation::new("x", what));
+            }
         }
     }
 
@@ -65,8 +87,14 @@ impl World {
         let partition = self.partition(key);
         for version in entry.versions() {
             self.dots_of_key.entry(key).or_default().insert(version.dot);
-            if let Err(violation) = self.dots.note_version(&self.history, partition.0, key, version) {
-                self.violations.push(violation);
+            match self.dots.note_version(&self.history, partition.0, key, version) {
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    if let Err(what) = self.history.note_expiry(value, version.expiry_ms) {
+                        self.violations.push(Violation::new("x", what));
+                    }
+                }
+                Err(violation) => self.violations.push(violation),
             }
         }
     }

@@ -132,10 +132,21 @@ impl World {
         self.step(n, Input::Disk(done));
     }
 
+    /// A peer goes down, for a while that is drawn.
     pub(crate) fn go_down(&mut self, n: usize, how: Down) {
-        if self.nodes[n].peer.is_none() {
-            return;
+        if self.nodes[n].peer.is_some() {
+            self.go_down_and_wait(n, how, None);
         }
+    }
+
+    /// A peer goes down, for just so long (microseconds).
+    pub(crate) fn go_down_for(&mut self, n: usize, how: Down, away: u64) {
+        if self.nodes[n].peer.is_some() {
+            self.go_down_and_wait(n, how, Some(away));
+        }
+    }
+
+    fn go_down_and_wait(&mut self, n: usize, how: Down, away: Option<u64>) {
         self.trace.event(self.time, format_args!("down {n} {how:?}"), || format!("{} goes down: {how:?}", self.nodes[n].name));
         self.stats.count_fault(&format!("{how:?}"));
         let mut shadow = std::mem::take(&mut self.nodes[n].shadow);
@@ -150,9 +161,10 @@ impl World {
         if self.plan.plant == Plant::OldIdentity {
             self.nodes[n].forget_starts();
         }
-        let away = match self.is_chaotic {
-            true => self.fault_dice.spread(20_000, 2_000_000),
-            false => 1_000,
+        let away = match (away, self.is_chaotic) {
+            (Some(away), _) => away,
+            (None, true) => self.fault_dice.spread(20_000, 2_000_000),
+            (None, false) => 1_000,
         };
         self.after(away, Event::Start { node: n });
     }

@@ -95,6 +95,43 @@ fn a_replica_that_slept_through_it_does_not_bring_an_expired_value_back() {
 }
 
 #[test]
+fn a_peer_whose_clock_has_just_jumped_or_that_has_met_nobody_drops_nothing_early() {
+    const YEARS_MS: u64 = 10 * 365 * 24 * 3_600 * 1_000;
+    let mut cluster = Cluster::new(3);
+    cluster.wait(5_000);
+    written(cluster.ask(0, put_for("key", "1", 600_000)));
+    let owner = cluster.owners("key")[0];
+    let right = cluster.now;
+    let later = |by_ms, wall_ms| Now { monotonic_ms: right.monotonic_ms + by_ms, wall_ms };
+    cluster.now = later(1_500, right.wall_ms + YEARS_MS);
+    cluster.step(owner, Input::Wake);
+    assert_eq!(cluster.peer(owner).store().keys(), 1, "its clock was right a moment ago");
+    cluster.machines[owner].peer = None;
+    cluster.start(owner);
+    for by_ms in [3_000, 5_000, 70_000] {
+        cluster.now = later(by_ms, right.wall_ms + YEARS_MS + by_ms);
+        cluster.step(owner, Input::Wake);
+        assert_eq!(cluster.peer(owner).store().keys(), 1, "it has met nobody since its start");
+    }
+    cluster.now = later(70_000, right.wall_ms + 70_000);
+    cluster.connect(owner);
+    cluster.wait(600_000 + EXPIRED_KEPT_MS);
+    assert_eq!(keys(&cluster), [0, 0, 0], "and it drops what is over when it knows better");
+}
+
+#[test]
+fn a_clock_that_was_years_behind_and_is_set_right_drops_within_a_minute() {
+    let mut cluster = Cluster::new(1);
+    cluster.now.wall_ms -= 1_000_000_000;
+    cluster.wait(2_000);
+    cluster.now.wall_ms += 1_000_000_000;
+    written(cluster.ask(0, put_for("key", "1", 5_000)));
+    assert!(cluster.peer(0).next_wake().is_some_and(|at| at <= cluster.now.monotonic_ms + 60_000));
+    cluster.wait(2 * EXPIRED_KEPT_MS + 5_000);
+    assert_eq!(keys(&cluster), [0]);
+}
+
+#[test]
 fn a_time_to_live_without_an_end_in_sight_is_refused() {
     let mut cluster = Cluster::new(3);
     assert_eq!(failed(cluster.ask(0, put_for("key", "1", u64::MAX))).kind, FailureKind::BadRequest);

@@ -1,0 +1,58 @@
+//! What has expired, at the end: dropped everywhere, and nowhere before its time.
+
+use super::{World, key_name};
+use crate::machine_clock::EPOCH_MS;
+use crate::oracle::Violation;
+use henge::limits::EXPIRED_KEPT_MS;
+use henge::message::FetchMode;
+use std::collections::BTreeSet;
+
+/// A store looks once a second for what it has to drop, and drops some keys at a time (milliseconds).
+const LOOKS_WITHIN_MS: u64 = 3_000;
+/// No longer than this is waited for what has not expired yet (milliseconds): a clock that was years ahead has said when.
+const WAITED_FOR_MS: u64 = 200_000;
+
+impl World {
+    /// True if no peer takes its own clock for wrong.
+    pub(crate) fn clocks_are_believed(&self) -> bool {
+        self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| peer.clock_trouble().is_none()))
+    }
+
+    /// The moment (microseconds) at which all that expires in a while is to be dropped; now, if that is not waited for. Requires: all clocks are
+    /// right.
+    pub(crate) fn when_all_is_dropped(&self) -> u64 {
+        if !self.plan.expiry.as_ref().is_some_and(|expiry| expiry.is_waited_for) {
+            return self.time;
+        }
+        let now_ms = EPOCH_MS + self.time / 1_000;
+        let expiries = self.history.writes().iter().map(|write| write.expiry).filter(|expiry| expiry.is_known);
+        let last_ms = expiries.map(|expiry| expiry.at_ms).filter(|at_ms| *at_ms <= now_ms + WAITED_FOR_MS).max();
+        let dropped_ms = last_ms.map_or(now_ms, |last_ms| last_ms + EXPIRED_KEPT_MS + LOOKS_WITHIN_MS);
+        self.time.max((dropped_ms - EPOCH_MS) * 1_000)
+    }
+
+    /// Oracle x: what expired a while ago is in no store, and no hint. Requires: all clocks have been right for some seconds.
+    pub(crate) fn nothing_expired_is_kept(&mut self) {
+        if self.plan.expiry.is_none() {
+            return;
+        }
+        let due_ms = (EPOCH_MS + self.time / 1_000).saturating_sub(EXPIRED_KEPT_MS + LOOKS_WITHIN_MS);
+        let mut kept = BTreeSet::new();
+        for key in self.keys().collect::<Vec<_>>() {
+            let partition = self.partition(key).0;
+            for owner in self.owners(key) {
+                let Some(entry) = self.ask(owner, &key_name(key), FetchMode::Full) else { continue };
+                let dots: Vec<_> = entry.dots().collect();
+                kept.extend(self.dots.values(partition, &dots));
+                for version in entry.versions().iter().filter(|version| version.expiry_ms != 0 && version.expiry_ms <= due_ms) {
+                    let (name, since) = (&self.nodes[owner].name, (due_ms - version.expiry_ms) / 1_000);
+                    let what = format!("{name} keeps {} of key {}, to be dropped {since} s ago", version.dot, key.0);
+                    self.violations.push(Violation::new("x", what));
+                }
+            }
+        }
+        let acked = self.history.writes().iter().filter(|write| write.is_acked() && write.expiry.is_known);
+        let due = acked.filter(|write| write.may_have_expired(due_ms)).flat_map(|write| &write.values);
+        self.stats.dropped = due.filter(|(_, value)| !kept.contains(value)).count() as u64;
+    }
+}
