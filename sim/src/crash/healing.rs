@@ -93,7 +93,7 @@ pub(super) fn healing(seed: u64, extent: Extent) -> Result<Counts, Violation> {
 fn options(seed: u64) -> StoreOptions {
     let log =
         OpenOptions { segment_bytes_min: SEGMENT_BYTES_MIN, segment_bytes_max: SEGMENT_BYTES_MAX, ..OpenOptions::new(1, seed) };
-    StoreOptions { sync: SyncMode::Always, cache_bytes: 0, log }
+    StoreOptions { sync: SyncMode::Always, cache_bytes: 1 << 16, log }
 }
 
 impl Hurt {
