@@ -7,7 +7,7 @@ use crate::limits::RETRY_HINT_MS;
 use crate::message::{Applied, Attempt, FailureKind, Naming, OperationId, Position, Reply};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::RetryNote;
-use crate::vclock::{Entry, Path, Sealed, Seen, Timestamp, pack};
+use crate::vclock::{Dot, Entry, Path, Sealed, Seen, Timestamp, pack};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -115,6 +115,15 @@ impl Peer {
             return self.fail(id, FailureKind::Unknown, message, 0, outbox);
         }
         let clock = self.clock_for(partition);
+        let is_unseen = |dot: Dot| !entry.has_seen(dot) && !clock.contains(dot);
+        if again.dots().into_iter().any(is_unseen) || entry.dots().any(|dot| again.covered.contains(dot)) {
+            // What is spread would be the state before the write.
+            let message = format!(
+                "{} has not taken in the first try yet, which waits for its disk: read the key to see whether it took effect",
+                self.config.name
+            );
+            return self.fail(id, FailureKind::Unknown, message, 0, outbox);
+        }
         // What came after the first try is not named: it may have been acknowledged since.
         let written = entry.versions().iter().find(|version| version.dot == again.first).map(|version| version.time);
         let before = if again.count == 0 { Some(Timestamp::from_wall_ms(again.wall_ms)) } else { written };
