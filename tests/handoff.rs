@@ -60,7 +60,8 @@ async fn with_two_of_five_killed_writes_go_on_and_reach_them_when_they_are_back(
     cluster.peers[0].start().await;
     cluster.linked().await;
     let kept = owed(&mut cluster).await.expect("three peers answer");
-    assert!(kept > before, "and what was written since: {kept}");
+    // A copy beyond W may have been on its way to the disk; without all that this stand-in owes it would be a third less.
+    assert!(kept > WRITES as u64, "{kept} of {before}");
 
     cluster.peers[1].start().await;
     cluster.peers[3].start().await;
