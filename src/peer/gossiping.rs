@@ -175,7 +175,14 @@ impl Peer {
         }
         for event in out.events {
             match event {
-                Event::Died(member) | Event::Returned(member) => self.tell_reach(now, member, outbox),
+                Event::Died(member) => {
+                    tracing::warn!(%member, "a member is taken for dead");
+                    self.tell_reach(now, member, outbox);
+                }
+                Event::Returned(member) => {
+                    tracing::info!(%member, "a member that was taken for dead is alive");
+                    self.tell_reach(now, member, outbox);
+                }
                 Event::Copy(reason) => outbox.push(Output::Refused { reason }),
             }
         }
