@@ -81,6 +81,21 @@ pub struct Plan {
     pub clients: ClientPlan,
     /// Values that expire, if there are any.
     pub expiry: Option<ExpiryPlan>,
+    /// Faults that wait for a rare moment.
+    pub ambush: AmbushPlan,
+}
+
+/// Faults that wait for a rare moment, and hit just there. Drawn apart from all else, and at run time too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AmbushPlan {
+    /// The share of acknowledged writes behind which the coordinator loses power, of those that its own disk does not hold yet.
+    pub behind_acknowledgement: f64,
+    /// The share of hints whose way to the owed peer is cut, for seconds, when they are about to be handed over.
+    pub before_payment: f64,
+    /// When a disk is hurt in the middle of a comparison, whoever learns from it can reach nobody else for a while.
+    pub isolates_learners: bool,
+    /// The share of disasters that are no lost disk, but an owner that drops its copy of one partition.
+    pub dropped_copies: f64,
 }
 
 /// Disks that are lost. One at a time, and the next only when the cluster is whole again: so W disks of a partition are never lost together.
@@ -103,9 +118,12 @@ pub enum Disaster {
     Hole,
     /// The same, while the peer is up.
     BadRecord,
+    /// The copy of one partition is dropped, as by an owner that is none any more, and owned again at once.
+    DroppedCopy,
 }
 
 impl Disaster {
+    /// Those of disks.
     const ALL: [Disaster; 4] = [Disaster::Wiped, Disaster::Old, Disaster::Hole, Disaster::BadRecord];
 }
 
@@ -225,7 +243,12 @@ impl ClockFault {
     const ALL: [ClockFault; 3] = [ClockFault::Jump, ClockFault::Rate, ClockFault::Freeze];
 }
 
+/// The share of seeds with each kind of ambush.
+const AMBUSHES: f64 = 0.3;
+
 const SECOND: u64 = 1_000_000;
+/// How long the way of a hint is cut at most (microseconds): long enough for others to come up, be linked, and close gaps.
+pub const PAYMENT_CUT: u64 = 10 * SECOND;
 
 impl Plan {
     /// A plan in which nothing goes wrong by itself: for scenarios that say what does.
@@ -242,6 +265,7 @@ impl Plan {
             disasters: DisasterPlan { interval: None, kinds: Vec::new() },
             process: ProcessPlan::calm(),
             expiry: None,
+            ambush: AmbushPlan::default(),
             clients: ClientPlan { count: 4, keys: 8, think: 20_000, blind: 0.3, stray: 0.1, healed_requests: 6 },
             ..plan
         }
@@ -285,6 +309,8 @@ impl Plan {
             // Who stands still, or is away, for so long has slept through all of it.
             process.long_pause = Some(absence);
         }
+        let may_crash = sync == SyncMode::Always && plant == Plant::None;
+        let ambush = if may_crash { AmbushPlan::draw(seed) } else { AmbushPlan::default() };
         Plan {
             seed,
             plant,
@@ -293,7 +319,7 @@ impl Plan {
             partitions: *dice.pick(&[8, 8, 16, 32]),
             zones: dice.between(1, 3),
             sync,
-            chaos: dice.between(6, 12) * SECOND,
+            chaos: dice.between(6, 12) * SECOND + if ambush.before_payment > 0.0 { PAYMENT_CUT } else { 0 },
             waits_a_minute: seed.is_multiple_of(4),
             network,
             disk: DiskPlan::draw(dice),
@@ -308,6 +334,7 @@ impl Plan {
                 healed_requests: 6,
             },
             expiry,
+            ambush,
         }
     }
 }
@@ -370,6 +397,19 @@ impl DisasterPlan {
             kinds = vec![*dice.pick(&Disaster::ALL)];
         }
         DisasterPlan { interval: dice.chance(DISASTERS).then_some(interval), kinds }
+    }
+}
+
+impl AmbushPlan {
+    fn draw(seed: u64) -> AmbushPlan {
+        let dice = &mut Dice::of(seed, 5);
+        let (hints, isolates, drops) = (dice.chance(AMBUSHES), dice.chance(AMBUSHES), dice.chance(AMBUSHES));
+        AmbushPlan {
+            behind_acknowledgement: if hints { 0.2 } else { 0.0 },
+            before_payment: if hints { 0.3 } else { 0.0 },
+            isolates_learners: isolates,
+            dropped_copies: if drops { 0.5 } else { 0.0 },
+        }
     }
 }
 

@@ -66,6 +66,11 @@ impl Peer {
         self.rounds.set_round(round_ms);
     }
 
+    /// True if this peer compares a partition with a member at this moment, to learn from it.
+    pub fn is_learning(&self, partition: PartitionId, partner: MemberId) -> bool {
+        self.pulls.under_way.values().any(|pull| (pull.partition(), pull.partner()) == (partition, partner))
+    }
+
     /// The owners have become known.
     pub(super) fn set_pairs(&mut self, now_ms: u64) {
         let pairs =

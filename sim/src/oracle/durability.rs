@@ -49,6 +49,11 @@ impl Shadow {
         }
     }
 
+    /// The peer has dropped its copy of these keys on purpose: what it has promised of them is for others to keep.
+    pub fn forget(&mut self, is_dropped: impl Fn(&Bytes) -> bool) {
+        self.keys.retain(|key, _| !is_dropped(key));
+    }
+
     /// The peer is about to lose its memory. `look` shows what it holds of a key at this moment, none if that takes its disk.
     pub fn before_crash(&mut self, mut look: impl FnMut(&Bytes) -> Option<Entry>) {
         for (key, promised) in &mut self.keys {

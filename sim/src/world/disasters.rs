@@ -52,6 +52,8 @@ impl World {
         }
         let n = self.fault_dice.below(self.nodes.len() as u64) as usize;
         let kind = *self.fault_dice.pick(&self.plan.disasters.kinds);
+        let is_dropped = self.ambush_dice.chance(self.plan.ambush.dropped_copies);
+        let kind = if is_dropped { Disaster::DroppedCopy } else { kind };
         match self.fault_dice.below(3) {
             _ if kind == Disaster::Old => self.on_disaster_at(n, kind),
             0 => self.on_disaster_at(n, kind),
@@ -64,7 +66,7 @@ impl World {
     }
 
     /// If the next disaster waits for that: it hits a peer that another one, which knows less, has begun to learn from.
-    pub(super) fn strike(&mut self, teacher: MemberId, message: &Message) {
+    pub(super) fn strike(&mut self, learner: usize, teacher: MemberId, message: &Message) {
         if let Some(kind) = self.strike
             && let Message::Comparing(comparing) = message
             && matches!(**comparing, Comparing::Walk(_))
@@ -73,6 +75,7 @@ impl World {
             self.strike = None;
             let delay = self.fault_dice.below(2 * self.plan.network.delay_max);
             self.after(delay, Event::Disaster { node, kind });
+            self.isolate_learner(learner, node);
         }
     }
 
@@ -88,6 +91,11 @@ impl World {
                 return self.after(delay, Event::OldDisk { node: n });
             }
             Disaster::Wiped => self.lose_disk(n),
+            Disaster::DroppedCopy => {
+                if self.drop_copy(n) {
+                    self.note_disaster(n, kind);
+                }
+            }
             Disaster::Hole => {
                 self.go_down(n, Down::PowerCut);
                 if self.nodes[n].damage_log(&mut self.fault_dice) {

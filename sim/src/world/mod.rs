@@ -4,6 +4,7 @@
 //! it, `links` and `delivery` are the network between them, `faults` is what goes wrong, `notes` is what the oracles are told at the
 //! moment in which it leaves a peer.
 
+mod ambush;
 mod convergence;
 mod delivery;
 mod disasters;
@@ -96,6 +97,7 @@ pub struct World {
     pub(crate) network_dice: Dice,
     pub(crate) fault_dice: Dice,
     disk_dice: Vec<Dice>,
+    ambush_dice: Dice,
     pub(crate) trace: Trace,
     pub(crate) history: History,
     pub(crate) dots: Dots,
@@ -154,6 +156,7 @@ impl World {
             network_dice: Dice::of(seed, 1),
             fault_dice: Dice::of(seed, 2),
             disk_dice: (0..plan.peers as u64).map(|index| Dice::of(seed, 100 + index)).collect(),
+            ambush_dice: Dice::of(seed, 6),
             trace: Trace::new(prints),
             history: History::default(),
             dots: Dots::default(),

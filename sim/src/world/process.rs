@@ -7,7 +7,6 @@ use crate::plan::Plant;
 use crate::trace;
 use henge::message::{FetchMode, Position, SyncMode};
 use henge::peer::{Input, Output};
-use henge::ring::PartitionId;
 use henge::storage::DiskJob;
 
 impl World {
@@ -78,7 +77,8 @@ impl World {
         match output {
             Output::Send { to, message, .. } => {
                 self.note_promise(n, to, &message);
-                self.strike(to, &message);
+                self.strike(n, to, &message);
+                self.waylay_hint(n, to, &message);
                 self.send(n, to, message);
             }
             Output::Reply { to, reply, .. } => {
@@ -88,6 +88,7 @@ impl World {
                 });
                 let delay = self.plan.network.delay(&mut self.network_dice);
                 self.send_reply(delay, to, &reply);
+                self.wait_for_acknowledgement(n, &reply);
             }
             Output::Disk(_) | Output::Members | Output::Halt { .. } | Output::Refused { .. } => {
                 unreachable!("only what names a position is held")
@@ -167,14 +168,6 @@ impl World {
             (None, false) => 1_000,
         };
         self.after(away, Event::Start { node: n });
-    }
-
-    /// A peer drops its copy of a partition and owns it again at once.
-    pub(crate) fn begin_anew(&mut self, n: usize, partition: PartitionId) {
-        if let Some(peer) = self.nodes[n].peer.as_mut() {
-            peer.begin_anew(partition);
-            self.settle(n);
-        }
     }
 
     /// Starts a peer; its recovery may be cut short by the next crash, twice.
