@@ -157,14 +157,17 @@ impl World {
         }
     }
 
-    /// A bad record that nobody has read yet is fetched from others when an oracle reads it.
+    /// A bad record that nobody has read yet is fetched from others when an oracle reads it. What is still in memory says nothing of the
+    /// disk: but when every key has been read, either all of them are in memory and stay there, or the next round reads each of them from the disk.
     fn heal_all_records(&mut self) {
         let end = self.time + PATIENCE;
+        let mut sound_rounds = 0;
         while self.disks_lost > 0 && self.violations.is_empty() && self.time < end {
             let places: Vec<(usize, KeyId)> =
                 self.keys().flat_map(|key| self.owners(key).into_iter().map(move |owner| (owner, key))).collect();
             let unread = places.into_iter().filter(|(owner, key)| self.ask(*owner, &key_name(*key), FetchMode::Full).is_none());
-            if unread.count() == 0 {
+            sound_rounds = if unread.count() == 0 { sound_rounds + 1 } else { 0 };
+            if sound_rounds == 2 {
                 return;
             }
             self.run_to(self.time + 100_000);

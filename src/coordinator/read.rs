@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub struct Reach {
     /// The owners.
     pub owners: Vec<(MemberId, Pace)>,
-    /// The stand-ins that are live, in the order of the walk; needed only while an owner is down.
+    /// The stand-ins that are live, in the order of the walk; needed only while an owner is down, or for a session.
     pub stand_ins: Vec<MemberId>,
 }
 
@@ -336,12 +336,12 @@ impl Read {
         self.replicas.iter().position(|replica| replica.is_owner && replica.may_be_asked())
     }
 
-    /// Stand-ins are asked when too few owners are live, and for a session that has seen what no live owner has.
+    /// Stand-ins are asked when too few owners are live, and for a session that has seen what no live owner has: they may not have handed
+    /// it over yet, also when all owners are back.
     fn next_stand_in(&self) -> Option<usize> {
         let is_up = |replica: &&Replica| replica.is_owner && (replica.pace != Pace::Down || replica.answer.is_some());
         let up = self.replicas.iter().filter(is_up).count();
-        let owners = self.replicas.iter().filter(|replica| replica.is_owner).count();
-        let wanted = up < self.needed || self.counts().0 < self.needed || (up < owners && !self.must_see.is_empty());
+        let wanted = up < self.needed || self.counts().0 < self.needed || self.lacks_for_session();
         let next = || self.replicas.iter().position(|replica| !replica.is_owner && replica.may_be_asked());
         wanted.then(next).flatten()
     }
@@ -409,6 +409,15 @@ impl Read {
                 effects.send(holder.member, fetch(id, &self.key, FetchMode::Full));
             }
         }
+    }
+
+    fn lacks_for_session(&self) -> bool {
+        self.has_session() && !self.session_is_seen(&self.merge())
+    }
+
+    /// True if there is something that the answer must have seen.
+    pub fn has_session(&self) -> bool {
+        !self.must_see.is_empty()
     }
 
     fn session_is_seen(&self, merged: &Entry) -> bool {

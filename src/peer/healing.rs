@@ -172,26 +172,35 @@ impl Peer {
     /// be lost by it. None: not yet.
     fn verdict(&self, now: Now, (partition, key): &(PartitionId, Bytes), healing: &Healing) -> Option<(Vec<Version>, Entry, bool)> {
         let lost = &healing.lost;
-        let merged = || {
-            healing.answers.values().fold(Entry::default(), |mut merged, answer| {
-                merged.merge(answer.clone());
-                merged
-            })
-        };
+        let merged = healing.answers.values().fold(Entry::default(), |mut merged, answer| {
+            merged.merge(answer.clone());
+            merged
+        });
         for (member, answer) in &healing.answers {
             if self.replica.store().is_lost_state(key, lost, answer.versions()) {
-                return Some((answer.versions().to_vec(), merged(), false));
+                return Some((answer.versions().to_vec(), merged, false));
             }
             let Some(dot) = lost.dot else { continue };
             let same: Vec<Version> = answer.versions().iter().filter(|version| version.dot == dot).cloned().collect();
             if self.replica.store().is_lost_state(key, lost, &same) {
-                return Some((same, merged(), false));
+                return Some((same, merged, false));
             }
             // It has been replaced since, and this replica was only behind.
             let is_gone = !answer.is_live(dot) && answer.context().contains(dot);
             if is_gone && self.owners_of(*partition).contains(member) {
-                return Some((Vec::new(), merged(), false));
+                return Some((Vec::new(), merged, false));
             }
+        }
+        // A dot that is live there and was seen here may have been live here, too.
+        let versions: Vec<Version> = merged.versions().iter().filter(|version| lost.clock.contains(version.dot)).cloned().collect();
+        let mut told: Seen = merged.context().clone();
+        merged.dots().for_each(|dot| told.insert(dot));
+        // Whatever was live here has been seen elsewhere: it is live there, or gone.
+        let is_told_of_all = lost.clock.is_subset_of(&told);
+        // They have seen more since, and the rest is just what was here. Or nothing of it is left, replaced, removed or expired: whoever
+        // has not answered could add nothing to that.
+        if self.replica.store().is_lost_state(key, lost, &versions) || (is_told_of_all && versions.is_empty()) {
+            return Some((versions, merged, false));
         }
         let silent_may_be_none = now.monotonic_ms >= healing.begun_ms + GIVE_UP_MS;
         let is_answered = |member: MemberId| {
@@ -202,16 +211,8 @@ impl Peer {
         if !self.founders().iter().all(|founder| is_answered(founder.member)) {
             return None;
         }
-        let merged = merged();
-        // A dot that is live there and was seen here may have been live here, too; all owners have been heard, so it is gone for nobody.
-        let versions: Vec<Version> = merged.versions().iter().filter(|version| lost.clock.contains(version.dot)).cloned().collect();
-        let mut told: Seen = merged.context().clone();
-        merged.dots().for_each(|dot| told.insert(dot));
-        if lost.clock.is_subset_of(&told) {
-            // Whatever was live here has been seen elsewhere: it is live there, or gone.
-            return Some((versions, merged, false));
-        }
-        silent_may_be_none.then_some((versions, merged, true))
+        // All owners have been heard: what is live among them is gone for none of them.
+        (is_told_of_all || silent_may_be_none).then_some((versions, merged, !is_told_of_all))
     }
 
     fn forget_healing(&mut self, place: &(PartitionId, Bytes)) {

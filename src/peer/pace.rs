@@ -135,11 +135,15 @@ impl Paces {
 }
 
 impl Peer {
-    /// Who can be asked for a key of this partition, and how well.
-    pub(super) fn reach(&self, partition: PartitionId) -> Reach {
+    /// Who can be asked for a key of this partition, and how well. With all owners there, those who stand in are asked for nothing but what a
+    /// session has seen.
+    pub(super) fn reach(&self, partition: PartitionId, has_session: bool) -> Reach {
         let owners = self.owner_paces(partition);
         let is_owner_down = owners.iter().any(|(_, pace)| *pace == Pace::Down);
-        let stand_ins = if is_owner_down { self.live_stand_ins(partition).take(READ_STAND_INS_MAX).collect() } else { Vec::new() };
+        let stand_ins = match is_owner_down || has_session {
+            true => self.live_stand_ins(partition).take(READ_STAND_INS_MAX).collect(),
+            false => Vec::new(),
+        };
         Reach { owners, stand_ins }
     }
 

@@ -15,7 +15,7 @@ impl Peer {
     pub(super) fn begin_read(&mut self, now: Now, to: ReplyTo, deadline_ms: u64, wanted: Wanted, outbox: &mut Vec<Output>) {
         let Wanted { key, r, must_see, path, last_writer_wins } = wanted;
         let id = self.next_operation_id();
-        let reach = self.reach(self.partition_of(&key));
+        let reach = self.reach(self.partition_of(&key), !must_see.is_empty());
         self.try_the_slow(now, &key, &reach.owners);
         let (me, turn) = (self.me, self.rng.next_u32());
         let question = Question { path: path.clone(), wall_ms: now.wall_ms };
@@ -142,7 +142,7 @@ impl Peer {
     /// A read takes note of who can be reached now.
     pub(super) fn look_around(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
         let Some(Machine::Read { read, .. }) = self.operations.get(&id).map(|operation| &operation.machine) else { return };
-        let reach = self.reach(self.partition_of(read.key()));
+        let reach = self.reach(self.partition_of(read.key()), read.has_session());
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Read { read, .. } = &mut operation.machine else { return };
         let outcome = read.look(id, now.monotonic_ms, &reach, &mut self.effects);
@@ -171,7 +171,7 @@ pub(super) fn read_failure(failure: &ReadFailure) -> String {
             )
         }
         ReadFailure::SessionAhead => {
-            "the owners that can be reached have not seen what this session has: try again, or read without it".to_string()
+            "the owners that can be reached, and those who stood in for them, have not seen what this session has: try again, or read without it".to_string()
         }
     }
 }

@@ -242,6 +242,36 @@ fn a_session_also_asks_those_who_stand_in() {
     );
 }
 
+#[test]
+fn a_session_asks_those_who_stand_in_when_all_owners_are_back_and_only_if_it_lacks_something() {
+    let all = || Reach { stand_ins: vec![MemberId(4), MemberId(5)], ..reach(&[], &[]) };
+    let must_see = || [dot(9)].into_iter().collect::<Seen>();
+    let mut scene = scene_of(2, all(), Path::ROOT, must_see());
+    assert_eq!(scene.asked_members(), [1, 2]);
+    assert!(scene.full(1, &nothing()).is_none() && scene.dots(2, &nothing()).is_none());
+    assert_eq!(scene.asked_members(), [3], "an owner first");
+    assert!(scene.dots(3, &nothing()).is_none());
+    assert_eq!(scene.asked_members(), [4]);
+    assert!(scene.full(4, &nothing()).is_none());
+    assert_eq!(scene.asked_members(), [5]);
+    let merged = scene.full(5, &holds(&[(9, "")])).expect("it has been seen");
+    assert_eq!((merged.entry.dots().collect::<Vec<_>>(), merged.answered, merged.stood_in), (vec![dot(9)], 3, 0));
+    assert_eq!(merged.behind, OWNERS.map(MemberId));
+
+    let mut lost = scene_of(1, all(), Path::ROOT, must_see());
+    for member in 1..=5 {
+        assert!(!lost.read.is_exhausted(), "{member} has not been asked");
+        assert!(lost.full(member, &nothing()).is_none());
+    }
+    assert!(lost.read.is_exhausted() && lost.read.failure() == ReadFailure::SessionAhead);
+
+    let mut seen = scene_of(2, all(), Path::ROOT, must_see());
+    assert!(seen.full(1, &nothing()).is_none());
+    let gone = Entry::new(Vec::new(), must_see());
+    assert!(seen.dots(2, &gone).is_some(), "seen and gone");
+    assert_eq!(seen.asked_members(), [1, 2]);
+}
+
 /// Whatever three owners and two stand-ins hold, and whoever is down or incomplete: *not found* needs R complete owners.
 #[test]
 fn not_found_is_never_said_by_too_few() {

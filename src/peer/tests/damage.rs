@@ -435,3 +435,63 @@ fn a_damaged_record_that_nobody_else_has_is_given_up_with_an_alarm_and_not_befor
     cluster.wait(2_000);
     assert!(refused(&cluster).is_some_and(|reason| reason.contains("is damaged at byte")), "what is lost is not passed over");
 }
+
+/// Three owners of the document "key"; while the first is away the second removes it, expires it, or adds a leaf. Then the record of the
+/// first turns out to be damaged, and the third is away. With `alone`, the first has a leaf that nobody else has seen.
+fn with_a_damaged_document(what: &str, alone: bool) -> Cluster {
+    let mut cluster = Cluster::new(3);
+    let Request::Put(one) = put("key", "{\"a\":\"needle\",\"b\":1}", &NONE) else { panic!("a put") };
+    let ttl_ms = if what == "expire" { 2_000 } else { 0 };
+    let receipt = written(cluster.ask(1, Request::Put(Put { ttl_ms, w: Quorum::All, ..one })));
+    if alone {
+        cluster.filter = Box::new(|to, _| to == 0);
+        let Request::Update(one) = set("key", "c", "\"alone\"", &NONE) else { panic!("an update") };
+        written(cluster.ask(0, Request::Update(Update { w: Quorum::Exactly(1), ..one })));
+        cluster.filter = Box::new(|_, _| true);
+    }
+    cluster.wait(300);
+    cluster.kill(0);
+    match what {
+        "expire" => cluster.wait(crate::limits::EXPIRED_KEPT_MS + 5_000),
+        "remove" => drop(cluster.ask(1, remove("key", "", &receipt.context))),
+        _ => drop(written(cluster.ask(1, set("key", "d", "2", &receipt.context)))),
+    }
+    cluster.kill(2);
+    cluster.filter =
+        Box::new(|to, message| !matches!(message, Message::Comparing(_)) && (to != 0 || !matches!(message, Message::Apply(_))));
+    cluster.start(0);
+    // Where it lies last is what is read.
+    flip_last(&cluster, b"needle");
+    cluster.connect(0);
+    cluster
+}
+
+#[test]
+fn a_damaged_document_that_another_owner_has_seen_and_holds_no_more_is_gone_though_a_third_is_away() {
+    for (what, keys) in [("remove", 0), ("expire", 0), ("add", 1)] {
+        let mut cluster = with_a_damaged_document(what, false);
+        assert_eq!(cluster.peer(0).store().keys(), 1, "{what}");
+        let answer = read_at_one(&mut cluster, 0, "key");
+        assert_eq!(matches!(answer, Reply::Missing(_)), keys == 0, "{what}: {answer:?}");
+        assert!(!matches!(answer, Reply::Failed(_)), "{what}: {answer:?}");
+        assert_eq!((cluster.peer(0).store().keys(), alarms(&mut cluster, 0).len()), (keys, 0), "{what}");
+        // It may be passed over from now on.
+        cluster.wait(2_000);
+        assert_eq!(refused(&cluster), None, "{what}");
+    }
+}
+
+#[test]
+fn a_damaged_document_with_a_leaf_that_nobody_else_has_seen_is_not_given_up_by_one_word_and_not_without_an_alarm() {
+    for what in ["remove", "expire", "add"] {
+        let mut cluster = with_a_damaged_document(what, true);
+        read_at_one(&mut cluster, 0, "key");
+        cluster.wait(7_000);
+        assert_eq!((cluster.peer(0).store().keys(), alarms(&mut cluster, 0).len()), (1, 0), "{what}: one owner has not been heard");
+        cluster.start(2);
+        cluster.connect(2);
+        cluster.wait(2_000);
+        let told = alarms(&mut cluster, 0);
+        assert!(told.len() == 1 && told[0].contains("\"key\""), "{what}: {told:?}");
+    }
+}

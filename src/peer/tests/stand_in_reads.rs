@@ -99,3 +99,29 @@ fn with_all_owners_there_nobody_stands_in() {
     let asked: Vec<usize> = asked.map(|(to, _)| to).collect();
     assert!(!asked.is_empty() && asked.iter().all(|to| order[..3].contains(to)), "{asked:?}");
 }
+
+#[test]
+fn a_session_sees_what_a_stand_in_has_not_handed_over_yet_although_all_owners_are_back() {
+    let (mut cluster, order) = five();
+    let owners = order[..3].to_vec();
+    owners.iter().for_each(|owner| cluster.kill(*owner));
+    let receipt = cluster.put(order[3], "k", "1", &NONE);
+    assert_eq!(receipt.acks.len(), 2, "both stand in");
+    // What they hand over is lost on its way.
+    cluster.filter = Box::new(move |to, message| !(owners.contains(&to) && matches!(message, Message::Apply(_))));
+    for owner in &order[..3] {
+        cluster.start(*owner);
+        cluster.connect(*owner);
+    }
+    let read = |session: &Bytes| {
+        let Request::Get(one) = get("k", "") else { panic!("a get") };
+        Request::Get(crate::message::Get { session: session.clone(), ..one })
+    };
+    assert!(matches!(cluster.ask(order[0], read(&NONE)), Reply::Missing(_)), "no owner has it yet");
+    let Reply::Found(found) = cluster.ask(order[0], read(&receipt.context)) else { panic!("it is found") };
+    assert_eq!((found.value, found.dots, found.stood_in), (json("1"), receipt.dots, 0));
+    // Whoever read it has it now.
+    [order[0], order[3], order[4]].iter().for_each(|at| cluster.kill(*at));
+    let failure = failed(cluster.ask(order[1], read(&receipt.context)));
+    assert!(failure.kind == FailureKind::Unavailable && failure.message.contains("session"), "{failure:?}");
+}
