@@ -64,7 +64,7 @@ pub(super) struct Drafting {
     pub retry: Option<RetryNote>,
     /// True once the other owners have been read because this replica was behind its client.
     pub has_caught_up: bool,
-    /// A retry: the dots that the first try made. The present state of the key is spread again.
+    /// A retry: what is remembered of the first try. The present state of the key is spread again, except for `waits_for_first_try`.
     pub again: Option<Remembered>,
 }
 
