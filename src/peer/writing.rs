@@ -131,7 +131,8 @@ impl Peer {
             }
             FirstTry::Unknown => {
                 let message = format!(
-                    "{} has begun this removal before and does not know that it was acknowledged. It may or may not have taken effect: read the                      key to see, or remove it anew, under a number of its own",
+                    "{} has begun this removal before and does not know that it was acknowledged. It may or may not have taken effect: read \
+                     the key to see, or remove it anew, under a number of its own",
                     self.config.name
                 );
                 self.fail(id, FailureKind::Unknown, message, 0, outbox);
