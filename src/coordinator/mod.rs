@@ -18,7 +18,7 @@ mod write;
 pub use answer::{found_or_missing, sealed_receipt};
 pub use draft::{Draft, DraftError, Intent, View, left_alone};
 pub use read::{Merged, Pace, Question, Reach, Read, ReadFailure, Verdict, repair};
-pub use retry::{Remembered, RetryMemory};
+pub use retry::{Acknowledged, FirstTry, Remembered, RetryMemory};
 pub use scan::{Scan, ScanStep};
 pub use stand_ins::Walk;
 pub use tally::{Tally, quorum_size};

@@ -1,8 +1,11 @@
 //! What a coordinator remembers of its writes, so that a retry does not become a second write.
 
+use super::write::Demand;
 use crate::limits::{RETRY_MEMORY_MAX, RETRY_MEMORY_MS, RETRY_NUMBERS_MAX};
+use crate::message::Receipt;
 use crate::vclock::{Dot, Seen};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// A write that was begun here.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,14 +18,49 @@ pub struct Remembered {
     pub count: u32,
     /// What it replaced, as far as its coordinator saw when it began.
     pub covered: Seen,
-    /// When it began, in milliseconds since 1970.
-    pub wall_ms: u64,
+    /// Until when its first try may be under way (monotonic milliseconds); 0: it was begun in an earlier start.
+    pub until_ms: u64,
+    /// How it was acknowledged; kept only of a removal without a context that made no dot.
+    pub acknowledged: Option<Arc<Acknowledged>>,
+}
+
+/// How a removal was acknowledged.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Acknowledged {
+    /// What was asked of those who did.
+    pub demand: Demand,
+    /// What its client was told.
+    pub receipt: Receipt,
+}
+
+/// What has become of the first try of a removal without a context.
+///
+/// Such a removal covers whatever its replicas hold and makes no dot of its own. So nothing tells a version that was there before it from one
+/// that was written after it: not a dot, and not a time, since clocks differ. Therefore it is done once, by one try, and a retry adds nothing:
+/// what it covered besides might have been acknowledged after the removal, and what it left might have been before.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FirstTry {
+    /// It still goes on: its end is the retry's.
+    UnderWay,
+    /// It was acknowledged, by as many as the retry asks for.
+    Acknowledged(Arc<Acknowledged>),
+    /// It ended without that, or with the start in which it was begun.
+    Unknown,
 }
 
 impl Remembered {
     /// The dots of the write.
     pub fn dots(&self) -> Vec<Dot> {
         (0..u64::from(self.count)).map(|n| Dot { actor: self.first.actor, counter: self.first.counter + n }).collect()
+    }
+
+    /// What has become of the first try, of a removal without a context.
+    pub fn first_try(&self, monotonic_ms: u64, demand: Demand) -> FirstTry {
+        match &self.acknowledged {
+            Some(acknowledged) if acknowledged.demand.is_at_least(demand) => FirstTry::Acknowledged(acknowledged.clone()),
+            None if monotonic_ms < self.until_ms => FirstTry::UnderWay,
+            _ => FirstTry::Unknown,
+        }
     }
 }
 
@@ -59,6 +97,15 @@ impl RetryMemory {
         }
     }
 
+    /// Notes how a write of this session and number was acknowledged.
+    pub fn acknowledge(&mut self, session: u64, number: u64, acknowledged: Acknowledged) {
+        if let Some(writes) = self.sessions.get_mut(&session)
+            && let Ok(at) = writes.binary_search_by_key(&number, |write| write.0)
+        {
+            writes[at].1.acknowledged = Some(Arc::new(acknowledged));
+        }
+    }
+
     fn forget_oldest(&mut self) {
         let Some((_, session, number)) = self.order.pop_front() else { return };
         let Some(writes) = self.sessions.get_mut(&session) else { return };
@@ -84,10 +131,50 @@ impl RetryMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vclock::Actor;
+    use crate::message::Attempt;
+    use crate::ring::MemberId;
+    use crate::vclock::{Actor, Start};
+    use bytes::Bytes;
 
     fn write(n: u64) -> Remembered {
-        Remembered { digest: n, first: Dot { actor: Actor(1), counter: n }, count: 2, covered: Seen::new(), wall_ms: 0 }
+        let first = Dot { actor: Actor(1), counter: n };
+        Remembered { digest: n, first, count: 2, covered: Seen::new(), until_ms: 0, acknowledged: None }
+    }
+
+    fn demand(w: usize, strict: bool) -> Demand {
+        Demand { w, strict, needs_owners: true }
+    }
+
+    #[test]
+    fn a_removal_is_under_way_until_its_deadline_acknowledged_for_ever_after_and_unknown_else() {
+        let mut memory = RetryMemory::default();
+        memory.insert(1_000, 7, 1, Remembered { until_ms: 6_000, count: 0, ..write(1) });
+        let first_try = |memory: &RetryMemory, at, demand| memory.get(7, 1).map(|write| write.first_try(at, demand));
+        assert_eq!(first_try(&memory, 5_999, demand(2, false)), Some(FirstTry::UnderWay));
+        assert_eq!(first_try(&memory, 6_000, demand(2, false)), Some(FirstTry::Unknown));
+        let coordinator = Attempt { member: MemberId(1), start: Start(1) };
+        let receipt = Receipt {
+            coordinator,
+            acks: Vec::new(),
+            dots: Vec::new(),
+            covered: Vec::new(),
+            context: Bytes::new(),
+            stood_in: Vec::new(),
+        };
+        memory.acknowledge(7, 2, Acknowledged { demand: demand(2, false), receipt: receipt.clone() });
+        assert_eq!(first_try(&memory, 5_999, demand(2, false)), Some(FirstTry::UnderWay), "another number");
+        memory.acknowledge(7, 1, Acknowledged { demand: demand(2, false), receipt });
+        for (at, asked, is_answered) in [
+            (5_999, demand(2, false), true),
+            (9_000, demand(2, false), true),
+            (9_000, demand(1, false), true),
+            (9_000, demand(3, false), false),
+            (9_000, demand(2, true), false),
+        ] {
+            let first_try = first_try(&memory, at, asked);
+            assert_eq!(matches!(first_try, Some(FirstTry::Acknowledged(_))), is_answered, "{asked:?} at {at}");
+            assert!(is_answered || first_try == Some(FirstTry::Unknown));
+        }
     }
 
     #[test]

@@ -48,6 +48,13 @@ pub struct Demand {
     pub needs_owners: bool,
 }
 
+impl Demand {
+    /// True if what meets this one meets another one too.
+    pub fn is_at_least(self, other: Demand) -> bool {
+        self.w >= other.w && (self.strict || !other.strict) && (self.needs_owners || !other.needs_owners)
+    }
+}
+
 /// A write under way.
 #[derive(Debug)]
 pub struct Write {
@@ -95,6 +102,11 @@ impl Write {
             refusals: Vec::new(),
             covering: false,
         }
+    }
+
+    /// What it asks of those who acknowledge it.
+    pub fn demand(&self) -> Demand {
+        self.demand
     }
 
     /// Sends the entry to every owner that has not acknowledged it, and to those who stand in; again when there was no answer for a while.

@@ -71,8 +71,8 @@ pub struct Naming {
     /// itself been replaced, and must not cover what came after it.
     pub dots: Vec<Dot>,
     /// Only versions before this time are named, and of this time those whose dot is below the write's first. Of two writes without a context
-    /// that meet, only the later is told of the other: if each were told, each would cover the other, and both would be gone. The
-    /// first try of a removal has no dots of its own that could be covered, and names whatever there is: `Timestamp(u64::MAX)`.
+    /// that meet, only the later is told of the other: if each were told, each would cover the other, and both would be gone.
+    /// A write that makes no dot, which a removal is, cannot be covered itself, and has whatever there is named: `Timestamp(u64::MAX)`.
     pub before: Timestamp,
 }
 

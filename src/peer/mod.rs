@@ -235,7 +235,7 @@ impl Peer {
         };
         let mut retries = RetryMemory::default();
         for note in store.take_retries() {
-            retries.insert(now.monotonic_ms, note.session, note.number, writing::remembered(&note));
+            retries.insert(now.monotonic_ms, note.session, note.number, writing::remembered(&note, 0));
         }
         let gossip = Gossiping::new(&store, &config, seed);
         let mut peer = Peer {

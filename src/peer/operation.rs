@@ -39,8 +39,8 @@ pub(super) struct Operation {
 pub(super) enum Machine {
     /// A write that waits for this peer's own view of the key.
     Drafting(Box<Drafting>),
-    /// A write.
-    Write { key: Bytes, write: Box<Write> },
+    /// A write. `removal`: session and number of a removal that a retry may ask for.
+    Write { key: Bytes, write: Box<Write>, removal: Option<(u64, u64)> },
     /// A read, and how it is answered.
     Read { read: Read, answer: AnswerAs },
     /// A scan.
@@ -60,11 +60,19 @@ pub(super) struct Drafting {
     pub demand: Demand,
     /// How long what is written lives (milliseconds); 0: for ever.
     pub ttl_ms: u64,
+    /// Its session and number, if it has any, and what is to be remembered of it.
     pub retry: Option<RetryNote>,
     /// True once the other owners have been read because this replica was behind its client.
     pub has_caught_up: bool,
-    /// A retry: the dots that the first try made. The present state of the key is spread again.
+    /// A retry: what is remembered of the first try. The present state of the key is spread again, except for `waits_for_first_try`.
     pub again: Option<Remembered>,
+}
+
+impl Drafting {
+    /// True if it is a retry of a removal without a context that made no dot: nothing is spread again, the first try is all there is.
+    pub fn waits_for_first_try(&self) -> bool {
+        self.sealed.is_none() && self.again.as_ref().is_some_and(|first| first.count == 0)
+    }
 }
 
 /// What a read is to find out, and how it is answered.
@@ -107,8 +115,12 @@ impl Peer {
             Machine::Read { read, .. } => read.again(id, now.monotonic_ms, &mut self.effects),
             Machine::Scan(scan) => scan.send(id, &mut self.effects),
             Machine::Why { inquiry, .. } => inquiry.send(id, &mut self.effects),
+            Machine::Drafting(drafting) if drafting.waits_for_first_try() => {
+                self.answer_removal_again(now, id, outbox);
+            }
             Machine::Drafting(_) | Machine::Forward(_) => {}
         }
+        let Some(operation) = self.operations.get(&id) else { return };
         let next = (now.monotonic_ms + CHECK_MS).min(operation.deadline_ms);
         let at = self.checks.partition_point(|check| check.0 <= next);
         self.checks.insert(at, (next, id));
@@ -146,6 +158,10 @@ impl Peer {
         }
         let (kind, message) = match &operation.machine {
             Machine::Why { .. } => unreachable!("it has been answered with what is known"),
+            Machine::Drafting(drafting) if drafting.again.is_some() => (
+                FailureKind::Unknown,
+                "the first try has not ended in time. It may or may not take effect: read the key to see".to_string(),
+            ),
             Machine::Drafting(_) => {
                 (FailureKind::Unavailable, "the key could not be read in time, and nothing was written: try again".to_string())
             }

@@ -196,22 +196,22 @@ impl Peer {
         }
     }
 
-    /// What is remembered of a write that is tried again, and what to remember of one that is new.
+    /// What is remembered of a write that is tried again, and what to remember of it.
     fn remembered(&self, retry: Option<Retry>, digest: u64) -> Result<(Option<Remembered>, Option<RetryNote>), Refusal> {
         let Some(retry) = retry else { return Ok((None, None)) };
         match self.retries.get(retry.session, retry.number) {
-            Some(first) if first.digest == digest => return Ok((Some(first.clone()), None)),
-            Some(_) => {
+            Some(first) if first.digest != digest => {
                 let message = format!(
                     "write {} of this session was another request: give each write of a session a number of its own",
                     retry.number
                 );
                 return Err(Refusal(FailureKind::BadRequest, message, 0));
             }
-            None => {}
+            _ => {}
         }
+        let again = self.retries.get(retry.session, retry.number).cloned();
         let start = self.replica.store().start();
-        if retry.first.is_some_and(|first| first.member == self.me && first.start != start) {
+        if again.is_none() && retry.first.is_some_and(|first| first.member == self.me && first.start != start) {
             let message = format!(
                 "{} has started anew since the first try and does not remember it: read the key to see whether it took effect",
                 self.config.name
@@ -221,7 +221,7 @@ impl Peer {
         let first = Dot { actor: self.replica.store().actor(), counter: 0 };
         let record =
             RetryNote { session: retry.session, number: retry.number, digest, wall_ms: 0, first, count: 0, covered: Seen::new() };
-        Ok((None, Some(record)))
+        Ok((again, Some(record)))
     }
 
     fn start_get(&mut self, now: Now, to: ReplyTo, get: Get, outbox: &mut Vec<Output>) -> Result<(), Refusal> {

@@ -2,12 +2,14 @@
 
 use super::operation::{Machine, Operation, ReplyTo, Wanted};
 use super::{Now, Output, Peer};
-use crate::coordinator::{Draft, DraftError, Outcome, Plan, Remembered, View, Write, Written, left_alone, sealed_receipt};
+use crate::coordinator::{
+    Acknowledged, Draft, DraftError, FirstTry, Outcome, Plan, Remembered, View, Write, Written, left_alone, sealed_receipt,
+};
 use crate::limits::RETRY_HINT_MS;
 use crate::message::{Applied, Attempt, FailureKind, Naming, OperationId, Position, Reply};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::RetryNote;
-use crate::vclock::{Dot, Entry, Path, Sealed, Seen, Timestamp, pack};
+use crate::vclock::{Dot, Entry, Path, Sealed, Seen, pack};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -27,6 +29,9 @@ impl Peer {
             .retry
             .as_ref()
             .and_then(|retry| self.retries.get(retry.session, retry.number).filter(|first| first.digest == retry.digest));
+        if drafting.waits_for_first_try() {
+            return self.answer_removal_again(now, id, outbox);
+        }
         if let Some(again) = drafting.again.clone() {
             return self.spread_again(id, &entry, &again, outbox);
         }
@@ -67,7 +72,9 @@ impl Peer {
     /// Gives a drawn-up write its dots and sends it to the owners.
     fn spread(&mut self, now: Now, id: OperationId, draft: Draft, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
+        let until_ms = operation.deadline_ms;
         let Machine::Drafting(drafting) = &mut operation.machine else { return };
+        let is_blind_removal = drafting.sealed.is_none() && draft.dots() == 0;
         let (key, demand, ttl_ms, retry) = (drafting.key.clone(), drafting.demand, drafting.ttl_ms, drafting.retry.take());
         let partition = self.partition_of(&key);
         let first = self.replica.store_mut().mint(partition, draft.dots());
@@ -81,11 +88,12 @@ impl Peer {
         });
         if let Some(retry) = &retry {
             // By the clock that never jumps: a jump must not make it forget a write that may be tried again.
-            self.retries.insert(now.monotonic_ms, retry.session, retry.number, remembered(retry));
+            self.retries.insert(now.monotonic_ms, retry.session, retry.number, remembered(retry, until_ms));
         }
         let expiry_ms = if ttl_ms == 0 { 0 } else { now.wall_ms.saturating_add(ttl_ms) };
         let write = Write::new(draft.plan(key.clone(), first, time, expiry_ms), self.owners_of(partition).to_vec(), demand);
-        self.send_write(id, key, write, retry, outbox);
+        let removal = retry.as_ref().filter(|_| is_blind_removal).map(|retry| (retry.session, retry.number));
+        self.send_write(id, key, write, (retry, removal), outbox);
     }
 
     /// What a peer may say with when it draws up a write: an owner's clock. A stand-in has none (rule `standin_clock`).
@@ -93,14 +101,43 @@ impl Peer {
         if self.is_owner(partition) { self.replica.store().clock(partition) } else { const { &Seen::new() } }
     }
 
-    fn send_write(&mut self, id: OperationId, key: Bytes, mut write: Write, retry: Option<RetryNote>, outbox: &mut Vec<Output>) {
+    fn send_write(
+        &mut self,
+        id: OperationId,
+        key: Bytes,
+        mut write: Write,
+        (retry, removal): (Option<RetryNote>, Option<(u64, u64)>),
+        outbox: &mut Vec<Output>,
+    ) {
         let walk = self.walk_of(self.partition_of(&key));
         write.send(id, &walk, &mut self.effects);
         if let Some(operation) = self.operations.get_mut(&id) {
-            operation.machine = Machine::Write { key, write: Box::new(write) };
+            operation.machine = Machine::Write { key, write: Box::new(write), removal };
             operation.retry = retry;
         }
         self.flush_effects(outbox);
+    }
+
+    /// A retry of a removal without a context (`FirstTry` says why it spreads nothing): answered as the first try was, once that has ended.
+    pub(super) fn answer_removal_again(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
+        let Some(Operation { machine: Machine::Drafting(drafting), .. }) = self.operations.get(&id) else { return };
+        let remembered = drafting.retry.as_ref().and_then(|retry| self.retries.get(retry.session, retry.number));
+        match remembered.map_or(FirstTry::Unknown, |first| first.first_try(now.monotonic_ms, drafting.demand)) {
+            // `check` looks again.
+            FirstTry::UnderWay => {}
+            FirstTry::Acknowledged(acknowledged) => {
+                let Some(operation) = self.operations.remove(&id) else { return };
+                self.reply(operation.to, Reply::Written(acknowledged.receipt.clone()), Position(0), outbox);
+            }
+            FirstTry::Unknown => {
+                let message = format!(
+                    "{} has begun this removal before and does not know that it was acknowledged. It may or may not have taken effect: read \
+                     the key to see, or remove it anew, under a number of its own",
+                    self.config.name
+                );
+                self.fail(id, FailureKind::Unknown, message, 0, outbox);
+            }
+        }
     }
 
     /// A retry: spreads the present state of the key, which holds the dots of the first try or what has replaced them since.
@@ -125,8 +162,7 @@ impl Peer {
             return self.fail(id, FailureKind::Unknown, message, 0, outbox);
         }
         // What came after the first try is not named: it may have been acknowledged since.
-        let written = entry.versions().iter().find(|version| version.dot == again.first).map(|version| version.time);
-        let before = if again.count == 0 { Some(Timestamp::from_wall_ms(again.wall_ms)) } else { written };
+        let before = entry.versions().iter().find(|version| version.dot == again.first).map(|version| version.time);
         let scope = match drafting.sealed.is_none() {
             true => drafting.intent.draw_up(View { entry, clock }, None).ok().and_then(Draft::scope),
             false => None,
@@ -150,7 +186,7 @@ impl Peer {
             left: drafting.sealed.as_ref().map(|sealed| left_alone(&entry, sealed, &again.covered)).unwrap_or_default(),
         };
         let write = Write::new(plan, self.owners_of(partition).to_vec(), demand);
-        self.send_write(id, key, write, None, outbox);
+        self.send_write(id, key, write, (None, None), outbox);
     }
 
     /// A patch whose context has seen more than this replica: the key is read from all owners first.
@@ -179,7 +215,7 @@ impl Peer {
             Outcome::Again => {
                 let Some(mut operation) = self.operations.remove(&id) else { return };
                 let new_id = self.next_operation_id();
-                if let Machine::Write { key, write } = &mut operation.machine {
+                if let Machine::Write { key, write, .. } = &mut operation.machine {
                     let walk = self.walk_of(self.partition_of(key));
                     write.send(new_id, &walk, &mut self.effects);
                 }
@@ -202,9 +238,12 @@ impl Peer {
 
     fn finish_write(&mut self, id: OperationId, written: Written, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.remove(&id) else { return };
-        let Machine::Write { key, .. } = operation.machine else { return };
+        let Machine::Write { key, write, removal } = operation.machine else { return };
         let coordinator = Attempt { member: self.me, start: self.replica.store().start() };
         let receipt = sealed_receipt(written, coordinator, &key, &self.seal_keys());
+        if let Some((session, number)) = removal {
+            self.retries.acknowledge(session, number, Acknowledged { demand: write.demand(), receipt: receipt.clone() });
+        }
         self.reply(operation.to, Reply::Written(receipt), Position(0), outbox);
     }
 }
@@ -223,7 +262,9 @@ fn still_holds(entry: &Entry, again: &Remembered, sealed: Option<&Sealed>) -> bo
     needed.is_empty()
 }
 
-/// What the coordinator keeps of what its replica writes down.
-pub(super) fn remembered(note: &RetryNote) -> Remembered {
-    Remembered { digest: note.digest, first: note.first, count: note.count, covered: note.covered.clone(), wall_ms: note.wall_ms }
+/// What the coordinator keeps of what its replica writes down. `until_ms`: until when the first try may be under way; 0: it was begun in an
+/// earlier start.
+pub(super) fn remembered(note: &RetryNote, until_ms: u64) -> Remembered {
+    let RetryNote { digest, first, count, .. } = *note;
+    Remembered { digest, first, count, covered: note.covered.clone(), until_ms, acknowledged: None }
 }

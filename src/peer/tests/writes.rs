@@ -1,5 +1,5 @@
 use super::*;
-use crate::message::FailureKind;
+use crate::message::{Attempt, FailureKind};
 
 #[test]
 fn a_document_comes_back_from_every_peer() {
@@ -215,10 +215,93 @@ fn a_retry_without_context_takes_away_what_its_receipt_says_is_covered() {
     cluster.filter = Box::new(move |to, _| to == meets);
     cluster.wait(1_000);
     cluster.filter = Box::new(|_, _| true);
-    let first = Some(crate::message::Attempt { member: start.member, start: start.start });
+    let first = Some(Attempt { member: start.member, start: start.start });
     let receipt = written(cluster.ask(owners[0], with(Retry { first, ..retry })));
     assert_eq!(receipt.covered.len(), 1);
     assert_eq!(cluster.found(owners[2], "k").value, json(r#"{"b":2}"#));
+}
+
+/// A removal of `k` without a context, under this number.
+fn removal(number: u64, first: Option<Attempt>) -> Request {
+    let Request::Remove(remove) = remove("k", "", &NONE) else { unreachable!() };
+    Request::Remove(Remove { retry: Some(Retry { session: 5, number, first }), ..remove })
+}
+
+/// What a retry names when its first try was taken by this peer.
+fn attempt(cluster: &Cluster, at: usize) -> Option<Attempt> {
+    let introduction = cluster.peer(at).introduction();
+    Some(Attempt { member: introduction.member, start: introduction.start })
+}
+
+#[test]
+fn a_removal_without_context_that_is_tried_again_leaves_nothing_of_before_whatever_the_clocks_say() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let coordinator = owners[0];
+    // A write that the coordinator of the removal has not, by a clock that is far ahead of the coordinator's.
+    cluster.filter = Box::new(move |to, _| to != coordinator);
+    cluster.now.wall_ms += 120_000;
+    cluster.put(owners[1], "k", "1", &NONE);
+    cluster.now.wall_ms -= 120_000;
+    // The first try reaches nobody, and the connection that it came by is lost.
+    cluster.filter = Box::new(move |to, message| to == coordinator || !matches!(message, Message::Apply(_)));
+    let first = cluster.begin(coordinator, removal(1, None));
+    let again = cluster.begin(coordinator, removal(1, attempt(&cluster, coordinator)));
+    let by_another = cluster.begin(owners[1], removal(1, attempt(&cluster, coordinator)));
+    cluster.wait(600);
+    assert!([first, again, by_another].iter().all(|id| !cluster.replies.contains_key(id)), "nobody has taken it in yet");
+    cluster.filter = Box::new(|_, _| true);
+    cluster.wait(600);
+    let receipts = [first, again, by_another].map(|id| written(cluster.replies.remove(&id).expect("all of them are answered")));
+    assert_eq!(receipts[0].covered.len(), 1);
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "it was done once");
+    (0..3).for_each(|at| assert!(matches!(cluster.get(at, "k"), Reply::Missing(_))));
+}
+
+#[test]
+fn a_retry_of_an_acknowledged_removal_takes_nothing_more_away_whatever_the_clocks_say() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    cluster.put(owners[1], "k", "1", &NONE);
+    let receipt = written(cluster.ask(owners[0], removal(1, None)));
+    // By its time this write was there before the removal.
+    cluster.now.wall_ms -= 60_000;
+    cluster.put(owners[1], "k", "2", &NONE);
+    let again = removal(1, Some(receipt.coordinator));
+    assert_eq!(written(cluster.ask(owners[0], again.clone())), receipt);
+    assert_eq!(written(cluster.ask(owners[2], again.clone())), receipt, "also by way of another peer");
+    cluster.wait(10_000);
+    assert_eq!(written(cluster.ask(owners[0], again.clone())), receipt, "also much later");
+    assert_eq!(cluster.found(owners[0], "k").value, json("2"));
+    let Request::Remove(more) = again.clone() else { unreachable!() };
+    let more = Request::Remove(Remove { w: Quorum::All, ..more });
+    assert_eq!(failed(cluster.ask(owners[0], more)).kind, FailureKind::Unknown, "two have acknowledged it, and not three");
+    // What the log says of it does not tell whether it was acknowledged.
+    cluster.kill(owners[0]);
+    cluster.now.wall_ms += 62_000;
+    cluster.start(owners[0]);
+    cluster.connect(owners[0]);
+    assert_eq!(failed(cluster.ask(owners[0], again)).kind, FailureKind::Unknown);
+    assert_eq!(cluster.found(owners[0], "k").value, json("2"));
+    written(cluster.ask(owners[0], removal(2, None)));
+    assert!(matches!(cluster.get(owners[1], "k"), Reply::Missing(_)), "a removal of its own does take it away");
+}
+
+#[test]
+fn a_retry_of_a_removal_that_ended_unknown_takes_nothing_away() {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let coordinator = owners[0];
+    cluster.filter = Box::new(move |to, message| to == coordinator || !matches!(message, Message::Apply(_)));
+    assert_eq!(failed(cluster.ask(coordinator, removal(1, None))).kind, FailureKind::Unknown);
+    cluster.filter = Box::new(|_, _| true);
+    cluster.now.wall_ms -= 60_000;
+    cluster.put(owners[1], "k", "2", &NONE);
+    let again = removal(1, attempt(&cluster, coordinator));
+    assert_eq!(failed(cluster.ask(coordinator, again)).kind, FailureKind::Unknown);
+    assert_eq!(cluster.found(coordinator, "k").value, json("2"));
+    let receipt = written(cluster.ask(coordinator, removal(2, None)));
+    assert_eq!(receipt.covered.len(), 1, "a removal of its own does take it away");
 }
 
 #[test]
