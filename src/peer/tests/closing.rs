@@ -107,8 +107,7 @@ fn an_actor_of_which_one_member_does_not_say_so_is_not_taken_for_one_that_has_en
     for silent in [1, 2] {
         let mut cluster = with_a_stranger();
         // As if that member had come back as this actor, and its old link had not been noticed to be gone.
-        let member = cluster.id(silent);
-        cluster.filter = Box::new(move |to, message| to != member || !matches!(message, Message::ActorAsk(_)));
+        cluster.filter = Box::new(move |to, message| to != silent || !matches!(message, Message::ActorAsk(_)));
         cluster.wait(90_000);
         assert!(
             (0..3).all(|at| cluster.peer(at).store().clock(PartitionId(0)).intervals(STRANGER).len() == 1),
@@ -121,6 +120,24 @@ fn an_actor_of_which_one_member_does_not_say_so_is_not_taken_for_one_that_has_en
         cluster.wait(60_000);
         assert!((0..3).all(|at| is_closed(&cluster, at)));
     }
+}
+
+#[test]
+fn a_promise_about_an_actor_whose_member_all_have_forgotten_keeps_the_member_that_it_named_before() {
+    let mut cluster = Cluster::new(3);
+    let member = cluster.id(2);
+    let store = cluster.machines[0].peer.as_mut().expect("it is up").replica.store_mut();
+    store.raise_fence(STRANGER, member, Start(5));
+    store.raise_fence(STRANGER, MemberId(0), Start(u32::MAX));
+    let named = |cluster: &Cluster| {
+        let fences = cluster.peer(0).store().fences().map(|(actor, fence)| (actor, fence.member, fence.below));
+        fences.collect::<Vec<_>>()
+    };
+    assert_eq!(named(&cluster), [(STRANGER, member, Start(u32::MAX))]);
+    cluster.wait(300);
+    cluster.kill(0);
+    cluster.start(0);
+    assert_eq!(named(&cluster), [(STRANGER, member, Start(u32::MAX))]);
 }
 
 #[test]
