@@ -55,6 +55,9 @@ pub const MEMBERS_MAX: usize = 1_024;
 
 /// Actors of one member that have ended and are told of: each is a damaged or lost disk. Of more, the newest are told.
 pub const ENDED_ACTORS_MAX: usize = 64;
+/// Actors of whom nobody tells that a peer asks all members about at a time: each is a lost disk that all have forgotten. The rest come when these are
+/// done with.
+pub const STRANGERS_MAX: usize = 64;
 /// Bytes of news that ride on one probe, or on its answer: what a datagram would carry.
 pub const NEWS_BYTES_MAX: usize = 1_200;
 /// Bytes of news in one answer to a comparison of views: some hundred records; the rest follows with the next one.

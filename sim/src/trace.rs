@@ -84,6 +84,8 @@ pub fn message(message: &Message) -> String {
         Message::FencePromise(promise) => {
             format!("promised, of {} below {} #{}", promise.actor, promise.below.0, short(promise.operation.0))
         }
+        Message::ActorAsk(ask) => format!("is {} yours?", ask.actor),
+        Message::ActorDenial(denial) => format!("{} is not mine", denial.actor),
         Message::Forwarded(forwarded) => format!("done for you: {} #{}", reply(&forwarded.reply), short(forwarded.operation.0)),
         other => format!("{other:?}").chars().take(300).collect(),
     }

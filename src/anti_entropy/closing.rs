@@ -99,6 +99,11 @@ impl Closing {
         self.look_ms = self.look_ms.min(now_ms + SETTLE_MS);
     }
 
+    /// More is known of what is open: look soon. Nobody has come or gone.
+    pub fn look_again(&mut self, now_ms: u64) {
+        self.look_ms = self.look_ms.min(now_ms + SETTLE_MS);
+    }
+
     /// A member has gone: what it was asked for will not come.
     pub fn on_member_down(&mut self, now_ms: u64, member: MemberId) {
         let waits = |round: &Round| round.pulls.is_none() && round.gaps.values().any(|asking| asking.missing.contains(&member));

@@ -9,6 +9,8 @@
 //! | `walk` | where two tries differ: b tells sums or keys, a holds them against its own |
 //! | `serve` | b's side: snapshots of contexts, and answers that wait for the disk |
 //! | `rounds` | when to pull what from whom, and what came of it |
+//! | `closing` | the gaps of starts that are over: who has promised, what is pulled |
+//! | `strangers` | actors of whom nobody tells: who has said that they are none of its own |
 
 #![forbid(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -18,8 +20,10 @@ pub use closing::{Closing, Gap};
 mod pull;
 mod rounds;
 mod serve;
+mod strangers;
 mod walk;
 
 pub use pull::{Figures, Next, Pull, Taking};
 pub use rounds::{Ended, Pairing, Rounds};
 pub use serve::Serving;
+pub use strangers::Strangers;

@@ -13,7 +13,7 @@ mod why;
 pub use comparing::{
     Compare, Compared, Comparing, Declined, Entries, FetchEntries, KeyContext, Prefix, Step, Walk, Walked, seen_bytes_about,
 };
-pub use fence::{FenceAsk, FencePromise};
+pub use fence::{ActorAsk, ActorDenial, FenceAsk, FencePromise};
 pub use gossip::{EndedActor, Gossip, MemberRecord, News, Probe, Rank, Standing};
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,

@@ -1,6 +1,6 @@
 //! What peers say to each other.
 
-use super::{Comparing, FenceAsk, FencePromise, Gossip, Holding, Reply, Request, SyncMode};
+use super::{ActorAsk, ActorDenial, Comparing, FenceAsk, FencePromise, Gossip, Holding, Reply, Request, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::{Dot, Path, Timestamp};
 use bytes::Bytes;
@@ -43,6 +43,10 @@ pub enum Message {
     FenceAsk(FenceAsk),
     /// Every member to it: promised.
     FencePromise(FencePromise),
+    /// Whoever looks for gaps to every member: is this actor yours?
+    ActorAsk(ActorAsk),
+    /// Every member to it: it is not.
+    ActorDenial(ActorDenial),
 }
 
 /// Take this entry in. The one message by which a value arrives at a replica.

@@ -3,17 +3,23 @@
 //! Who can be asked is the one question `Peer::is_live`. What the links are asked here is another one: under which actor a member writes
 //! in which start. That holds for a member that is thought dead too, and has to: its actor has not ended, and nobody may promise so
 //! (rule `no_fence`).
+//!
+//! An actor has ended if a record or a promise says so. Where all have forgotten it, since the disks are lost that knew, every member is asked by
+//! itself: whoever writes under another actor now does not go back to one that is older than its answer. So one of whom all have said that it is not
+//! theirs is nobody's. That a member is not linked under an actor says nothing: its old link may not have been noticed to be gone.
 
 use super::{Now, Output, Peer};
 use crate::anti_entropy::Gap;
 use crate::broken::{Rule, is_broken};
-use crate::message::{FenceAsk, FencePromise, Message};
+use crate::message::{ActorAsk, ActorDenial, FenceAsk, FencePromise, Message, Position};
 use crate::ring::{MemberId, PartitionId};
 use crate::vclock::{Actor, Seen, Start};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An actor that nobody has any more: all its starts are over.
 const ENDED: Start = Start(u32::MAX);
+/// Stands for the member of an actor of which it is not known whose it was.
+const NOBODY: MemberId = MemberId(0);
 /// Explicit contexts of a partition that are looked at for gaps. As long as there are more, closing what these speak of goes first.
 const CONTEXTS_LOOKED_AT: usize = 256;
 
@@ -26,8 +32,9 @@ impl Peer {
         let store = self.replica.store();
         match self.links.get(&from) {
             Some(linked) if linked.start == start => store.fence(linked.actor).is_some_and(|below| start < below),
-            // Under which actor it said this is not known: any promise about that member counts. It will say it again over a link.
-            _ => store.fences().any(|(_, fence)| fence.member == from && start < fence.below),
+            // Under which actor it said this is not known: any promise about that member counts, and any about an actor that may have been its
+            // own. It will say it again over a link.
+            _ => store.fences().any(|(_, fence)| (fence.member == from || fence.member == NOBODY) && start < fence.below),
         }
     }
 
@@ -47,7 +54,9 @@ impl Peer {
         if members.is_empty() || !members.iter().all(|member| self.is_live(*member)) {
             return;
         }
+        let told = self.told_ended();
         let ended = self.ended_actors();
+        let mut strange = BTreeSet::new();
         let mut open: BTreeMap<Gap, BTreeSet<PartitionId>> = BTreeMap::new();
         let mut later = None;
         for partition in (0..self.owners.len()).map(|partition| PartitionId(partition as u16)) {
@@ -60,13 +69,15 @@ impl Peer {
                 continue;
             }
             let gaps = self.open_gaps(partition, &ended);
-            if gaps.is_empty() {
+            let strangers = self.strangers_of(partition, &told);
+            if gaps.is_empty() && strangers.is_empty() {
                 continue;
             }
             if !self.closing.may_care(now.monotonic_ms, rank) {
                 later = later.max(Some(rank));
                 continue;
             }
+            strange.extend(strangers);
             for gap in gaps {
                 open.entry(gap).or_default().insert(partition);
             }
@@ -78,10 +89,22 @@ impl Peer {
             let operation = self.next_operation_id();
             self.closing.begin(now.monotonic_ms, operation, open, &members);
         }
+        let others: BTreeSet<MemberId> = members.into_iter().filter(|member| *member != self.me).collect();
+        for (to, actor) in self.strangers.look_into(&strange, &others) {
+            self.effects.send(to, Message::ActorAsk(ActorAsk { actor }));
+        }
+    }
+
+    /// The actors that have ended, and whose they were.
+    fn ended_actors(&self) -> BTreeMap<Actor, MemberId> {
+        let mut ended: BTreeMap<Actor, MemberId> =
+            self.strangers.denied_by_all().filter(|actor| !self.is_present(*actor)).map(|actor| (actor, NOBODY)).collect();
+        ended.extend(self.told_ended());
+        ended
     }
 
     /// The actors that have ended, as members' records and promises tell, and whose they were.
-    fn ended_actors(&self) -> BTreeMap<Actor, MemberId> {
+    fn told_ended(&self) -> BTreeMap<Actor, MemberId> {
         let records = self.founders().iter().filter_map(|founder| self.gossip.record(founder.member));
         let told = records.chain([self.gossip.own_record()]).flat_map(|record| {
             let member = record.member;
@@ -93,13 +116,27 @@ impl Peer {
 
     /// The open gaps of a partition. Requires: all members are live, and so linked.
     fn open_gaps(&self, partition: PartitionId, ended: &BTreeMap<Actor, MemberId>) -> Vec<Gap> {
+        self.open_of(partition, |actor| self.gap_of(actor, ended))
+    }
+
+    /// The actors that a partition speaks of, with a gap if they have ended, and of which it is not known here whether they have. Requires: all
+    /// members are live.
+    fn strangers_of(&self, partition: PartitionId, told: &BTreeMap<Actor, MemberId>) -> Vec<Actor> {
+        let gap = |actor| {
+            let is_known = self.gap_of(actor, told).is_some() || self.is_present(actor);
+            (!is_known).then_some(Gap { actor, member: NOBODY, below: ENDED })
+        };
+        self.open_of(partition, gap).into_iter().map(|gap| gap.actor).collect()
+    }
+
+    /// Those of the gaps of a partition's actors that are open.
+    fn open_of(&self, partition: PartitionId, gap_of: impl Fn(Actor) -> Option<Gap>) -> Vec<Gap> {
         let store = self.replica.store();
         let clock = store.clock(partition);
         let contexts: Vec<&Seen> = store.contexts_of(partition).take(CONTEXTS_LOOKED_AT).collect();
         let actors: BTreeSet<Actor> =
             clock.runs().chain(contexts.iter().flat_map(|context| context.runs())).map(|(actor, _)| actor).collect();
-        let gaps = actors.into_iter().filter_map(|actor| self.gap_of(actor, ended));
-        gaps.filter(|gap| gap.is_open(clock, contexts.iter().copied())).collect()
+        actors.into_iter().filter_map(gap_of).filter(|gap| gap.is_open(clock, contexts.iter().copied())).collect()
     }
 
     /// What of an actor's starts is over, as far as is known here. Of an actor that nobody is linked under nothing is, as long as nobody says
@@ -131,6 +168,21 @@ impl Peer {
         let hinted = self.hinted(actor, below);
         let promise = Message::FencePromise(FencePromise { operation, actor, below, hinted });
         self.respond(from, promise, position, outbox);
+    }
+
+    /// A member is asked whether an actor is its own. It answers at once: what it says is of the store that it runs on.
+    pub(super) fn on_actor_ask(&mut self, from: MemberId, ask: ActorAsk, outbox: &mut Vec<Output>) {
+        let ActorAsk { actor } = ask;
+        if self.placement.is_some() && actor != self.replica.store().actor() && !self.is_present(actor) {
+            outbox.push(Output::Send { to: from, message: Message::ActorDenial(ActorDenial { actor }), after: Position(0) });
+        }
+    }
+
+    /// A member has said that an actor is not its own. When all have, it has ended.
+    pub(super) fn on_actor_denial(&mut self, now: Now, from: MemberId, denial: ActorDenial) {
+        if self.strangers.on_denial(from, denial.actor) {
+            self.closing.look_again(now.monotonic_ms);
+        }
     }
 
     /// True if a member writes as this actor now, as far as its link or its record tells.

@@ -35,7 +35,7 @@ pub use acquaintance::Verdict;
 pub use membership::Introduction;
 pub use status::Load;
 
-use crate::anti_entropy::{Closing, Rounds};
+use crate::anti_entropy::{Closing, Rounds, Strangers};
 use crate::coordinator::{Effects, RetryMemory};
 use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
@@ -212,6 +212,7 @@ pub struct Peer {
     expiring: Expiring,
     stopping: bool,
     closing: Closing,
+    strangers: Strangers,
     healings: Healings,
     /// Partitions that count as complete though acknowledged writes may be missing.
     doubtful: BTreeSet<PartitionId>,
@@ -268,6 +269,7 @@ impl Peer {
             expiring: Expiring { looked: now },
             stopping: false,
             closing: Closing::new(now.monotonic_ms),
+            strangers: Strangers::default(),
             healings: Healings::default(),
             doubtful: BTreeSet::new(),
             alarms: Vec::new(),
@@ -431,6 +433,8 @@ impl Peer {
             Message::Forwarded(forwarded) => self.on_forwarded(now, from, *forwarded, outbox),
             Message::FenceAsk(ask) => self.on_fence_ask(from, &ask, outbox),
             Message::FencePromise(promise) => self.on_fence_promise(now, from, &promise),
+            Message::ActorAsk(ask) => self.on_actor_ask(from, ask, outbox),
+            Message::ActorDenial(denial) => self.on_actor_denial(now, from, denial),
             // A pull is never from this very peer.
             Message::Comparing(_) => {}
             Message::Gossip(said) => self.on_gossip(now, from, *said, outbox),

@@ -45,9 +45,9 @@ impl Replica {
         Replica { store, waiting: BTreeMap::new(), tickets: BTreeMap::new(), last_ticket: 0 }
     }
 
-    /// True if something that this member said waits for the disk.
+    /// True if something that this member said waits for the disk; for member 0, if anybody's words do.
     pub(super) fn waits_with_words_of(&self, member: MemberId) -> bool {
-        let is_of = |task: &Task| matches!(task, Task::Apply(from, _) if *from == member);
+        let is_of = |task: &Task| matches!(task, Task::Apply(from, _) if *from == member || member == MemberId(0));
         self.waiting.values().any(|(_, tasks)| tasks.iter().any(is_of))
     }
 

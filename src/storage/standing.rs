@@ -197,13 +197,15 @@ impl Store {
     }
 
     /// Promises to refuse what an actor says in starts below this one. It only moves up. The promise counts when the position is
-    /// durable, in every sync mode.
+    /// durable, in every sync mode. Where it is not known any more whose actor it is (member 0), what stood there stays.
     pub fn raise_fence(&mut self, actor: Actor, member: MemberId, below: Start) -> Position {
         if let Some(known) = self.fences.get(&actor)
             && known.below >= below
         {
             return known.position;
         }
+        let known = self.fences.get(&actor).map(|known| known.member);
+        let member = known.filter(|_| member == MemberId(0)).unwrap_or(member);
         let (position, _) = self.append(&Record::Fence { actor, member, below });
         self.want_sync(position);
         self.fences.insert(actor, Fence { member, below, position });

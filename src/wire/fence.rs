@@ -1,7 +1,7 @@
 //! Promises to refuse what starts that are over have said, as frames.
 
 use super::positional;
-use crate::message::{FenceAsk, FencePromise, OperationId};
+use crate::message::{ActorAsk, ActorDenial, FenceAsk, FencePromise, OperationId};
 use crate::ring::MemberId;
 use crate::vclock::{Actor, Start};
 use bytes::BytesMut;
@@ -21,6 +21,11 @@ pub(super) struct FencePromiseBody {
     hinted: Vec<u16>,
 }
 
+#[derive(Serialize, Deserialize)]
+pub(super) struct ActorBody {
+    actor: Actor,
+}
+
 pub(super) fn write_ask(ask: &FenceAsk, out: &mut BytesMut) {
     positional::write(out, &FenceAskBody { actor: ask.actor, member: ask.member, below: ask.below });
 }
@@ -28,6 +33,20 @@ pub(super) fn write_ask(ask: &FenceAsk, out: &mut BytesMut) {
 pub(super) fn write_promise(promise: &FencePromise, out: &mut BytesMut) {
     let FencePromise { operation: _, actor, below, hinted } = promise;
     positional::write(out, &FencePromiseBody { actor: *actor, below: *below, hinted: hinted.clone() });
+}
+
+pub(super) fn write_actor(actor: Actor, out: &mut BytesMut) {
+    positional::write(out, &ActorBody { actor });
+}
+
+impl ActorBody {
+    pub(super) fn asked(self) -> ActorAsk {
+        ActorAsk { actor: self.actor }
+    }
+
+    pub(super) fn denied(self) -> ActorDenial {
+        ActorDenial { actor: self.actor }
+    }
 }
 
 impl FenceAskBody {

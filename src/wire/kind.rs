@@ -131,4 +131,8 @@ kinds! {
     FenceAsk = 88,
     /// `Message::FencePromise`.
     FencePromise = 89,
+    /// `Message::ActorAsk`.
+    ActorAsk = 90,
+    /// `Message::ActorDenial`.
+    ActorDenial = 91,
 }

@@ -3,7 +3,7 @@
 use super::body_reader::BodyReader;
 use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
-use super::fence::{FenceAskBody, FencePromiseBody};
+use super::fence::{ActorBody, FenceAskBody, FencePromiseBody};
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError, comparing, fence, gossip, positional, reply, request};
 use crate::message::{
@@ -66,6 +66,8 @@ pub fn decode_message(frame: &Frame) -> Result<Message, WireError> {
         kind if gossip::is_gossip(kind) => Message::Gossip(Box::new(gossip::read(frame.id(), &contents)?)),
         Kind::FenceAsk => Message::FenceAsk(contents.read_positional::<FenceAskBody>()?.under(operation)),
         Kind::FencePromise => Message::FencePromise(contents.read_positional::<FencePromiseBody>()?.under(operation)),
+        Kind::ActorAsk => Message::ActorAsk(contents.read_positional::<ActorBody>()?.asked()),
+        Kind::ActorDenial => Message::ActorDenial(contents.read_positional::<ActorBody>()?.denied()),
         _ => match comparing::read(operation, &contents)? {
             Some(comparing) => Message::Comparing(Box::new(comparing)),
             None => return Err(contents.unexpected(EXPECTED)),
@@ -90,6 +92,9 @@ fn head(message: &Message) -> (Kind, OperationId) {
         Message::Gossip(said) => gossip::head(said),
         Message::FenceAsk(ask) => (Kind::FenceAsk, ask.operation),
         Message::FencePromise(promise) => (Kind::FencePromise, promise.operation),
+        // No operation waits for the answer, and the answer says what it is about.
+        Message::ActorAsk(_) => (Kind::ActorAsk, OperationId(0)),
+        Message::ActorDenial(_) => (Kind::ActorDenial, OperationId(0)),
     }
 }
 
@@ -151,6 +156,8 @@ fn write_body(message: &Message, out: &mut BytesMut) {
         }
         Message::FenceAsk(ask) => fence::write_ask(ask, out),
         Message::FencePromise(promise) => fence::write_promise(promise, out),
+        Message::ActorAsk(ask) => fence::write_actor(ask.actor, out),
+        Message::ActorDenial(denial) => fence::write_actor(denial.actor, out),
         Message::Forward(forward) => {
             wrap(out, request::request_kind(&forward.request));
             request::write_body(&forward.request, out);

@@ -11,6 +11,8 @@ pub(super) fn fences(operation: OperationId) -> Vec<Said> {
             below: attempt().start,
             hinted: vec![7, 255],
         })),
+        Said::Message(Message::ActorAsk(ActorAsk { actor: dot(1).actor })),
+        Said::Message(Message::ActorDenial(ActorDenial { actor: dot(1).actor })),
     ]
 }
 
