@@ -89,6 +89,9 @@ pub const SLOW_MS_MAX: u64 = 250;
 pub const SLOW_TRY_MS: u64 = 1_000;
 /// After a pause longer than this (milliseconds) a process forgets how fast others were: it may have slept, and they too.
 pub const PAUSE_MS: u64 = 1_000;
+/// After a pause longer than this (milliseconds) nothing is read any more that came meanwhile: all connections are made anew. Clients have given up
+/// by then, others hold the peer for dead, and what lies in the sockets may be older than what is remembered of retries.
+pub const STALE_MS: u64 = 60_000;
 /// Stand-ins that one read may ask: the first live ones on the walk have what is owed; further ones only if more were down then.
 pub const READ_STAND_INS_MAX: usize = 8;
 /// Versions that an explanation lists at most: more than anybody reads.

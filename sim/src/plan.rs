@@ -90,9 +90,11 @@ pub struct Plan {
 pub struct AmbushPlan {
     /// The share of acknowledged writes behind which the coordinator loses power, of those that its own disk does not hold yet.
     pub behind_acknowledgement: f64,
+    /// The share of writes of the log for which the disk stands still for a while, so that others acknowledge before it.
+    pub stalls: f64,
     /// The share of hints whose way to the owed peer is cut, for seconds, when they are about to be handed over.
     pub before_payment: f64,
-    /// When a disk is hurt in the middle of a comparison, whoever learns from it can reach nobody else for a while.
+    /// When a disk is hurt in the middle of a comparison, that peer and the one that learns from it can reach nobody else for a while.
     pub isolates_learners: bool,
     /// The share of disasters that are no lost disk, but an owner that drops its copy of one partition.
     pub dropped_copies: f64,
@@ -247,8 +249,10 @@ impl ClockFault {
 const AMBUSHES: f64 = 0.3;
 
 const SECOND: u64 = 1_000_000;
+/// How long a disk stands still at most (microseconds).
+pub const STALL: u64 = SECOND;
 /// How long the way of a hint is cut at most (microseconds): long enough for others to come up, be linked, and close gaps.
-pub const PAYMENT_CUT: u64 = 10 * SECOND;
+pub const PAYMENT_CUT: u64 = 12 * SECOND;
 
 impl Plan {
     /// A plan in which nothing goes wrong by itself: for scenarios that say what does.
@@ -311,6 +315,8 @@ impl Plan {
         }
         let may_crash = sync == SyncMode::Always && plant == Plant::None;
         let ambush = if may_crash { AmbushPlan::draw(seed) } else { AmbushPlan::default() };
+        // With two owners a stand-in is soon the only one that holds a write.
+        let replicas = if ambush.before_payment > 0.0 && seed.is_multiple_of(2) { 2 } else { replicas };
         Plan {
             seed,
             plant,
@@ -319,7 +325,7 @@ impl Plan {
             partitions: *dice.pick(&[8, 8, 16, 32]),
             zones: dice.between(1, 3),
             sync,
-            chaos: dice.between(6, 12) * SECOND + if ambush.before_payment > 0.0 { PAYMENT_CUT } else { 0 },
+            chaos: dice.between(6, 12) * SECOND,
             waits_a_minute: seed.is_multiple_of(4),
             network,
             disk: DiskPlan::draw(dice),
@@ -406,7 +412,8 @@ impl AmbushPlan {
         let (hints, isolates, drops) = (dice.chance(AMBUSHES), dice.chance(AMBUSHES), dice.chance(AMBUSHES));
         AmbushPlan {
             behind_acknowledgement: if hints { 0.2 } else { 0.0 },
-            before_payment: if hints { 0.3 } else { 0.0 },
+            stalls: if hints { 0.05 } else { 0.0 },
+            before_payment: if hints { 0.5 } else { 0.0 },
             isolates_learners: isolates,
             dropped_copies: if drops { 0.5 } else { 0.0 },
         }

@@ -174,6 +174,12 @@ impl Read {
         &self.key
     }
 
+    /// What follows is judged by this time (milliseconds since 1970): what has expired since the read began does not count as found, as it is
+    /// not shown either.
+    pub fn judge_at(&mut self, wall_ms: u64) {
+        self.question.wall_ms = wall_ms;
+    }
+
     /// Asks as many as must answer.
     pub fn begin(&mut self, id: OperationId, now_ms: u64, effects: &mut Effects) {
         self.ask_enough(id, now_ms, effects);

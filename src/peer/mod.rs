@@ -139,6 +139,8 @@ pub enum Output {
         /// For people.
         reason: String,
     },
+    /// This process has stood still for very long: close all connections, those of clients and links, and read nothing that lies in them.
+    HangUp,
     /// The list of members has changed: keep a link to each of [`Peer::founders`] but this one.
     Members,
     /// The store can promise nothing any more: stop the process and tell why.
@@ -286,7 +288,9 @@ impl Peer {
         if self.stopping {
             return self.step_stopping(now, input, outbox);
         }
-        self.notice_pause(now, outbox);
+        if self.notice_pause(now, outbox) && matches!(input, Input::Message { .. } | Input::Request { .. }) {
+            return self.settle(now, outbox);
+        }
         match input {
             Input::LinkUp { member, actor, start } => self.on_link_up(now, member, Linked { actor, start }, outbox),
             Input::LinkDown { member } => self.on_link_down(now, member, outbox),

@@ -147,12 +147,14 @@ impl Peer {
 
     /// Ends an operation without its quorum, and says what is known.
     pub(super) fn end_late(&mut self, id: OperationId, outbox: &mut Vec<Output>) {
-        let Some(operation) = self.operations.get(&id) else { return };
-        if let Machine::Read { read, .. } = &operation.machine
-            && let Some(merged) = read.settle()
-        {
-            return self.finish_read(self.now, id, &merged, outbox);
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        if let Machine::Read { read, .. } = &mut operation.machine {
+            read.judge_at(self.now.wall_ms);
+            if let Some(merged) = read.settle() {
+                return self.finish_read(self.now, id, &merged, outbox);
+            }
         }
+        let Some(operation) = self.operations.get(&id) else { return };
         if matches!(operation.machine, Machine::Why { .. }) {
             return self.finish_why(id, outbox);
         }

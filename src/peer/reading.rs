@@ -42,6 +42,7 @@ impl Peer {
             return;
         }
         let Machine::Read { read, .. } = &mut operation.machine else { return };
+        read.judge_at(now.wall_ms);
         let outcome = read.on_fetched(id, now.monotonic_ms, (from, fetched), &mut self.effects);
         self.advance_read(now, id, outcome, outbox);
     }
@@ -145,6 +146,7 @@ impl Peer {
         let reach = self.reach(self.partition_of(read.key()), read.has_session());
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Read { read, .. } = &mut operation.machine else { return };
+        read.judge_at(now.wall_ms);
         let outcome = read.look(id, now.monotonic_ms, &reach, &mut self.effects);
         self.advance_read(now, id, outcome, outbox);
     }

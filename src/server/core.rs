@@ -164,6 +164,7 @@ impl Core {
                         self.signals.halt("a disk thread has ended; start the peer again".to_string());
                     }
                 }
+                Output::HangUp => self.hang_up(),
                 Output::Members => self.signals.members.notify_one(),
                 Output::Halt { reason } => self.signals.halt(reason),
                 Output::Refused { reason } => self.signals.halt_copy(reason),
@@ -272,6 +273,18 @@ impl Core {
             self.step(Input::LinkDown { member });
             self.signals.link_down.notify_waiters();
         }
+    }
+
+    /// Closes all connections. Whatever lies in them is not read: neither links nor clients are known any more.
+    fn hang_up(&mut self) {
+        for (_, side) in self.clients.drain() {
+            side.connection.close();
+        }
+        while let Some((member, link)) = self.links.pop_first() {
+            link.connection.close();
+            self.step(Input::LinkDown { member });
+        }
+        self.signals.link_down.notify_waiters();
     }
 
     /// True while this link has not been replaced.

@@ -99,7 +99,7 @@ impl TwoOwners {
                         inputs.push_back(Input::Disk(execute(&machine.disk, &mut machine.files, job)));
                     }
                     Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
-                    Output::Reply { .. } | Output::Members => {}
+                    Output::Reply { .. } | Output::Members | Output::HangUp => {}
                 }
             }
         }

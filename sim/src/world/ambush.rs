@@ -2,11 +2,11 @@
 
 use super::{Event, World, key_name};
 use crate::node::Down;
-use crate::plan::PAYMENT_CUT;
+use crate::plan::{PAYMENT_CUT, STALL};
 use henge::message::{Message, Reply};
 use henge::ring::{MemberId, PartitionId};
 
-/// How long a peer that learns from one whose disk is hurt can reach nobody else (microseconds): the other one is up again by then.
+/// How long a peer that learns, and the one whose disk is hurt meanwhile, can reach nobody else (microseconds): that one is up again by then.
 const ISOLATION: u64 = 8_000_000;
 
 impl World {
@@ -21,31 +21,45 @@ impl World {
             && self.ambush_dice.chance(self.plan.ambush.behind_acknowledgement)
         {
             self.stats.count_fault("power cut behind an acknowledgement");
+            self.is_payment_awaited = true;
             let incarnation = self.nodes[n].incarnation;
             self.after(0, Event::Down { node: n, incarnation, how: Down::PowerCut });
         }
     }
 
-    /// A stand-in hands over what it owes. The way there may be cut now.
+    /// How much longer a write of the log takes than it would by itself (microseconds): now and then a disk stands still.
+    pub(super) fn stall(&mut self) -> u64 {
+        if !self.is_chaotic || !self.ambush_dice.chance(self.plan.ambush.stalls) {
+            return 0;
+        }
+        self.stats.count_fault("stalled disk");
+        self.ambush_dice.spread(STALL / 50, STALL)
+    }
+
+    /// A stand-in hands over what it owes. After a coordinator has lost power behind an acknowledgement the way there may be cut now; nothing
+    /// else goes wrong meanwhile, so that gaps are closed.
     pub(super) fn waylay_hint(&mut self, n: usize, to: MemberId, message: &Message) {
         if self.is_chaotic
-            && self.plan.ambush.before_payment > 0.0
+            && self.is_payment_awaited
             && matches!(message, Message::Apply(apply) if apply.relief && apply.owed.is_empty())
             && let Some(to) = self.index_of(to)
             && self.ambush_dice.chance(self.plan.ambush.before_payment)
         {
             self.stats.count_fault("cut before a payment");
-            let length = self.ambush_dice.spread(PAYMENT_CUT / 20, PAYMENT_CUT);
+            self.is_payment_awaited = false;
+            let length = self.ambush_dice.spread(PAYMENT_CUT / 4, PAYMENT_CUT);
+            self.idle_until = self.idle_until.max(self.time + length);
             self.cut_these(vec![(n, to), (to, n)], length, 0);
         }
     }
 
-    /// One that learns from a peer whose disk is about to be hurt may be cut off from everybody else.
+    /// One that learns, and the peer whose disk is about to be hurt, may be cut off together from everybody else.
     pub(super) fn isolate_learner(&mut self, learner: usize, teacher: usize) {
         if self.plan.ambush.isolates_learners {
             self.stats.count_fault("isolated learner");
             let others = (0..self.nodes.len()).filter(|other| ![learner, teacher].contains(other));
-            let directions = others.flat_map(|other| [(learner, other), (other, learner)]).collect();
+            let both = |other: usize| [(learner, other), (other, learner), (teacher, other), (other, teacher)];
+            let directions = others.flat_map(both).collect();
             let length = self.ambush_dice.spread(ISOLATION / 8, ISOLATION);
             self.cut_these(directions, length, 0);
         }

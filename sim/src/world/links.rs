@@ -66,6 +66,28 @@ impl World {
         }
     }
 
+    /// A peer that has stood still for very long closes all its connections, with what lies in them.
+    pub(super) fn hang_up(&mut self, n: usize) {
+        self.trace.event(self.time, format_args!("hang up {n}"), || format!("{} closes all its connections", self.nodes[n].name));
+        self.break_connections(n);
+        let unread = self
+            .heap
+            .extract_if((self.time, 0)..(self.time + 1, 0), |_, event| matches!(event, Event::Ask { node, .. } if *node == n));
+        let unread: Vec<Event> = unread.map(|(_, event)| event).collect();
+        for event in unread {
+            if let Event::Ask { origin, .. } = event {
+                self.after(0, Event::Broken { origin });
+            }
+        }
+        for other in (0..self.nodes.len()).filter(|other| *other != n) {
+            if self.network.believes(n, other) {
+                let session = self.network.link(n, other).session;
+                self.after(0, Event::Hangup { node: n, other, session });
+                self.break_link(n, other, 2_000_000);
+            }
+        }
+    }
+
     /// A link is gone; each side that believes in it notices within `limit` (microseconds).
     pub(crate) fn break_link(&mut self, a: usize, b: usize, limit: u64) {
         let link = self.network.link_mut(a, b);

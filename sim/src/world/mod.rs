@@ -120,6 +120,8 @@ pub struct World {
     pub(crate) disks_lost: u64,
     /// The next disaster waits for somebody who learns from another one.
     strike: Option<Disaster>,
+    /// A coordinator has lost power behind an acknowledgement: a stand-in may have the only copy, and is about to hand it over.
+    is_payment_awaited: bool,
     /// A disk was put back from an earlier time.
     pub(crate) old_disk_back: bool,
     /// A clock was wrong at some time.
@@ -175,6 +177,7 @@ impl World {
             },
             disks_lost: 0,
             strike: None,
+            is_payment_awaited: false,
             old_disk_back: false,
             clocks_jumped: false,
             latest_wall_ms: 0,

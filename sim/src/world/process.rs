@@ -30,6 +30,7 @@ impl World {
             Output::Send { after, .. } | Output::Reply { after, .. } => self.nodes[n].held.push(Held { after, output }),
             Output::Disk(job) => self.start_job(n, job),
             Output::Members => self.dial_all(n),
+            Output::HangUp => self.hang_up(n),
             Output::Refused { reason } if self.nodes[n].hurt == Some(Hurt::Old) => {
                 let incarnation = self.nodes[n].incarnation;
                 self.after(0, Event::Refused { node: n, incarnation, reason });
@@ -90,7 +91,7 @@ impl World {
                 self.send_reply(delay, to, &reply);
                 self.wait_for_acknowledgement(n, &reply);
             }
-            Output::Disk(_) | Output::Members | Output::Halt { .. } | Output::Refused { .. } => {
+            Output::Disk(_) | Output::Members | Output::HangUp | Output::Halt { .. } | Output::Refused { .. } => {
                 unreachable!("only what names a position is held")
             }
         }
@@ -104,7 +105,10 @@ impl World {
     pub(super) fn start_job(&mut self, n: usize, job: DiskJob) {
         self.jobs += 1;
         let number = self.jobs;
-        let latency = self.plan.disk.latency(&mut self.disk_dice[n]);
+        let mut latency = self.plan.disk.latency(&mut self.disk_dice[n]);
+        if matches!(job, DiskJob::Write(_)) {
+            latency += self.stall();
+        }
         self.nodes[n].jobs.insert(number, job);
         let incarnation = self.nodes[n].incarnation;
         self.after(latency, Event::Job { node: n, incarnation, job: number });

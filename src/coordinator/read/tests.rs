@@ -226,6 +226,25 @@ fn at_the_end_what_has_come_counts_if_it_is_found() {
 }
 
 #[test]
+fn what_expires_while_a_read_waits_is_not_found_and_its_absence_takes_as_many_as_ever() {
+    let expiring = || {
+        let lives = Version { expiry_ms: 1_500, ..version(1, "") };
+        Entry::new(vec![lives], Seen::new())
+    };
+    for (wall_ms, is_found) in [(1_499, true), (1_500, false)] {
+        let mut scene = scene(2, reach(&[2, 3], &[]));
+        assert!(scene.full(1, &expiring()).is_none());
+        scene.read.judge_at(wall_ms);
+        assert_eq!(scene.full(4, &nothing()).is_some(), is_found, "at {wall_ms}");
+        assert_eq!(scene.read.settle().is_some(), is_found, "at {wall_ms}");
+    }
+    let mut scene = scene(2, reach(&[], &[]));
+    assert!(scene.full(1, &expiring()).is_none());
+    scene.read.judge_at(1_500);
+    assert!(scene.dots(2, &expiring()).is_some_and(|merged| merged.answered == 2), "two owners may say that nothing is there");
+}
+
+#[test]
 fn a_session_also_asks_those_who_stand_in() {
     let mut scene = scene_of(1, reach(&[3], &[]), Path::ROOT, [dot(9)].into_iter().collect());
     assert_eq!(scene.asked_members(), [1]);

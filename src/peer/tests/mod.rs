@@ -164,7 +164,7 @@ impl Cluster {
                     }
                     Output::Reply { to, reply, after } if after <= released => drop(self.replies.insert(to.request, reply)),
                     Output::Disk(job) => jobs.push(job),
-                    Output::Members => {}
+                    Output::Members | Output::HangUp => {}
                     Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
                     waiting => self.machines[at].held.push(waiting),
                 }

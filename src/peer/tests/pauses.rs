@@ -1,7 +1,8 @@
 //! Peers that are slow or stand still, and are not down.
 
 use super::*;
-use crate::message::FailureKind;
+use crate::limits::STALE_MS;
+use crate::message::{FailureKind, Forward, OperationId};
 
 /// Lets one millisecond after the other pass, with a wake for every peer but those that stand still.
 fn pass(cluster: &mut Cluster, ms: u64, still: &[usize]) {
@@ -242,4 +243,31 @@ fn a_short_pause_ends_nothing() {
     cluster.now = Now { monotonic_ms: cluster.now.monotonic_ms + 3_000, wall_ms: cluster.now.wall_ms + 3_000 };
     cluster.wait(600);
     written(cluster.replies.remove(&id).expect("it was sent again, and acknowledged in time"));
+}
+
+/// A put that was handed on to a peer, and lay in its socket while it stood still for so long (milliseconds).
+fn handed_on_to_one_who_stood_still(still_ms: u64) -> (Cluster, Vec<Output>) {
+    let mut cluster = Cluster::new(3);
+    let owners = cluster.owners("k");
+    let (from, to) = (cluster.peer(owners[1]).introduction(), owners[0]);
+    let forward = Forward { operation: OperationId(5), request: put("k", "1", &NONE) };
+    cluster.now = Now { monotonic_ms: cluster.now.monotonic_ms + still_ms, wall_ms: cluster.now.wall_ms + still_ms };
+    let (mut outbox, now) = (Vec::new(), cluster.now);
+    let peer = cluster.machines[to].peer.as_mut().expect("it is up");
+    let message = Message::Forward(Box::new(forward));
+    peer.step(now, Input::Message { from: from.member, start: from.start, message }, &mut outbox);
+    (cluster, outbox)
+}
+
+#[test]
+fn after_a_very_long_pause_nothing_is_read_that_came_meanwhile_and_all_connections_are_made_anew() {
+    let takes = |outbox: &[Output]| outbox.iter().any(|output| matches!(output, Output::Send { message: Message::Apply(_), .. }));
+    let hangs_up = |outbox: &[Output]| outbox.iter().any(|output| matches!(output, Output::HangUp));
+    let (_, outbox) = handed_on_to_one_who_stood_still(STALE_MS - 10_000);
+    assert!(takes(&outbox) && !hangs_up(&outbox), "{outbox:?}");
+    let (mut cluster, outbox) = handed_on_to_one_who_stood_still(STALE_MS + 10_000);
+    assert!(!takes(&outbox) && hangs_up(&outbox), "{outbox:?}");
+    let owners = cluster.owners("k");
+    cluster.put(owners[0], "k", "2", &NONE);
+    assert_eq!(cluster.found(owners[0], "k").value, json("2"), "and the peer goes on");
 }
