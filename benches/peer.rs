@@ -97,7 +97,7 @@ impl Cluster {
                     let done = execute(&machine.disk, &mut machine.files, job);
                     machine.peer.step(self.now, Input::Disk(done), &mut Vec::new());
                 }
-                Output::Members => {}
+                Output::Members | Output::HangUp => {}
                 Output::Halt { reason } | Output::Refused { reason } => panic!("{reason}"),
             }
         }

@@ -37,6 +37,7 @@ impl World {
     /// Nothing goes wrong any more, and what is wrong is mended.
     pub(crate) fn stop_faults(&mut self) {
         self.is_chaotic = false;
+        self.idle_until = self.time;
         self.plan.network = self.plan.network.calm();
         self.plan.process = ProcessPlan::calm();
         self.plan.disk.tail = 0.0;
