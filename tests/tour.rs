@@ -1,0 +1,91 @@
+//! The tour of the README, typed as it is printed: every command, every answer.
+
+mod harness;
+
+use harness::process::PROGRAM;
+use harness::{Folder, Process, free_ports, until};
+use std::path::Path;
+use std::process::Command;
+
+const README: &str = include_str!("../README.md");
+
+/// A command of the README, and what it says that is printed, standard error included.
+#[derive(PartialEq, Debug)]
+struct Step {
+    command: String,
+    printed: String,
+}
+
+/// The commands of all `console` blocks, in order.
+fn steps() -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut is_console = false;
+    for line in README.lines() {
+        match line {
+            "```console" => is_console = true,
+            "```" => is_console = false,
+            _ if !is_console => {}
+            _ => match (line.strip_prefix("$ "), steps.last_mut()) {
+                (Some(command), _) => steps.push(Step { command: command.to_string(), printed: String::new() }),
+                (None, Some(step)) => step.printed += &format!("{line}\n"),
+                (None, None) => panic!("an answer before the first command: {line}"),
+            },
+        }
+    }
+    steps
+}
+
+/// Types the commands into one shell, and reads what each has printed.
+fn typed(steps: &[Step], folder: &Path, peer: &str) -> Vec<Step> {
+    const MARK: &str = "=== said ===";
+    let mut script = format!("henge() {{ '{PROGRAM}' \"$@\"; }}\n");
+    for step in steps {
+        script += &format!("{}\necho '{MARK}'\n", step.command);
+    }
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("exec 2>&1\n{script}")]).current_dir(folder).env("HENGE_PEER", peer);
+    let said = String::from_utf8(shell.output().expect("bash is there").stdout).expect("text");
+    let mark = format!("{MARK}\n");
+    let answers = said.split(mark.as_str());
+    steps.iter().zip(answers).map(|(step, said)| Step { command: step.command.clone(), printed: said.to_string() }).collect()
+}
+
+/// Times and rates are other ones each time.
+fn without_times(text: &str) -> String {
+    let is_number = |word: &str| word.trim_end_matches("/s").parse::<f64>().is_ok();
+    let masked = text.split_inclusive([' ', '\n']).map(|word| {
+        let (bare, end) = word.split_at(word.trim_end().len());
+        let is_time = bare.contains('.') && is_number(bare) || bare.ends_with("/s") && is_number(bare);
+        if is_time { format!("#{end}") } else { word.to_string() }
+    });
+    masked.collect()
+}
+
+#[tokio::test]
+async fn every_command_of_the_tour_says_what_the_readme_prints() {
+    let folder = Folder::new("tour");
+    let base_port = free_ports(6);
+    let data = folder.path().join("henge-data").display().to_string();
+    let arguments = ["up", "--base-port", &base_port.to_string(), "--dir", &data].map(String::from);
+    let up = Process::start(folder.path(), "up", &arguments);
+    until("the cluster", async || up.said().contains("The cluster is formed").then_some(())).await;
+
+    let steps = steps();
+    assert!(steps.len() > 20, "the tour is longer than {} commands", steps.len());
+    let typed = typed(&steps, folder.path(), &format!("127.0.0.1:{}", base_port + 1));
+    assert_eq!(typed.len(), steps.len(), "all of them were typed");
+    for (printed, said) in steps.iter().zip(typed) {
+        // `why` says more than fits a tour.
+        if !printed.command.starts_with("henge why") {
+            assert_eq!(without_times(&said.printed), without_times(&printed.printed), "$ {}", printed.command);
+        } else {
+            assert!(said.printed.contains("owners"), "$ {}\n{}", printed.command, said.printed);
+        }
+    }
+}
+
+#[test]
+fn only_times_and_rates_are_left_out_of_the_comparison() {
+    assert_eq!(without_times("20 lines: 2 refused; 2.0 s, 9767/s\nnext"), "20 lines: 2 refused; # s, #\nnext");
+    assert_ne!(without_times("{\"born\":1815}"), without_times("{\"born\":1816}"));
+}
