@@ -7,6 +7,7 @@
 use crate::dice::Dice;
 use crate::history::{Expiry, KeyId, Outcome, Read, Scope, ValueId, Values, Write, WriteId, values_in};
 use crate::machine_clock::EPOCH_MS;
+use crate::node::Node;
 use crate::oracle::Violation;
 use crate::oracle::dots::Named;
 use crate::workload::{Wish, Workload};
@@ -377,9 +378,11 @@ impl World {
     }
 
     fn give_up_or_retry(&mut self, c: usize, may_retry: bool) {
+        // A damaged record of which the others lack something keeps its owner from answering for a while, whatever the network does.
+        let waits_for_healing = self.is_settled && self.nodes.iter().any(Node::is_healing);
         let client = &mut self.clients[c];
         let Some(pending) = client.pending.as_mut() else { return };
-        if may_retry && pending.tries < TRIES_MAX {
+        if may_retry && (pending.tries < TRIES_MAX || waits_for_healing) {
             let delay = client.dice.spread(5_000, 300_000);
             // Late answers to this try are not listened to any more.
             client.tries += 1;

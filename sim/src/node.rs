@@ -109,6 +109,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// True while the peer fetches records from the others that its disk has damaged.
+    pub fn is_healing(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.load().healings > 0)
+    }
+
     /// A peer that was never started, with an empty disk.
     pub fn new(index: usize, zones: u64) -> Node {
         Node {

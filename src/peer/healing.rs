@@ -91,6 +91,11 @@ impl Peer {
         self.replica.store_mut().close_gaps();
     }
 
+    /// How many records are being healed.
+    pub(super) fn healings(&self) -> usize {
+        self.healings.by_place.len()
+    }
+
     /// When a healing wants to be woken (monotonic milliseconds).
     pub(super) fn next_healing(&self) -> Option<u64> {
         self.healings.by_place.values().map(|healing| healing.ask_ms).min()

@@ -20,6 +20,8 @@ pub struct Load {
     pub hints: usize,
     /// Bytes of their records, about.
     pub hint_bytes: u64,
+    /// Damaged records that are being fetched from the others.
+    pub healings: usize,
 }
 
 impl Peer {
@@ -33,6 +35,7 @@ impl Peer {
             retries: self.retries.len(),
             hints: store.hints(),
             hint_bytes: store.hint_bytes(),
+            healings: self.healings(),
         }
     }
 
