@@ -74,6 +74,8 @@ struct Pending {
     /// The first such try, if it is known who took it.
     first: Option<Attempt>,
     counts_as_healed: bool,
+    /// A record was being fetched from others meanwhile that a disk had damaged.
+    met_healing: bool,
 }
 
 /// What happened in a run, in figures.
@@ -279,6 +281,7 @@ impl World {
             uncertain: false,
             first: None,
             counts_as_healed,
+            met_healing: false,
         });
         self.try_request(c);
     }
@@ -378,11 +381,12 @@ impl World {
     }
 
     fn give_up_or_retry(&mut self, c: usize, may_retry: bool) {
-        // A damaged record of which the others lack something keeps its owner from answering for a while, whatever the network does.
-        let waits_for_healing = self.is_settled && self.nodes.iter().any(Node::is_healing);
+        let waits_for_healing = self.nodes.iter().any(Node::is_healing);
         let client = &mut self.clients[c];
         let Some(pending) = client.pending.as_mut() else { return };
-        if may_retry && (pending.tries < TRIES_MAX || waits_for_healing) {
+        // A damaged record of which the others lack something keeps its owner from answering for a while, whatever the network does.
+        pending.met_healing |= self.is_settled && self.healed_at >= pending.invoked;
+        if may_retry && (pending.tries < TRIES_MAX || (self.is_settled && waits_for_healing)) {
             let delay = client.dice.spread(5_000, 300_000);
             // Late answers to this try are not listened to any more.
             client.tries += 1;
@@ -390,13 +394,14 @@ impl World {
             let origin = pending.origin;
             return self.after(delay, Event::Again { origin });
         }
-        let (write, uncertain) = (pending.write, pending.uncertain);
+        let (write, uncertain, met_healing) = (pending.write, pending.uncertain, pending.met_healing);
         if let Some(write) = write {
             let outcome = if uncertain { Outcome::Unknown } else { Outcome::Refused };
             self.stats.unknown += u64::from(uncertain);
             self.history.write_mut(write).outcome = outcome;
         }
-        self.finish(c, false);
+        // A removal without a context that such an owner did not acknowledge in time stays unknown, and that is its answer.
+        self.finish(c, uncertain && met_healing);
     }
 
     fn finish(&mut self, c: usize, is_answered: bool) {

@@ -60,6 +60,11 @@ impl Tally {
         &self.group
     }
 
+    /// True if a member of the group has answered.
+    pub fn has_answered(&self, member: MemberId) -> bool {
+        self.group.iter().enumerate().any(|(at, other)| *other == member && self.answered & (1 << at) != 0)
+    }
+
     /// Those who have not answered yet, in order.
     pub fn missing(&self) -> impl Iterator<Item = MemberId> {
         self.group.iter().enumerate().filter(|(at, _)| self.answered & (1 << at) == 0).map(|(_, member)| *member)

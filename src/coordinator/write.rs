@@ -126,10 +126,8 @@ impl Write {
         if self.demand.strict {
             return;
         }
-        let tally = &self.tally;
-        let has_acked = |owner| !tally.missing().any(|missing| missing == owner);
         let mut stand_ins = std::mem::take(&mut self.stand_ins);
-        stand_ins.arrange(walk, has_acked);
+        stand_ins.arrange(walk, |owner| self.tally.has_answered(owner));
         for (member, owed) in stand_ins.due(only_new) {
             effects.send(member, Message::Apply(self.apply(id, owed)));
         }
@@ -176,12 +174,17 @@ impl Write {
 
     fn is_met(&self) -> bool {
         let Demand { w, needs_owners, .. } = self.demand;
-        self.acks.len() >= w && (!needs_owners || self.complete >= w)
+        self.answers() >= w && (!needs_owners || self.complete >= w)
+    }
+
+    /// How many disks it will be on whatever is handed over: a stand-in and the owner that it stands in for are one.
+    fn answers(&self) -> usize {
+        self.tally.answers() + self.stand_ins.acks_beside(|owner| self.tally.has_answered(owner))
     }
 
     /// How many have acknowledged, of those that count, how many must, and why some refused.
     pub fn progress(&self) -> (usize, usize, &[String]) {
-        let answers = if self.demand.needs_owners { self.complete } else { self.tally.answers() + self.stand_ins.acks() };
+        let answers = if self.demand.needs_owners { self.complete } else { self.answers() };
         (answers, self.demand.w, &self.refusals)
     }
 

@@ -28,7 +28,7 @@ impl World {
         let expiries = self.history.writes().iter().map(|write| write.expiry).filter(|expiry| expiry.is_known);
         let last_ms = expiries.map(|expiry| expiry.at_ms).filter(|at_ms| *at_ms <= now_ms + WAITED_FOR_MS).max();
         let dropped_ms = last_ms.map_or(now_ms, |last_ms| last_ms + EXPIRED_KEPT_MS + LOOKS_WITHIN_MS);
-        self.time.max((dropped_ms - EPOCH_MS) * 1_000)
+        self.time.max(dropped_ms.saturating_sub(EPOCH_MS) * 1_000)
     }
 
     /// Oracle x: what expired a while ago is in no store, and no hint. Requires: all clocks have been right for some seconds.

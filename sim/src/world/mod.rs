@@ -116,6 +116,8 @@ pub struct World {
     pub(crate) idle_until: u64,
     /// A request may wait for long before it is begun: peers stand still, or their clocks run slowly.
     pub(crate) requests_may_wait: bool,
+    /// When a record was last being fetched from others that a disk had damaged.
+    pub(crate) healed_at: u64,
     /// How many disks have been lost, hurt, or put back from an earlier time.
     pub(crate) disks_lost: u64,
     /// The next disaster waits for somebody who learns from another one.
@@ -175,6 +177,7 @@ impl World {
                 let process = &plan.process;
                 process.pause_interval.or(process.clock_interval).or(process.long_pause).is_some()
             },
+            healed_at: 0,
             disks_lost: 0,
             strike: None,
             is_payment_awaited: false,

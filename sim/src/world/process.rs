@@ -68,6 +68,9 @@ impl World {
         if self.trace.events().is_multiple_of(64) {
             self.check_bounds(n);
         }
+        if self.disks_lost > 0 && self.nodes[n].is_healing() {
+            self.healed_at = self.time;
+        }
         if is_finished {
             self.go_down(n, Down::Clean);
         }

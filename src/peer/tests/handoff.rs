@@ -122,6 +122,26 @@ fn one_peer_that_stands_in_for_two_counts_once() {
 }
 
 #[test]
+fn a_stand_in_and_the_owner_that_it_stood_in_for_count_once() {
+    let mut cluster = Cluster::new(5);
+    let owners = cluster.owners("k");
+    let (first, silent, away) = (owners[0], owners[1], owners[2]);
+    cluster.kill(away);
+    cluster.filter = Box::new(move |to, message| to != silent || !matches!(message, Message::Apply(_)));
+    let Request::Put(all) = put("k", "1", &NONE) else { unreachable!() };
+    let id = cluster.begin(first, Request::Put(Put { w: Quorum::All, ..all }));
+    // It is back within the write, is sent it, and is given what the stand-in keeps: three have acknowledged, and it lies on two disks.
+    cluster.start_again(away);
+    cluster.wait(600);
+    assert_eq!((cluster.live_dots(away, "k"), cluster.owes(owners[3])), (1, vec![]));
+    assert!(!cluster.replies.contains_key(&id), "the silent one has not got it");
+    cluster.filter = Box::new(|_, _| true);
+    cluster.wait(600);
+    let receipt = written(cluster.replies.remove(&id).expect("all three owners have it now"));
+    assert_eq!(receipt.acks.len(), 4);
+}
+
+#[test]
 fn strict_lets_nobody_stand_in() {
     let mut cluster = Cluster::new(5);
     let owners = cluster.owners("k");
