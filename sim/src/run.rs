@@ -5,7 +5,7 @@ use crate::history::{KeyId, ValueId, Values};
 use crate::machine_clock::EPOCH_MS;
 use crate::oracle::siblings::{self, Healed};
 use crate::oracle::{Violation, reads};
-use crate::plan::{Plan, Plant, STALL};
+use crate::plan::{Plan, Plant};
 use crate::workload::Wish;
 use crate::world::{World, key_name};
 use henge::limits::EXPIRED_KEPT_MS;
@@ -112,10 +112,7 @@ impl World {
         self.stop_faults();
         self.expect("the peers are up and linked again", |world| world.is_whole());
         self.expect("every owner is complete again", |world| world.has_lost_nothing());
-        if self.plan.ambush.stalls > 0.0 {
-            // What a disk stood still for is done.
-            self.run_to(self.time + STALL);
-        }
+        self.expect("what the disks began while they were slow is done", World::has_done_slow_jobs);
         if self.plan.expiry.is_some() {
             if self.clocks_jumped {
                 // What was measured of the others' clocks before they were set right is not true any more.

@@ -36,6 +36,11 @@ impl World {
         self.ambush_dice.spread(STALL / 50, STALL)
     }
 
+    /// True once the disks have done all that they began while faults happened.
+    pub(crate) fn has_done_slow_jobs(&self) -> bool {
+        self.nodes.iter().all(|node| node.jobs.keys().all(|job| *job > self.slow_jobs))
+    }
+
     /// A stand-in hands over what it owes. After a coordinator has lost power behind an acknowledgement the way there may be cut now; nothing
     /// else goes wrong meanwhile, so that gaps are closed.
     pub(super) fn waylay_hint(&mut self, n: usize, to: MemberId, message: &Message) {

@@ -38,6 +38,7 @@ impl World {
     pub(crate) fn stop_faults(&mut self) {
         self.is_chaotic = false;
         self.idle_until = self.time;
+        self.slow_jobs = self.jobs;
         self.plan.network = self.plan.network.calm();
         self.plan.process = ProcessPlan::calm();
         self.plan.disk.tail = 0.0;

@@ -134,6 +134,8 @@ pub struct World {
     gate: Option<gate::Gate>,
     pub(crate) kept_back: Vec<gate::KeptBack>,
     jobs: u64,
+    /// The last of them that was begun while faults happened.
+    slow_jobs: u64,
     outbox: Vec<Output>,
 }
 
@@ -187,6 +189,7 @@ impl World {
             gate: None,
             kept_back: Vec::new(),
             jobs: 0,
+            slow_jobs: 0,
             outbox: Vec::new(),
             plan,
         }
