@@ -7,8 +7,8 @@
 use crate::dice::Dice;
 use crate::history::{Expiry, KeyId, Outcome, Read, Scope, ValueId, Values, Write, WriteId, values_in};
 use crate::machine_clock::EPOCH_MS;
-use crate::oracle::{Violation, dots};
 use crate::oracle::receipts::{self, Takers};
+use crate::oracle::{Violation, dots};
 use crate::workload::{Wish, Workload};
 use crate::world::{Event, World, key_of};
 use bytes::Bytes;

@@ -78,7 +78,7 @@ pub const TRIALS: &[Trial] = &[
     },
     Trial {
         way: "an owner keeps what expired long ago",
-        said: &[("x", "A keeps dot"), ("x", "of key 0, to be dropped 4 s ago")],
+        said: &[("x", "A keeps 0000000000000001:0.1 of key 0, to be dropped 4 s ago")],
         story: |story| story.keeps_until(story.either(5_001, 1_000), 5_000),
     },
     Trial {

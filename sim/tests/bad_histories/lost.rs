@@ -1,4 +1,4 @@
-//! Oracle a: something that was acknowledged is not there, and nobody may have replaced it.
+//! Oracles a and b: something that was acknowledged is not there, and nobody may have replaced it.
 
 use super::Trial;
 use super::story::{delete, json, put, remove, set};
@@ -38,6 +38,19 @@ pub const TRIALS: &[Trial] = &[
             story.does(put(1).seen(&[]));
             story.does(put(2).seen(&[]).meanwhile());
             story.does(delete().seen(story.either(&[1, 2], &[1])));
+            story.ends_with(&[]);
+        },
+    },
+    Trial {
+        way: "a removal takes what its context had not seen, and its receipt says so",
+        said: &[
+            ("b: swallowed", "the removal of client 1 at 21 ms"),
+            ("b: swallowed", "covered [v2] of key 0, which its context had not seen"),
+        ],
+        story: |story| {
+            story.does(put(1).seen(&[]));
+            story.does(put(2).seen(&[]).meanwhile());
+            story.does(delete().seen(story.either(&[1, 2], &[1])).covering(&[1, 2]));
             story.ends_with(&[]);
         },
     },

@@ -14,7 +14,10 @@ pub const TRIALS: &[Trial] = &[
     },
     Trial {
         way: "a session does not find its own write",
-        said: &[("d", "the session had seen v2 of key 0, the answer has not")],
+        said: &[
+            ("d", "the session had seen v2 of key 0, the answer has not"),
+            ("d", "the session had seen v2, which replaced v1 of key 0, and v1 is shown again"),
+        ],
         story: |story| {
             story.does(put(1).by(1));
             story.does(put(2).seen(&[1]).by(1));

@@ -144,7 +144,8 @@ impl Story {
         let least = if disks_lost { REPLICAS / 2 + 1 } else { 1 };
         said.extend(reads::judge(history, REPLICAS, least));
         for (key, states) in &self.aftermath.states {
-            let healed = |live: &Values| Healed { key: *key, live: live.clone(), replicas: REPLICAS, disks_lost, clocks_agree, wall_ms };
+            let healed =
+                |live: &Values| Healed { key: *key, live: live.clone(), replicas: REPLICAS, disks_lost, clocks_agree, wall_ms };
             said.extend(states.iter().flat_map(|(_, live)| siblings::judge(history, &healed(live))));
         }
         // As the harness for real processes does it, where nothing is excused.
@@ -152,7 +153,11 @@ impl Story {
             said.extend(verdict::judge(history, &self.aftermath, REPLICAS));
         }
         let mut once: Vec<Violation> = Vec::new();
-        said.into_iter().for_each(|violation| if !once.contains(&violation) { once.push(violation) });
+        said.into_iter().for_each(|violation| {
+            if !once.contains(&violation) {
+                once.push(violation)
+            }
+        });
         once
     }
 }
