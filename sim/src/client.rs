@@ -8,14 +8,13 @@ use crate::dice::Dice;
 use crate::history::{Expiry, KeyId, Outcome, Read, Scope, ValueId, Values, Write, WriteId, values_in};
 use crate::machine_clock::EPOCH_MS;
 use crate::node::Node;
-use crate::oracle::Violation;
-use crate::oracle::dots::Named;
+use crate::oracle::receipts::{self, Takers};
+use crate::oracle::{Violation, dots};
 use crate::workload::{Wish, Workload};
 use crate::world::{Event, World, key_of};
 use bytes::Bytes;
 use henge::message::{Attempt, FailureKind, Found, Quorum, Receipt, Reply, Request, Retry, Value};
 use henge::peer::Origin;
-use henge::vclock::{Dot, Path};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Tries of one request.
@@ -481,15 +480,12 @@ impl World {
         let members: BTreeSet<_> = receipt.acks.iter().map(|ack| ack.member).collect();
         let standing_in: BTreeSet<_> = receipt.stood_in.iter().map(|stood_in| stood_in.member).collect();
         let owners: BTreeSet<_> = self.owners(key).into_iter().map(|owner| self.nodes[owner].member).collect();
-        let takers: BTreeSet<_> = owners.union(&standing_in).copied().collect();
-        if members.len() < w || !members.is_subset(&takers) || !standing_in.is_disjoint(&owners) {
-            let what = format!("a write of key {} with W={w} is acknowledged by {:?}", key.0, receipt.acks);
-            self.violations.push(Violation::new("a", what));
-        }
+        let takers = Takers { owners: &owners, acked: &members, standing_in: &standing_in };
+        self.violations.extend(receipts::judge_acks(key, w, &takers, &receipt.acks));
         // What is claimed of quorums that meet is claimed of owners alone.
         let w = w.min(members.intersection(&owners).count());
-        self.note_receipt_dots(id, key, &receipt.dots);
         let partition = self.partition(key).0;
+        self.violations.extend(self.dots.note_receipt(self.history.write(id), partition, &receipt.dots));
         let covered = self.dots.values(partition, &receipt.covered);
         let all_known = receipt.covered.iter().all(|dot| self.dots.is_known(partition, *dot));
         self.stats.acked += 1;
@@ -503,7 +499,7 @@ impl World {
         write.is_retried |= is_retried || !all_known;
         write.covered = covered;
         let write = write.clone();
-        self.check_scope(&write);
+        self.violations.extend(receipts::judge_scope(&self.history, &write));
         let live: Values = write.values.iter().map(|(_, value)| *value).collect();
         let mut covers: Values = live.union(&write.covered).copied().collect();
         covers.extend(write.context.iter().flatten());
@@ -515,38 +511,6 @@ impl World {
         self.finish(c, true);
     }
 
-    /// A write covers nothing that lies beside its paths.
-    fn check_scope(&mut self, write: &Write) {
-        for value in &write.covered {
-            if let Some((other, path)) = self.history.author(*value)
-                && (!write.scope.may_replace(path) || other.key != write.key)
-            {
-                let what = format!("{value} at `{path}` of key {} is covered by a write of {:?}", other.key.0, write.scope);
-                self.violations.push(Violation::new("b: scope", what));
-            }
-        }
-    }
-
-    /// The dots of a receipt stand in the order of the paths.
-    fn note_receipt_dots(&mut self, id: WriteId, key: KeyId, dots: &[Dot]) {
-        let partition = self.partition(key).0;
-        let mut values = self.history.write(id).values.clone();
-        values.sort_by_key(|(path, _)| Path::parse(path).ok());
-        if values.len() < dots.len() {
-            // An empty object is left where the last leaf inside was removed, and has a dot of its own.
-            return;
-        }
-        if values.len() > dots.len() {
-            let what = format!("a write of {} leaves of key {} made {} dots", values.len(), key.0, dots.len());
-            return self.violations.push(Violation::new("a″", what));
-        }
-        for ((path, value), dot) in values.into_iter().zip(dots) {
-            if let Err(violation) = self.dots.note(partition, *dot, Named { key, path, value }) {
-                self.violations.push(violation);
-            }
-        }
-    }
-
     fn on_found(&mut self, c: usize, found: Found) {
         let Some(key) = self.clients[c].pending.as_ref().map(|pending| pending.wish.key) else { return };
         let partition = self.partition(key).0;
@@ -556,10 +520,8 @@ impl World {
         let all_known = found.dots.iter().all(|dot| self.dots.is_known(partition, *dot));
         self.stats.conflicts += u64::from(!found.conflicts.is_empty());
         self.stats.versions_max = self.stats.versions_max.max(found.dots.len() as u64);
-        if all_known && (!shown.is_subset(&named) || (found.hidden == 0 && shown != named)) {
-            let what = format!("an answer for key {} shows {shown:?}, and its dots name {named:?}", key.0);
-            self.violations.push(Violation::new("b: phantom", what));
-        }
+        let hides = found.hidden > 0;
+        self.violations.extend(all_known.then(|| dots::judge_answer(key, &shown, &named, hides)).flatten());
         shown.extend(named);
         // Who stands in knows only what it keeps for others: regular reads count owners.
         self.on_read(c, shown, found.context, usize::from(found.answered.saturating_sub(found.stood_in)));

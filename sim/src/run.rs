@@ -1,17 +1,16 @@
 //! One seed from beginning to end: form, chaos, heal, read everything with R=all, judge.
 
 use crate::client::Stats;
-use crate::history::{KeyId, ValueId, Values};
+use crate::history::{KeyId, Values};
 use crate::machine_clock::EPOCH_MS;
+use crate::oracle::owners::{self, Held};
 use crate::oracle::siblings::{self, Healed};
 use crate::oracle::{Violation, reads};
 use crate::plan::{Plan, Plant};
 use crate::workload::Wish;
 use crate::world::{World, key_name};
-use henge::limits::EXPIRED_KEPT_MS;
 use henge::message::{FetchMode, Get, Quorum, Request};
-use henge::storage::has_expired;
-use henge::vclock::{Entry, Version};
+use henge::vclock::Entry;
 use std::collections::VecDeque;
 
 /// The one who reads everything in the end.
@@ -277,44 +276,17 @@ impl World {
     /// Oracle c: all owners hold the same live dots, and what was read is what they hold.
     fn converged(&mut self, key: KeyId, live: &Values) {
         let partition = self.partition(key);
-        let mut first: Option<(String, Entry)> = None;
+        let mut owners = Vec::new();
         for owner in self.owners(key) {
-            let Some(entry) = self.ask(owner, &key_name(key), FetchMode::Full) else {
-                let what = format!("{} does not tell what it holds of key {}", self.nodes[owner].name, key.0);
-                self.violations.push(Violation::new("c", what));
-                continue;
-            };
-            self.note_versions(key, &entry);
-            let dots: Vec<_> = entry.dots().collect();
+            let entry = self.ask(owner, &key_name(key), FetchMode::Full);
+            if let Some(entry) = &entry {
+                self.note_versions(key, entry);
+            }
+            let dots: Vec<_> = entry.iter().flat_map(Entry::dots).collect();
             let values = self.dots.values(partition.0, &dots);
-            let name = self.nodes[owner].name.clone();
-            // What expires meanwhile is hidden before it is dropped, and by one owner before another.
-            let differ = values.symmetric_difference(live).any(|value| !self.expires_about_now(*value));
-            if differ {
-                let what = format!("{name} holds {values:?} of key {}, and R=all read {live:?}", key.0);
-                self.violations.push(Violation::new("c", what));
-            }
-            match &first {
-                None => first = Some((name, entry)),
-                Some((other, theirs)) if self.that_stay(theirs) != self.that_stay(&entry) => {
-                    let (ours, theirs) = (entry.versions(), theirs.versions());
-                    let what = format!("{name} and {other} differ in key {}: {ours:?} and {theirs:?}", key.0);
-                    self.violations.push(Violation::new("c", what));
-                }
-                Some(_) => {}
-            }
+            owners.push(Held { owner: self.nodes[owner].name.clone(), entry, values });
         }
-    }
-
-    /// True if a value has expired, so that it may be hidden, or dropped by one owner and not yet by another.
-    fn expires_about_now(&self, value: ValueId) -> bool {
         let wall_ms = EPOCH_MS + self.time / 1_000;
-        self.history.author(value).is_some_and(|(write, _)| write.may_have_expired(wall_ms))
-    }
-
-    /// The versions that are not to be dropped yet.
-    fn that_stay<'a>(&self, entry: &'a Entry) -> Vec<&'a Version> {
-        let wall_ms = EPOCH_MS + self.time / 1_000;
-        entry.versions().iter().filter(|version| !has_expired(version, wall_ms.saturating_sub(EXPIRED_KEPT_MS))).collect()
+        self.violations.extend(owners::judge(&self.history, (key, live), &owners, wall_ms));
     }
 }

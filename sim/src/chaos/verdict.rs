@@ -48,13 +48,14 @@ pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize) -> Vec<V
     violations
 }
 
-/// A listing names just the keys of which something is live.
+/// A listing names just the keys of which something is live, each once.
 fn judge_listing(who: &str, names: &[Bytes], aftermath: &Aftermath) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut listed = BTreeSet::new();
     for name in names {
         match key_named(name).filter(|key| aftermath.states.contains_key(key)) {
-            Some(key) => _ = listed.insert(key),
+            Some(key) if listed.insert(key) => {}
+            Some(key) => violations.push(Violation::new("c", format!("{who} lists a key twice: {}", key.0))),
             None => violations.push(Violation::new("b: phantom", format!("{who} lists {name:?}, which nobody wrote"))),
         }
     }

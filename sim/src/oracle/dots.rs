@@ -4,8 +4,8 @@
 //! is found where it happens, and not when two replicas happen to differ.
 
 use super::Violation;
-use crate::history::{History, KeyId, ValueId, Values, values_in};
-use henge::vclock::{Dot, Kind, Version};
+use crate::history::{History, KeyId, ValueId, Values, Write, values_in};
+use henge::vclock::{Dot, Kind, Path, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What every dot names.
@@ -70,6 +70,22 @@ impl Dots {
         Ok(())
     }
 
+    /// Takes note of the dots that a receipt tells; they stand in the order of the paths.
+    pub fn note_receipt(&mut self, write: &Write, partition: u16, dots: &[Dot]) -> Vec<Violation> {
+        let mut values = write.values.clone();
+        values.sort_by_key(|(path, _)| Path::parse(path).ok());
+        if values.len() < dots.len() {
+            // An empty object is left where the last leaf inside was removed, and has a dot of its own.
+            return Vec::new();
+        }
+        if values.len() > dots.len() {
+            let what = format!("a write of {} leaves of key {} made {} dots", values.len(), write.key.0, dots.len());
+            return vec![Violation::new("a″", what)];
+        }
+        let named = values.into_iter().map(|(path, value)| Named { key: write.key, path, value });
+        named.zip(dots).filter_map(|(named, dot)| self.note(partition, *dot, named).err()).collect()
+    }
+
     /// The values that these dots name, as far as they are known.
     pub fn values<'a>(&self, partition: u16, dots: impl IntoIterator<Item = &'a Dot>) -> Values {
         dots.into_iter().filter_map(|dot| self.named.get(&(partition, *dot))).map(|named| named.value).collect()
@@ -79,6 +95,13 @@ impl Dots {
     pub fn is_known(&self, partition: u16, dot: Dot) -> bool {
         self.named.contains_key(&(partition, dot)) || self.empty.contains(&(partition, dot))
     }
+}
+
+/// An answer shows just the values that its dots name; some of them if it says that it hides others. Requires: all its dots are known.
+pub fn judge_answer(key: KeyId, shown: &Values, named: &Values, hides: bool) -> Option<Violation> {
+    let is_right = if hides { shown.is_subset(named) } else { shown == named };
+    let what = || format!("an answer for key {} shows {shown:?}, and its dots name {named:?}", key.0);
+    (!is_right).then(|| Violation::new("b: phantom", what()))
 }
 
 #[cfg(test)]

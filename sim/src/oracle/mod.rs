@@ -2,23 +2,26 @@
 //!
 //! | | property | judged |
 //! |---|---|---|
-//! | a | no acknowledged write is lost | after healing (`siblings`) |
+//! | a | no acknowledged write is lost | after healing (`siblings`); who acknowledged it, in every receipt (`receipts`) |
 //! | a′ | what a peer promised after a sync is in what it recovers | at every restart (`durability`) |
 //! | a″ | a dot names one value, and a value has one dot | at every message and receipt (`dots`) |
-//! | b | siblings are exact: no false conflict, no resurrection, no phantom | after healing (`siblings`); phantoms in every answer too |
+//! | b | siblings are exact: no false conflict, no resurrection, no phantom; a write covers only what its context had seen | after healing (`siblings`); phantoms in every answer too; what a write covers, in every receipt (`receipts`) |
 //! | c | within a bound after healing, before anybody reads, the owners of every partition hold the same, entries and sums; in a quarter of the seeds, after a quiet minute, no context is left and clocks are one interval an actor | after healing (`world::convergence`) |
-//! | d, e | a read sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone | afterwards (`reads`) |
+//! | d, e | a read, of a key or of a path, sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone | afterwards (`reads`) |
 //! | f | what is deleted stays deleted, and takes no place in any trie | after healing (`siblings`, `world::convergence`) |
 //! | h | nothing grows beyond what a run has reason for, nor beyond `limits`: outputs, bytes for the log, keys, contexts, operations, pulls, writes remembered for retries, hints and their bytes; in the end no operation, pull or hint is left | every 64th event, and at the end (`world::convergence`) |
 //! | i | after healing everything is linked, every request answered, every hint paid, within a bound; nothing goes in circles | at the end, and in every batch (`run`, `batch`) |
-//! | x | what expires: one moment for all copies; not shown from then on by whoever answers; dropped everywhere a minute later, and nowhere before | every message and answer (`world::notes`), the end (`world::expired`); a and b for what it takes with it, or leaves behind |
+//! | x | what expires: one moment for all copies; not shown from then on by whoever answers; dropped everywhere a minute later, and nowhere before | every message and answer, and the end (`expiry`); a and b for what it takes with it, or leaves behind |
 
 pub mod dots;
 pub mod durability;
+pub mod expiry;
+pub mod owners;
 pub mod reads;
+pub mod receipts;
 pub mod siblings;
 
-use crate::history::{History, KeyId, Outcome, ValueId, Values, Write};
+use crate::history::{History, KeyId, Outcome, ValueId, Values, Write, contains};
 use std::fmt;
 
 /// A broken promise.
@@ -72,11 +75,13 @@ pub(crate) fn surely_replaces(history: &History, write: &Write) -> Values {
 }
 
 /// The closure: everything whose absence these values, the removals begun before `by`, and what has expired by a clock that says `wall_ms`, can
-/// explain. What has expired takes nothing with it but what it had replaced.
-pub(crate) fn explained(history: &History, key: KeyId, live: &Values, by: u64, wall_ms: u64) -> Values {
+/// explain. What has expired takes nothing with it but what it had replaced. `path`: where the live values were looked for; a write that sets
+/// nothing there is as invisible as a removal.
+pub(crate) fn explained(history: &History, (key, path): (KeyId, &str), live: &Values, by: u64, wall_ms: u64) -> Values {
     let mut explained = live.clone();
     let mut todo: Vec<ValueId> = live.iter().copied().collect();
-    for removal in history.of_key(key).filter(|write| write.is_removal() && write.invoked < by) {
+    let is_invisible = |write: &&Write| !write.values.iter().any(|(leaf, _)| contains(path, leaf));
+    for removal in history.of_key(key).filter(|write| write.invoked < by).filter(is_invisible) {
         todo.extend(may_replace(history, removal).into_iter().filter(|value| explained.insert(*value)));
     }
     let begun = history.of_key(key).filter(|write| write.invoked < by);

@@ -26,6 +26,7 @@ pub fn judge(history: &History, healed: &Healed) -> Vec<Violation> {
     violations.extend(phantoms(history, healed.key, &healed.live, "after healing"));
     violations.extend(lost(history, healed));
     violations.extend(returned(history, healed));
+    violations.extend(swallowed(history, healed));
     if healed.disks_lost {
         // A lost disk may have held all that was known of what replaced what: siblings too many, never a loss.
         violations.retain(|violation| violation.oracle != "b: false sibling");
@@ -52,7 +53,7 @@ pub fn phantoms(history: &History, key: KeyId, live: &Values, when: &str) -> Vec
 
 /// Oracle a: every acknowledged value is live, or somebody may have replaced it.
 fn lost(history: &History, healed: &Healed) -> Vec<Violation> {
-    let explained = explained(history, healed.key, &healed.live, u64::MAX, healed.wall_ms);
+    let explained = explained(history, (healed.key, ""), &healed.live, u64::MAX, healed.wall_ms);
     let acked = history.of_key(healed.key).filter(|write| write.is_acked());
     let missing = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value));
     let what =
@@ -79,6 +80,25 @@ fn returned(history: &History, healed: &Healed) -> Vec<Violation> {
             let what =
                 format!("{back:?} of key {} is live, though {by} had seen and replaced it; live {:?}", healed.key.0, healed.live);
             violations.push(Violation::new(if write.is_removal() { "b: resurrected" } else { "b: false sibling" }, what));
+        }
+    }
+    violations
+}
+
+/// A write with a context covers what that had seen, and no more: else its receipt itself would excuse that a concurrent write is gone. What a
+/// context had seen replaced, it had seen.
+fn swallowed(history: &History, healed: &Healed) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for write in history.of_key(healed.key).filter(|write| write.scope == Scope::Whole && !write.is_retried) {
+        let (Some(context), true) = (&write.context, write.is_acked()) else { continue };
+        if write.covered.is_subset(context) {
+            continue;
+        }
+        let seen = explained(history, (healed.key, ""), context, write.invoked, healed.wall_ms);
+        let unseen: Vec<_> = write.covered.difference(&seen).collect();
+        if !unseen.is_empty() {
+            let what = format!("{} covered {unseen:?} of key {}, which its context had not seen", describe(write), healed.key.0);
+            violations.push(Violation::new("b: swallowed", what));
         }
     }
     violations

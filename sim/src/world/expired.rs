@@ -2,7 +2,7 @@
 
 use super::{World, key_name};
 use crate::machine_clock::EPOCH_MS;
-use crate::oracle::Violation;
+use crate::oracle::expiry;
 use henge::limits::EXPIRED_KEPT_MS;
 use henge::message::FetchMode;
 use std::collections::BTreeSet;
@@ -44,11 +44,7 @@ impl World {
                 let Some(entry) = self.ask(owner, &key_name(key), FetchMode::Full) else { continue };
                 let dots: Vec<_> = entry.dots().collect();
                 kept.extend(self.dots.values(partition, &dots));
-                for version in entry.versions().iter().filter(|version| version.expiry_ms != 0 && version.expiry_ms <= due_ms) {
-                    let (name, since) = (&self.nodes[owner].name, (due_ms - version.expiry_ms) / 1_000);
-                    let what = format!("{name} keeps {} of key {}, to be dropped {since} s ago", version.dot, key.0);
-                    self.violations.push(Violation::new("x", what));
-                }
+                self.violations.extend(expiry::kept(&self.nodes[owner].name, key, &entry, due_ms));
             }
         }
         let acked = self.history.writes().iter().filter(|write| write.is_acked() && write.expiry.is_known);

@@ -3,7 +3,7 @@
 use super::{World, key_name, key_of};
 use crate::history::KeyId;
 use crate::node::{Asked, Node};
-use crate::oracle::Violation;
+use crate::oracle::{Violation, expiry};
 use bytes::Bytes;
 use henge::message::{Fetch, FetchMode, Message, OperationId, Reply};
 use henge::peer::{Input, Origin, Output};
@@ -72,14 +72,8 @@ impl World {
     fn check_shown(&mut self, n: usize, key: KeyId, reply: &Reply) {
         let Reply::Found(found) = reply else { return };
         let wall_ms = self.nodes[n].now(self.time).wall_ms;
-        for value in self.dots.values(self.partition(key).0, &found.dots) {
-            let Some((write, path)) = self.history.author(value) else { continue };
-            if write.expiry.is_known && write.may_have_expired(wall_ms) {
-                let (name, at_ms) = (&self.nodes[n].name, write.expiry.at_ms);
-                let what = format!("{name} shows {value} of key {} path `{path}` at {wall_ms} ms, expired at {at_ms} ms", key.0);
-                self.violations.push(Violation::new("x", what));
-            }
-        }
+        let values = self.dots.values(self.partition(key).0, &found.dots);
+        self.violations.extend(expiry::shown(&self.history, (&self.nodes[n].name, wall_ms), key, &values));
     }
 
     /// Oracle a″ and the phantoms of b, for every version in any message.
