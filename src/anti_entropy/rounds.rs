@@ -233,6 +233,14 @@ impl Rounds {
         standing.began
     }
 
+    /// What was learned of a partition is not here any more.
+    pub fn forget(&mut self, partition: PartitionId) {
+        let of_it = (partition, MemberId(0))..=(partition, MemberId(u128::MAX));
+        for (_, standing) in self.pairs.range_mut(of_it) {
+            (standing.known, standing.in_step) = (0, false);
+        }
+    }
+
     /// A pull that was taken over is durable: the wants up to this number are answered.
     pub fn settle(&mut self, now_ms: u64, partition: PartitionId, partner: MemberId, began: u64) {
         self.totals.entry(partner).or_default().0 += 1;

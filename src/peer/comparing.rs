@@ -343,6 +343,13 @@ impl Peer {
         self.pulls.serving.forget(member);
     }
 
+    /// What was compared of a partition so far does not count: its copy is dropped, and what was equal is not here any more.
+    pub(super) fn stop_comparing(&mut self, partition: PartitionId) {
+        self.abandon_all(self.now, |pull| pull.partition() == partition, "the copy has been dropped");
+        self.pulls.taken_over.retain(|pull| pull.partition != partition);
+        self.rounds.forget(partition);
+    }
+
     fn abandon_all(&mut self, now: Now, is_meant: impl Fn(&&Pull) -> bool, reason: &str) {
         if is_broken(Rule::StaleTakeover) {
             return;

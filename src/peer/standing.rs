@@ -68,6 +68,7 @@ impl Peer {
     /// with what has to be durable before that counts. Requires: nobody compares the partition with this peer at this moment.
     pub fn begin_anew(&mut self, partition: PartitionId) -> Position {
         self.closing.give_up(partition);
+        self.stop_comparing(partition);
         self.replica.store_mut().begin_anew(partition)
     }
 

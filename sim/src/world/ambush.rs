@@ -76,7 +76,8 @@ impl World {
         let is_asked = |world: &World, partition: PartitionId| {
             world.nodes.iter().filter_map(|node| node.peer.as_ref()).any(|peer| peer.is_learning(partition, member))
         };
-        let is_up = self.nodes[n].peer.is_some() && !self.nodes[n].stopping;
+        // What it has promised and not said yet would be said of a copy that is not there any more.
+        let is_up = self.nodes[n].peer.is_some() && !self.nodes[n].stopping && self.nodes[n].held.is_empty();
         let owned: Vec<PartitionId> = self
             .partitions()
             .into_iter()
