@@ -5,13 +5,18 @@ use super::probe::outcome_class;
 use crate::dice::Dice;
 use std::collections::BTreeSet;
 
-/// So many inputs are kept; then a new one takes the place of another that is no seed.
-const KEPT_MAX: usize = 1_024;
+/// So many inputs are kept of those that were read as something, and of those that were refused; then a new one takes the place of another
+/// that is no seed.
+const KEPT_MAX: usize = 512;
 /// So many outcomes are told apart: a target whose outcomes depend on the bytes themselves must not take all memory.
 const OUTCOMES_MAX: usize = 1 << 16;
+/// The share of inputs that are made from what was accepted: what comes of refused ones is mostly refused for the same reason.
+const FROM_ACCEPTED: f64 = 0.75;
 
 pub(super) struct Corpus {
-    pub(super) inputs: Vec<Vec<u8>>,
+    /// The seeds, and behind them what was read as something.
+    accepted: Vec<Vec<u8>>,
+    refused: Vec<Vec<u8>>,
     seeds: usize,
     /// What was new when it was met: an outcome, and the size and the memory of its input.
     novelties: BTreeSet<(u64, u32, u32)>,
@@ -22,18 +27,24 @@ impl Corpus {
     /// Requires: there is a seed.
     pub(super) fn new(seeds: Vec<Vec<u8>>) -> Corpus {
         assert!(!seeds.is_empty(), "there is something to begin with");
-        Corpus { seeds: seeds.len(), inputs: seeds, novelties: BTreeSet::new(), outcomes: BTreeSet::new() }
+        let (novelties, outcomes) = (BTreeSet::new(), BTreeSet::new());
+        Corpus { seeds: seeds.len(), accepted: seeds, refused: Vec::new(), novelties, outcomes }
     }
 
     pub(super) fn pick(&self, dice: &mut Dice) -> &[u8] {
-        dice.pick::<Vec<u8>>(&self.inputs)
+        let from = if self.refused.is_empty() || dice.chance(FROM_ACCEPTED) { &self.accepted } else { &self.refused };
+        dice.pick::<Vec<u8>>(from)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.accepted.len() + self.refused.len()
     }
 
     /// Keeps an input if its outcome is new.
     pub(super) fn consider(&mut self, input: Vec<u8>, outcome: Outcome, memory: u64, dice: &mut Dice) {
-        let class = match outcome {
-            Outcome::Accepted(class) => class,
-            Outcome::Refused(class) => outcome_class("refused", &[]) ^ class,
+        let (class, kept, first) = match outcome {
+            Outcome::Accepted(class) => (class, &mut self.accepted, self.seeds),
+            Outcome::Refused(class) => (outcome_class("refused", &[]) ^ class, &mut self.refused, 0),
         };
         if self.outcomes.len() < OUTCOMES_MAX {
             self.outcomes.insert(class);
@@ -42,11 +53,11 @@ impl Corpus {
         if self.novelties.len() >= OUTCOMES_MAX || !self.novelties.insert(novelty) {
             return;
         }
-        if self.inputs.len() < KEPT_MAX.max(self.seeds + 64) {
-            self.inputs.push(input);
+        if kept.len() < first + KEPT_MAX {
+            kept.push(input);
         } else {
-            let at = self.seeds + dice.below((self.inputs.len() - self.seeds) as u64) as usize;
-            self.inputs[at] = input;
+            let at = first + dice.below(KEPT_MAX as u64) as usize;
+            kept[at] = input;
         }
     }
 }

@@ -147,8 +147,8 @@ fn run_shard(target: &Target, runs: u64, seed: u64, shard: u64, progress: &Progr
             progress.add(1_024, target.name);
         }
     }
+    report.kept = corpus.len() as u64;
     report.outcomes = corpus.outcomes;
-    report.kept = corpus.inputs.len() as u64;
     report.elapsed = begin.elapsed();
     report
 }

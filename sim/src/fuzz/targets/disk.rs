@@ -17,6 +17,8 @@ const OFFSET: u64 = 4_096;
 /// What stands before the kind of a record, and the kind.
 const FRAME_BYTES: usize = 17;
 const UNIT: usize = 8;
+/// What is written of a slot of the identity; zeros follow.
+const SLOT_BYTES: usize = 128;
 const MEMBER: u8 = 13;
 /// Placing all of them would take most of the time; the members are the same.
 const PARTITIONS_PLACED_MAX: u16 = 32;
@@ -92,7 +94,7 @@ fn mend_copies(header: &mut Vec<u8>) {
 }
 
 fn mend_slot(slot: &mut Vec<u8>) {
-    if let Some(slot) = slot.get_mut(..128) {
+    if let Some(slot) = slot.get_mut(..SLOT_BYTES) {
         mend_checksum(slot);
     }
 }
@@ -205,7 +207,7 @@ fn check_change(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
 
 fn check_segment(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
     match probe.decode(|| decode_segment_header(input, SEGMENT.id)) {
-        Err(error) => Ok(Outcome::Refused(outcome_class(&error, &[]))),
+        Err(error) => Ok(Outcome::Refused(outcome_class(error.get(..14).unwrap_or(""), &[]))),
         Ok(info) if decode_segment_header(&encode_segment_header(info, 0), SEGMENT.id) != Ok(info) => {
             Err(format!("{info:?} is not what is read back"))
         }
@@ -214,10 +216,12 @@ fn check_segment(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
 }
 
 fn check_identity(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
-    match probe.decode(|| decode_identity(input)) {
+    // No more than this is read of the file.
+    let slot = &input[..input.len().min(SLOT_BYTES)];
+    match probe.decode(|| decode_identity(slot)) {
         None => Ok(Outcome::Refused(outcome_class("no slot", &[]))),
         Some(Err(_)) => Ok(Outcome::Refused(outcome_class("another version", &[]))),
-        Some(Ok(identity)) if decode_identity(&encode_identity(&identity)) != Some(Ok(identity)) => {
+        Some(Ok(identity)) if decode_identity(&encode_identity(&identity)[..SLOT_BYTES]) != Some(Ok(identity)) => {
             Err(format!("{identity:?} is not what is read back"))
         }
         Some(Ok(identity)) => {

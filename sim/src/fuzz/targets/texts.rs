@@ -280,8 +280,8 @@ fn check_line(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
 }
 
 fn check_token(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
-    let text = String::from_utf8_lossy(input);
-    match probe.decode(|| Sealed::from_text(&text)) {
+    let Ok(text) = std::str::from_utf8(input) else { return Ok(Outcome::Refused(outcome_class("no text", &[]))) };
+    match probe.decode(|| Sealed::from_text(text)) {
         Err(error) => Ok(Outcome::Refused(outcome_class(&error.to_string(), &[text.len() % 4]))),
         Ok(sealed) if Sealed::to_text(&sealed) != text.trim() => Err(format!("{text:?} has another spelling")),
         Ok(sealed) => Ok(Outcome::Accepted(outcome_class("token", &[sealed.len()]))),
