@@ -197,7 +197,7 @@ impl Progress {
     fn add(&self, runs: u64, name: &str) {
         let done = self.done.fetch_add(runs, Ordering::Relaxed) + runs;
         // About twice a second, whoever comes by.
-        if self.extent.shows_progress && done / 1_024 % 32 == 0 {
+        if self.extent.shows_progress && (done / 1_024).is_multiple_of(32) {
             let rate = done as f64 / self.begin.elapsed().as_secs_f64();
             eprint!("\r{:>3} %  {rate:>9.0} runs a second  {name:<20}", done * 100 / self.all.max(1));
             let _ = std::io::stderr().flush();

@@ -44,7 +44,7 @@ pub(super) fn targets() -> Vec<Target> {
             "changes",
             changes,
             |_| {},
-            |body, other, dice| msgpack::perturb(body, other, dice),
+            msgpack::perturb,
             check_change,
             |bytes| {
                 // rmp-serde takes room for as many founders as are claimed, up to a mebibyte. These bytes come from the peer's own disk, under
@@ -52,8 +52,8 @@ pub(super) fn targets() -> Vec<Target> {
                 (1 << 20) + 4_096 + 64 * bytes
             },
         ),
-        target("segments", segments, mend_copies, no_rules, check_segment, |_| 256),
-        target("identity", || examples("node"), mend_slot, no_rules, check_identity, |_| 0),
+        target("segments", segments, |header| mend_copies(header), no_rules, check_segment, |_| 256),
+        target("identity", || examples("node"), |slot| mend_slot(slot), no_rules, check_identity, |_| 0),
     ]
 }
 
@@ -89,7 +89,7 @@ fn mend_framed(record: &mut Vec<u8>) {
     mend_record(record, SEGMENT, OFFSET);
 }
 
-fn mend_copies(header: &mut Vec<u8>) {
+fn mend_copies(header: &mut [u8]) {
     for at in [0, 2_048] {
         if let Some(copy) = header.get_mut(at..at + 64) {
             mend_checksum(copy);
@@ -97,7 +97,7 @@ fn mend_copies(header: &mut Vec<u8>) {
     }
 }
 
-fn mend_slot(slot: &mut Vec<u8>) {
+fn mend_slot(slot: &mut [u8]) {
     if let Some(slot) = slot.get_mut(..SLOT_BYTES) {
         mend_checksum(slot);
     }

@@ -43,7 +43,7 @@ pub(super) fn targets() -> Vec<Target> {
         name,
         seeds,
         words: WORDS,
-        mend: mend_frame,
+        mend: |frame| mend_frame(frame),
         perturb: perturb_frame,
         check,
         memory_max,
@@ -90,7 +90,7 @@ fn streams() -> Vec<Vec<u8>> {
 }
 
 /// Makes the lengths in the header fit what is there. A body that is not longer than that stays as long as it says.
-fn mend_frame(frame: &mut Vec<u8>) {
+fn mend_frame(frame: &mut [u8]) {
     let Some(room) = frame.len().checked_sub(HEADER_BYTES) else { return };
     let length = (frame.len() - 4) as u32;
     frame[..4].copy_from_slice(&length.to_be_bytes());
