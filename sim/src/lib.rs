@@ -7,6 +7,7 @@ pub mod crash;
 pub mod dice;
 pub mod directed;
 pub mod disk;
+pub mod fuzz;
 pub mod gossip;
 pub mod history;
 pub mod hurt;

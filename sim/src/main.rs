@@ -1,6 +1,7 @@
 //! `cargo sim …`: the deterministic simulator of henge, its oracles, and the harness that tries real processes.
 
 mod commands;
+mod fuzzing;
 mod rehearsal;
 mod rules;
 
@@ -43,6 +44,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Everything that reads bytes from outside, under inputs that are changed again and again: a table.
+    Fuzz(fuzzing::FuzzArguments),
     /// Real processes in trouble, judged by the same oracles: a scenario, once for each kind of cut.
     Chaos(rehearsal::ChaosArguments),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Seeds(command) => obey(command),
         Command::Crash { histories } => crash(histories),
+        Command::Fuzz(arguments) => fuzzing::obey(arguments),
         Command::Chaos(arguments) => rehearsal::chaos(arguments),
         Command::Gossip { peers, deaths, peer_hours, seed } => {
             print_table(&sim::gossip::Extent { sizes: peers, deaths, peer_hours }, seed);

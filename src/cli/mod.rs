@@ -10,7 +10,7 @@ mod global;
 mod indent;
 mod key_path;
 mod load;
-mod load_lines;
+pub mod load_lines;
 mod output;
 mod patch;
 mod put;

@@ -79,7 +79,7 @@ pub(super) fn with_note(record: &MemberRecord, take: impl FnOnce(MemberNote<'_>)
 }
 
 /// Reads what [`with_note`] made. The error says for people what is wrong.
-fn decoded(note: &MemberNote<'_>) -> Result<MemberRecord, String> {
+pub(super) fn decoded(note: &MemberNote<'_>) -> Result<MemberRecord, String> {
     let text = |what: &str, bytes: &[u8], max: usize| match std::str::from_utf8(bytes) {
         Ok(text) if text.len() <= max => Ok(text.to_string()),
         Ok(text) => Err(format!("its {what} has {} bytes, and at most {max} are possible", text.len())),

@@ -4,6 +4,7 @@
 
 mod authors;
 mod cache;
+pub mod coded;
 mod comparing;
 mod disk;
 mod durability;

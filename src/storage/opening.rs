@@ -12,7 +12,7 @@ use super::{Batch, Disk, Gap, Location, OpenOptions, Record, RetryRecord};
 use crate::broken::{Rule, is_broken};
 use crate::limits::RETRY_MEMORY_MS;
 use crate::message::{Position, SyncMode};
-use crate::ring::{Change, MemberId, PartitionId, Placement};
+use crate::ring::{MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Dot, plain, unpack};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +131,7 @@ impl Replay {
     fn try_record(&mut self, location: Location, position: Position, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Membership { change, .. } => {
-                let change: Change = rmp_serde::from_slice(change).map_err(|error| error.to_string())?;
+                let change = super::coded::decode_change(change)?;
                 let placement = Placement::from_changes(std::slice::from_ref(&change)).map_err(|error| error.to_string())?;
                 let tables = self.tables.get_or_insert_default();
                 tables.take_membership(change, &placement);

@@ -211,7 +211,8 @@ impl<'a> Batch<'a> {
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
             let (kind, body) = reader.slice().and_then(|one| one.split_first()).ok_or(Malformed::Body { kind: kind::BATCH })?;
-            if !Record::decode(*kind, body)?.may_stand_in_a_batch() {
+            // Asked before it is read: batches inside of batches would else be taken apart one inside the other, down to the stack's end.
+            if *kind == kind::BATCH || !Record::decode(*kind, body)?.may_stand_in_a_batch() {
                 return Err(Malformed::Body { kind: kind::BATCH });
             }
         }

@@ -144,6 +144,21 @@ fn a_batch_holds_no_batch_and_no_mark() {
 }
 
 #[test]
+fn batches_one_inside_the_other_are_refused_without_a_deep_stack() {
+    // From the innermost to the outermost, backwards: kind, then the length before it.
+    let (mut reversed, mut length) = (vec![kind::BATCH], 1u64);
+    for _ in 0..500_000 {
+        let mut coded = BytesMut::new();
+        put_varint(&mut coded, length);
+        reversed.extend(coded.iter().rev());
+        reversed.push(kind::BATCH);
+        length += coded.len() as u64 + 1;
+    }
+    reversed.reverse();
+    assert_eq!(Record::decode(kind::BATCH, &reversed[1..]), Err(Malformed::Body { kind: kind::BATCH }));
+}
+
+#[test]
 fn a_small_entry_costs_at_most_32_bytes_over_key_and_entry() {
     for (key, entry) in (1..40).flat_map(|key| (0..200).map(move |entry| (key, entry))) {
         let (key, entry) = (vec![1; key], vec![2; entry]);
