@@ -1,8 +1,8 @@
 //! `cargo sim …`: the deterministic simulator of henge, its oracles, and the harness that tries real processes.
 
 mod commands;
+mod mutants;
 mod rehearsal;
-mod rules;
 
 use clap::{Parser, Subcommand};
 use commands::{SeedCommand, obey};

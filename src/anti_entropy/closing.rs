@@ -180,7 +180,7 @@ impl Closing {
                 promise.hinted.iter().for_each(|partition| _ = asking.partitions.remove(&PartitionId(*partition)));
             }
         }
-        if !round.gaps.values().all(|asking| asking.missing.is_empty()) {
+        if !round.gaps.values().all(|asking| asking.missing.len() <= usize::from(is_broken(Rule::PromiseMissing))) {
             return Vec::new();
         }
         let partitions: BTreeSet<PartitionId> = round.gaps.values().flat_map(|asking| asking.partitions.iter().copied()).collect();
@@ -203,8 +203,9 @@ impl Closing {
     pub fn take_closed(&mut self, now_ms: u64, finished: &dyn Fn(PartitionId, MemberId) -> u64) -> Vec<(PartitionId, Seen)> {
         let Some(round) = &mut self.round else { return Vec::new() };
         let Some(pulls) = &mut round.pulls else { return Vec::new() };
-        let is_done =
-            |partition, wishes: &[(MemberId, u64)]| wishes.iter().all(|(from, number)| finished(partition, *from) >= *number);
+        let is_done = |partition, wishes: &[(MemberId, u64)]| {
+            wishes.iter().all(|(from, number)| finished(partition, *from) >= *number || is_broken(Rule::CloseUnpulled))
+        };
         let done: Vec<PartitionId> =
             pulls.iter().filter(|(partition, wishes)| is_done(**partition, wishes)).map(|(partition, _)| *partition).collect();
         let mut closed = Vec::new();

@@ -1,6 +1,7 @@
 //! What is believed of every other member, and how two beliefs merge: in any order, and only forward.
 
 use super::suspicion::Suspicion;
+use crate::broken::{Rule, is_broken};
 use crate::message::{MemberRecord, Rank, Standing};
 use crate::ring::MemberId;
 use crate::vclock::{Actor, Start};
@@ -46,6 +47,7 @@ impl Belief {
         (self.state, self.rank, self.suspicion) = (state, rank, None);
         match (before, state) {
             (MemberState::Dead, MemberState::Dead) => Change::Same,
+            (MemberState::Dead, _) if is_broken(Rule::ReturnUnnoticed) => Change::Same,
             (MemberState::Dead, _) => Change::Returned,
             (_, MemberState::Dead) => Change::Died,
             _ => Change::Same,
@@ -84,7 +86,11 @@ impl View {
     /// Takes in what a member says of itself. None if that is not new, or the member is unknown.
     pub fn merge_record(&mut self, record: &MemberRecord, now_ms: u64) -> Option<Change> {
         let belief = self.beliefs.get_mut(&record.member)?;
-        if belief.record.as_ref().is_some_and(|known| !record.supersedes(known)) {
+        if belief
+            .record
+            .as_ref()
+            .is_some_and(|known| known == record || !(record.supersedes(known) || is_broken(Rule::OlderRecord)))
+        {
             return None;
         }
         self.digest = self.digest.wrapping_sub(contribution(record.member, belief));

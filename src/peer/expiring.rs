@@ -6,6 +6,7 @@
 //! of none of them since its start, it drops nothing either.
 
 use super::{Now, Output, Peer};
+use crate::broken::{Rule, is_broken};
 use crate::limits::{EXPIRED_KEPT_MS, EXPIRED_PER_TURN};
 
 /// What has expired is looked for at most this often (milliseconds).
@@ -27,10 +28,10 @@ impl Peer {
         }
         // Whenever it wakes: its wall clock may have been set since.
         self.expiring.looked = now;
-        if !self.believes_its_clock() {
+        if !self.believes_its_clock() && !is_broken(Rule::ClockBelieved) {
             return;
         }
-        let by_ms = now.wall_ms.saturating_sub(EXPIRED_KEPT_MS);
+        let by_ms = now.wall_ms.saturating_sub(if is_broken(Rule::ExpiredEarly) { 0 } else { EXPIRED_KEPT_MS });
         for place in self.replica.store().expired(by_ms, EXPIRED_PER_TURN) {
             self.expire(now, place, by_ms, outbox);
         }

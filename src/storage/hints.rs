@@ -119,7 +119,10 @@ impl Hints {
     /// The member has it: a hint that is owed to nobody any more goes. False if it was not owed to this member, or has grown since. The
     /// location is that of a record that is not needed any more.
     pub fn pay(&mut self, place: &Place, member: MemberId, position: Position) -> (bool, Option<Location>) {
-        let Some(hint) = self.hints.get_mut(place).filter(|hint| hint.position == position) else { return (false, None) };
+        let Some(hint) = self.hints.get_mut(place).filter(|hint| hint.position == position || is_broken(Rule::PaidGrown)) else {
+            return (false, None);
+        };
+        let position = hint.position;
         let Some(at) = hint.owed.iter().position(|owed| *owed == member) else { return (false, None) };
         if hint.owed.len() == 1 {
             return (true, self.remove(place).map(|hint| hint.location));
@@ -133,7 +136,7 @@ impl Hints {
     fn remove(&mut self, place: &Place) -> Option<Hint> {
         let hint = self.hints.remove(place)?;
         self.bytes -= hint.bytes;
-        for author in &hint.authors {
+        for author in hint.authors.iter().filter(|_| !is_broken(Rule::AuthorsStay)) {
             if let Slot::Occupied(mut partitions) = self.authors.entry(*author) {
                 if let Slot::Occupied(mut count) = partitions.get_mut().entry(place.0) {
                     *count.get_mut() -= 1;

@@ -139,16 +139,18 @@ impl Replay {
             }
             Record::Entry { partition, key, entry, gone, retry, .. } => {
                 self.on_entry(PartitionId(*partition), key, entry, gone, location)?;
-                if let Some(retry) = retry {
+                if let Some(retry) = retry.as_ref().filter(|_| !is_broken(Rule::RetryUnreplayed)) {
                     self.on_retry(retry)?;
                 }
                 Ok(())
             }
+            Record::Clock { .. } if is_broken(Rule::ClockUnreplayed) => Ok(()),
             Record::Clock { partition, clock, .. } => {
                 let clock = decoded(clock).map_err(|error| error.to_string())?;
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).clock.union_with(&clock);
                 Ok(())
             }
+            Record::Hint { .. } if is_broken(Rule::HintUnreplayed) => Ok(()),
             Record::Hint { partition, since_ms, owed, key, entry, .. } => {
                 let place = (PartitionId(*partition), Bytes::copy_from_slice(key));
                 self.tables(place.0)?.replay_hint(place, (*since_ms, owed, entry), (location, position))
@@ -162,11 +164,13 @@ impl Replay {
                 self.tables(PartitionId(*partition))?.clear(PartitionId(*partition));
                 Ok(())
             }
+            Record::Fence { .. } if is_broken(Rule::FenceUnreplayed) => Ok(()),
             Record::Fence { actor, member, below } => {
                 let fence = Fence { member: *member, below: *below, position: Position(0) };
                 self.fences.insert(*actor, fence);
                 Ok(())
             }
+            Record::Standing { .. } if is_broken(Rule::StandingUnreplayed) => Ok(()),
             Record::Standing { partition, incomplete, compared, .. } => {
                 let standing = Standing::decoded(*incomplete, compared);
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).standing = standing;
@@ -215,9 +219,13 @@ impl Replay {
             };
             let clock = &mut tables.partition_mut(partition).clock;
             entry.dots().for_each(|dot| clock.insert(dot));
-            tables.index(partition, &Bytes::copy_from_slice(key), &entry, location);
+            if !(packed.is_empty() && is_broken(Rule::RemovalUnreplayed)) {
+                tables.index(partition, &Bytes::copy_from_slice(key), &entry, location);
+            }
         }
-        tables.partition_mut(partition).clock.union_with(&gone);
+        if !is_broken(Rule::GoneUnreplayed) {
+            tables.partition_mut(partition).clock.union_with(&gone);
+        }
         Ok(())
     }
 

@@ -273,12 +273,12 @@ impl Store {
     fn take_plain(&mut self, partition: PartitionId, key: &Bytes, incoming: &Bytes, retry: Option<&RetryNote>) -> Option<Taken> {
         let (plain, context) = plain_with_context(incoming)?;
         let place = self.tables.partition(partition);
-        let is_new = !place.clock.contains(plain.dot);
+        let is_new = !place.clock.contains(plain.dot) || is_broken(Rule::PlainAgain);
         let leaves_no_context =
             context.is_subset_of(&place.clock) && (place.contexts.is_empty() || !place.contexts.contains_key(key));
         let covers_what_is_held = match self.tables.glance(partition, key) {
             None => true,
-            Some((_, Some(dot))) => context.contains(dot),
+            Some((_, Some(dot))) => context.contains(dot) || is_broken(Rule::PlainOverwrites),
             Some((_, None)) => false,
         };
         if !(is_new && leaves_no_context && covers_what_is_held && self.tables.can_name(plain.dot)) {
@@ -326,7 +326,9 @@ impl Store {
         let clock = &mut self.tables.partition_mut(partition).clock;
         let gone: Seen = entry.take(incoming, clock).into_iter().collect();
         claimed.into_iter().for_each(|claimed| clock.union_with(&claimed));
-        let unchanged = gone.is_empty() && entry.versions() == before.versions() && entry.context() == before.context();
+        let unchanged = (gone.is_empty() || is_broken(Rule::GoneUnwritten))
+            && entry.versions() == before.versions()
+            && entry.context() == before.context();
         let position = if unchanged && retry.is_none() { position } else { self.put(partition, key, &entry, &gone, retry) };
         Ok(Taken { position, held: held(entry), newest })
     }
@@ -353,7 +355,7 @@ impl Store {
         let is_plain = matches!(self.tables.glance(partition, key), Some((_, Some(_))));
         let (versions, context) = entry.into_parts();
         let (gone, kept): (Vec<Version>, Vec<Version>) =
-            versions.into_iter().partition(|version| is_plain || has_expired(version, by_ms));
+            versions.into_iter().partition(|version| is_plain || has_expired(version, by_ms) || is_broken(Rule::ExpireAll));
         let gone: Seen = gone.into_iter().map(|version| version.dot).collect();
         self.put(partition, key, &Entry::new(kept, context), &gone, None);
         Ok(())
@@ -421,17 +423,19 @@ impl Store {
     }
 
     fn absent(&self, partition: PartitionId, key: &[u8]) -> (Entry, Position) {
-        let position = match self.removed.is_empty() {
+        let position = match self.removed.is_empty() || is_broken(Rule::AbsentEarly) {
             true => None,
             false => self.removed.get(&(partition, Bytes::copy_from_slice(key))).copied(),
         };
-        let position = position.unwrap_or_default().max(self.tables.partition(partition).clock_at);
+        let clock_at = if is_broken(Rule::ClockEarly) { Position(0) } else { self.tables.partition(partition).clock_at };
+        let position = position.unwrap_or_default().max(clock_at);
         (Entry::new(Vec::new(), self.tables.context(partition, key)), position)
     }
 
     /// What has to be durable before anybody relies on what a key holds, and on what it is said to have seen.
     fn relied_on(&self, partition: PartitionId, location: Location) -> Position {
-        self.position_of(location).max(self.tables.partition(partition).clock_at)
+        let clock_at = if is_broken(Rule::ClockEarly) { Position(0) } else { self.tables.partition(partition).clock_at };
+        self.position_of(location).max(clock_at)
     }
 
     pub(super) fn packed_at(&mut self, location: Location) -> Result<Bytes, StoreError> {

@@ -6,6 +6,7 @@ use super::body_writer::BodyWriter;
 use super::contents::Contents;
 use super::front_coded::{Taker, put_halves, put_short, read_keys, read_prefixes, take_halves, write_keys, write_prefixes};
 use super::{Kind, WireError};
+use crate::broken::{Rule, is_broken};
 use crate::message::{
     Compare, Compared, Comparing, Declined, Entries, FetchEntries, KeyContext, OperationId, Step, Walk, Walked, seen_bytes_about,
 };
@@ -52,7 +53,7 @@ pub(super) fn write_body(comparing: &Comparing, out: &mut BytesMut) {
                 write_seen(out, context);
             });
             out.number(*snapshot);
-            out.flag(*complete);
+            out.flag(*complete || is_broken(Rule::WholeSent));
         }
         Comparing::Walk(Walk { pull: _, ask, partition, prefixes }) => {
             out.array(3);

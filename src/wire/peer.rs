@@ -6,6 +6,7 @@ use super::contents::Contents;
 use super::fence::{ActorBody, FenceAskBody, FencePromiseBody};
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError, comparing, fence, gossip, positional, reply, request};
+use crate::broken::{Rule, is_broken};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Holding, Message, Naming, OperationId, ScanAsk, ScanItem,
     ScanPage, Scope,
@@ -136,7 +137,7 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             BodyWriter::write(out, |out| {
                 out.array(3);
                 out.number(mode_number(fetched.mode));
-                out.flag(fetched.complete);
+                out.flag(fetched.complete || is_broken(Rule::CompleteSent));
                 out.option(fetched.holding.as_deref(), |out, holding| {
                     out.array(2);
                     out.number(holding.context_intervals);
@@ -199,7 +200,7 @@ struct ScanPageBody {
 fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
     out.array(4);
     out.bytes(&apply.key);
-    out.option(apply.naming.as_ref(), |out, naming| {
+    out.option(apply.naming.as_ref().filter(|_| !is_broken(Rule::NamingUnsent)), |out, naming| {
         out.array(5);
         for paths in [&naming.scope.set, &naming.scope.removed, &naming.scope.objects] {
             out.list(paths, |out, path| out.bytes(path.as_bytes()));
@@ -208,7 +209,7 @@ fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
         out.number(naming.before.0);
     });
     out.list(&apply.owed, |out, member| out.member(*member));
-    out.flag(apply.relief);
+    out.flag(apply.relief && !is_broken(Rule::ReliefUnsent));
 }
 
 #[inline]
