@@ -416,7 +416,7 @@ impl World {
         match reply {
             Reply::Written(receipt) => self.on_written(c, &receipt),
             Reply::Found(found) => self.on_found(c, found),
-            Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context, usize::from(missing.answered)),
+            Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context, (missing.answered, 0)),
             Reply::Listed(listed) => {
                 let keys: Vec<Option<KeyId>> = listed.keys.iter().map(|key| key_of(key)).collect();
                 if keys.iter().any(|key| key.is_none_or(|key| key.0 >= self.plan.clients.keys)) {
@@ -479,7 +479,13 @@ impl World {
             self.violations.push(Violation::new("a", what));
         }
         // What is claimed of quorums that meet is claimed of owners alone.
-        let w = w.min(members.intersection(&owners).count());
+        let owners = members.intersection(&owners).count();
+        let write = self.history.write(id);
+        if write.is_removal() && write.context.is_none() && owners < w {
+            let what = format!("a removal of key {} without a context, with W={w}, is acknowledged by {owners} owners", key.0);
+            self.violations.push(Violation::new("a", what));
+        }
+        let w = w.min(owners);
         self.note_receipt_dots(id, key, &receipt.dots);
         let partition = self.partition(key).0;
         let covered = self.dots.values(partition, &receipt.covered);
@@ -554,11 +560,11 @@ impl World {
         }
         shown.extend(named);
         // Who stands in knows only what it keeps for others: regular reads count owners.
-        self.on_read(c, shown, found.context, usize::from(found.answered.saturating_sub(found.stood_in)));
+        self.on_read(c, shown, found.context, (found.answered, found.stood_in));
     }
 
-    /// `owners`: how many owners that have lost nothing have answered.
-    fn on_read(&mut self, c: usize, shown: Values, context: Bytes, owners: usize) {
+    /// `answered`: how many have answered; `stood_in`: those of them that are no owners that have lost nothing.
+    fn on_read(&mut self, c: usize, shown: Values, context: Bytes, (answered, stood_in): (u8, u8)) {
         let (replicas, wall_ms) = (self.replicas(), self.latest_wall());
         let client = &mut self.clients[c];
         let Some(pending) = client.pending.as_ref() else { return };
@@ -566,12 +572,16 @@ impl World {
         let Request::Get(get) = &pending.wish.request else {
             return self.violations.push(Violation::new("i", "a write is answered as a read"));
         };
-        let of_path = !get.path.is_empty();
+        let (of_path, wanted) = (!get.path.is_empty(), size(pending.wish.quorum, replicas));
+        if usize::from(answered) < wanted {
+            let what = format!("a read of key {} with R={wanted} is answered by {answered}", key.0);
+            self.violations.push(Violation::new("e", what));
+        }
         self.history.note_read(Read {
             client: client.id,
             key,
             path: get.path.clone(),
-            r: size(pending.wish.quorum, replicas).min(owners),
+            r: wanted.min(usize::from(answered.saturating_sub(stood_in))),
             invoked: pending.invoked,
             ended: self.time,
             wall_ms,
