@@ -203,9 +203,8 @@ impl Closing {
     pub fn take_closed(&mut self, now_ms: u64, finished: &dyn Fn(PartitionId, MemberId) -> u64) -> Vec<(PartitionId, Seen)> {
         let Some(round) = &mut self.round else { return Vec::new() };
         let Some(pulls) = &mut round.pulls else { return Vec::new() };
-        let is_done = |partition, wishes: &[(MemberId, u64)]| {
-            wishes.iter().all(|(from, number)| finished(partition, *from) >= *number || is_broken(Rule::CloseUnpulled))
-        };
+        let is_done =
+            |partition, wishes: &[(MemberId, u64)]| wishes.iter().all(|(from, number)| finished(partition, *from) >= *number);
         let done: Vec<PartitionId> =
             pulls.iter().filter(|(partition, wishes)| is_done(**partition, wishes)).map(|(partition, _)| *partition).collect();
         let mut closed = Vec::new();

@@ -402,9 +402,6 @@ impl Pull {
     /// Takes the clock over. Answers with what has to be durable before anybody relies on the pull. Requires: `next` has said so.
     pub fn finish(&self, store: &mut Store) -> Position {
         store.unwatch(self.id.0);
-        if let Some((_, newest)) = self.base.as_ref().filter(|_| is_broken(Rule::NewerClock)) {
-            return store.take_clock(self.partition, newest);
-        }
         match self.first.as_ref().and_then(|first| first.clock.as_ref()) {
             Some(clock) => store.take_clock(self.partition, clock),
             None => store.appended(),

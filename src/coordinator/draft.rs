@@ -135,7 +135,6 @@ fn draw_up_whole(leaves: &[Leaf], view: View<'_>, sealed: Option<&Sealed>) -> Dr
             context.union_with(&sealed.live);
             context.union_with(view.clock);
         }
-        Some(_) if is_broken(Rule::LiveUncovered) => {}
         Some(sealed) => context.union_with(&sealed.live),
         None => {
             context.union_with(view.entry.context());

@@ -334,7 +334,7 @@ impl Swim {
 
     fn learn_ended(&mut self, ended: &[EndedActor]) -> bool {
         let before = self.me.ended.clone();
-        for new in ended.iter().filter(|new| new.actor != self.me.actor && !is_broken(Rule::EndedUnlearnt)) {
+        for new in ended.iter().filter(|new| new.actor != self.me.actor) {
             let has_room = self.me.ended.len() < ENDED_ACTORS_MAX;
             match self.me.ended.iter_mut().find(|known| known.actor == new.actor) {
                 Some(known) => known.last = known.last.max(new.last),

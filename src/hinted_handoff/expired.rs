@@ -1,6 +1,5 @@
 //! What is left of a hint when its versions expire before its owner is back.
 
-use crate::broken::{Rule, is_broken};
 use crate::limits::EXPIRY_GRACE_MS;
 use crate::vclock::{Entry, pack, unpack};
 use bytes::Bytes;
@@ -17,7 +16,7 @@ pub fn without_expired(packed: &Bytes, wall_ms: u64) -> Option<Bytes> {
     }
     let (mut versions, mut context) = entry.into_parts();
     versions.retain(|version| {
-        if is_over(version.expiry_ms) && !is_broken(Rule::ExpiredForgotten) {
+        if is_over(version.expiry_ms) {
             context.insert(version.dot);
         }
         !is_over(version.expiry_ms)

@@ -321,7 +321,7 @@ impl Peer {
     /// What has been taken over and is durable counts from now on.
     pub(super) fn settle_pulls(&mut self, now: Now) {
         let durable = self.released();
-        while let Some(at) = self.pulls.taken_over.iter().position(|pull| pull.after <= durable || is_broken(Rule::PullUndurable)) {
+        while let Some(at) = self.pulls.taken_over.iter().position(|pull| pull.after <= durable) {
             let Some(pull) = self.pulls.taken_over.remove(at) else { break };
             self.rounds.settle(now.monotonic_ms, pull.partition, pull.partner, pull.began);
             self.on_pull_finished(now, pull.partition, pull.partner, pull.partner_is_complete);

@@ -28,7 +28,7 @@ impl Peer {
         }
         // Whenever it wakes: its wall clock may have been set since.
         self.expiring.looked = now;
-        if !self.believes_its_clock() && !is_broken(Rule::ClockBelieved) {
+        if !self.believes_its_clock() {
             return;
         }
         let by_ms = now.wall_ms.saturating_sub(if is_broken(Rule::ExpiredEarly) { 0 } else { EXPIRED_KEPT_MS });

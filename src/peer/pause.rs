@@ -6,7 +6,6 @@
 //! somebody handed on may be older than what is remembered of retries, and would be done twice.
 
 use super::{Now, Output, Peer};
-use crate::broken::{Rule, is_broken};
 use crate::limits::{PAUSE_MS, STALE_MS};
 use crate::message::OperationId;
 
@@ -14,7 +13,7 @@ impl Peer {
     /// Notes the time of a step, and whether something should have been done long ago. True if that is so long ago that whatever has
     /// arrived is not to be read any more.
     pub(super) fn notice_pause(&mut self, now: Now, outbox: &mut Vec<Output>) -> bool {
-        let silent = now.monotonic_ms > self.now.monotonic_ms + PAUSE_MS && !is_broken(Rule::PauseUnnoticed);
+        let silent = now.monotonic_ms > self.now.monotonic_ms + PAUSE_MS;
         // An idle peer is not stepped for long, and has missed nothing.
         let late_ms = if silent { self.next_wake().map_or(0, |due| now.monotonic_ms.saturating_sub(due)) } else { 0 };
         self.now = now;

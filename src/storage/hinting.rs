@@ -74,13 +74,7 @@ impl Store {
                 (merged, packed)
             }
         };
-        let mut members: Vec<MemberId> = before
-            .iter()
-            .filter(|_| !is_broken(Rule::OwedReplaced))
-            .flat_map(|hint| hint.owed.iter())
-            .chain(owed)
-            .copied()
-            .collect();
+        let mut members: Vec<MemberId> = before.iter().flat_map(|hint| hint.owed.iter()).chain(owed).copied().collect();
         members.sort_unstable();
         members.dedup();
         if packed.len() > RECORD_BYTES_MAX / 2 {

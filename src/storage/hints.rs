@@ -119,10 +119,7 @@ impl Hints {
     /// The member has it: a hint that is owed to nobody any more goes. False if it was not owed to this member, or has grown since. The
     /// location is that of a record that is not needed any more.
     pub fn pay(&mut self, place: &Place, member: MemberId, position: Position) -> (bool, Option<Location>) {
-        let Some(hint) = self.hints.get_mut(place).filter(|hint| hint.position == position || is_broken(Rule::PaidGrown)) else {
-            return (false, None);
-        };
-        let position = hint.position;
+        let Some(hint) = self.hints.get_mut(place).filter(|hint| hint.position == position) else { return (false, None) };
         let Some(at) = hint.owed.iter().position(|owed| *owed == member) else { return (false, None) };
         if hint.owed.len() == 1 {
             return (true, self.remove(place).map(|hint| hint.location));

@@ -139,7 +139,7 @@ impl Replay {
             }
             Record::Entry { partition, key, entry, gone, retry, .. } => {
                 self.on_entry(PartitionId(*partition), key, entry, gone, location)?;
-                if let Some(retry) = retry.as_ref().filter(|_| !is_broken(Rule::RetryUnreplayed)) {
+                if let Some(retry) = retry {
                     self.on_retry(retry)?;
                 }
                 Ok(())
@@ -150,7 +150,6 @@ impl Replay {
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).clock.union_with(&clock);
                 Ok(())
             }
-            Record::Hint { .. } if is_broken(Rule::HintUnreplayed) => Ok(()),
             Record::Hint { partition, since_ms, owed, key, entry, .. } => {
                 let place = (PartitionId(*partition), Bytes::copy_from_slice(key));
                 self.tables(place.0)?.replay_hint(place, (*since_ms, owed, entry), (location, position))
@@ -164,7 +163,6 @@ impl Replay {
                 self.tables(PartitionId(*partition))?.clear(PartitionId(*partition));
                 Ok(())
             }
-            Record::Fence { .. } if is_broken(Rule::FenceUnreplayed) => Ok(()),
             Record::Fence { actor, member, below } => {
                 let fence = Fence { member: *member, below: *below, position: Position(0) };
                 self.fences.insert(*actor, fence);

@@ -22,7 +22,6 @@ use super::location::Location;
 use super::record::{Malformed, Record};
 use super::segment::{BadHeader, HEADER_BYTES, LOG_DIR, SegmentInfo, decode_header, parse_file_name, segment_path};
 use super::window::Window;
-use crate::broken::{Rule, is_broken};
 use crate::message::Position;
 use crate::vclock::Start;
 use std::collections::{BTreeSet, VecDeque};
@@ -416,12 +415,10 @@ impl<D: Disk> Replay<'_, D> {
 
     /// Makes sure that all that was read is on the disk, and not only in its cache.
     fn rewrite_tail(&mut self) -> Result<(), RecoveryError> {
-        let Some(Tail { info, end, unproven, .. }) = self.tail.as_ref().filter(|_| !is_broken(Rule::TailUnsynced)) else {
-            return Ok(());
-        };
+        let Some(Tail { info, end, unproven, .. }) = self.tail else { return Ok(()) };
         let file = self.disk.open(&segment_path(info.id), Mode::Write)?;
-        let (end, mut at) = (*end, *unproven);
         let mut window = Window::new(self.disk, &file, end);
+        let mut at = unproven;
         while at < end {
             let bytes = window.get(at, REWRITE_BYTES)?;
             self.disk.write_at(&file, at, bytes)?;

@@ -326,9 +326,7 @@ impl Store {
         let clock = &mut self.tables.partition_mut(partition).clock;
         let gone: Seen = entry.take(incoming, clock).into_iter().collect();
         claimed.into_iter().for_each(|claimed| clock.union_with(&claimed));
-        let unchanged = (gone.is_empty() || is_broken(Rule::GoneUnwritten))
-            && entry.versions() == before.versions()
-            && entry.context() == before.context();
+        let unchanged = gone.is_empty() && entry.versions() == before.versions() && entry.context() == before.context();
         let position = if unchanged && retry.is_none() { position } else { self.put(partition, key, &entry, &gone, retry) };
         Ok(Taken { position, held: held(entry), newest })
     }
@@ -427,15 +425,13 @@ impl Store {
             true => None,
             false => self.removed.get(&(partition, Bytes::copy_from_slice(key))).copied(),
         };
-        let clock_at = if is_broken(Rule::ClockEarly) { Position(0) } else { self.tables.partition(partition).clock_at };
-        let position = position.unwrap_or_default().max(clock_at);
+        let position = position.unwrap_or_default().max(self.tables.partition(partition).clock_at);
         (Entry::new(Vec::new(), self.tables.context(partition, key)), position)
     }
 
     /// What has to be durable before anybody relies on what a key holds, and on what it is said to have seen.
     fn relied_on(&self, partition: PartitionId, location: Location) -> Position {
-        let clock_at = if is_broken(Rule::ClockEarly) { Position(0) } else { self.tables.partition(partition).clock_at };
-        self.position_of(location).max(clock_at)
+        self.position_of(location).max(self.tables.partition(partition).clock_at)
     }
 
     pub(super) fn packed_at(&mut self, location: Location) -> Result<Bytes, StoreError> {

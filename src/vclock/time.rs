@@ -1,6 +1,5 @@
 //! Hybrid-logical time (Kulkarni, Demirbas et al. 2014).
 
-use crate::broken::{Rule, is_broken};
 use serde::{Deserialize, Serialize};
 
 /// A hybrid-logical timestamp: milliseconds since 1970 in the upper 48 bits, a logical count in the lower 16.
@@ -40,9 +39,7 @@ impl HybridClock {
         if other.wall_ms() > wall_ms.saturating_add(ahead_ms_max) {
             return false;
         }
-        if !is_broken(Rule::TimeUnfollowed) {
-            self.last = self.last.max(other);
-        }
+        self.last = self.last.max(other);
         true
     }
 }

@@ -6,7 +6,6 @@ use super::body_writer::BodyWriter;
 use super::contents::Contents;
 use super::front_coded::{Taker, put_halves, put_short, read_keys, read_prefixes, take_halves, write_keys, write_prefixes};
 use super::{Kind, WireError};
-use crate::broken::{Rule, is_broken};
 use crate::message::{
     Compare, Compared, Comparing, Declined, Entries, FetchEntries, KeyContext, OperationId, Step, Walk, Walked, seen_bytes_about,
 };
@@ -53,7 +52,7 @@ pub(super) fn write_body(comparing: &Comparing, out: &mut BytesMut) {
                 write_seen(out, context);
             });
             out.number(*snapshot);
-            out.flag(*complete || is_broken(Rule::WholeSent));
+            out.flag(*complete);
         }
         Comparing::Walk(Walk { pull: _, ask, partition, prefixes }) => {
             out.array(3);

@@ -200,7 +200,7 @@ struct ScanPageBody {
 fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
     out.array(4);
     out.bytes(&apply.key);
-    out.option(apply.naming.as_ref().filter(|_| !is_broken(Rule::NamingUnsent)), |out, naming| {
+    out.option(apply.naming.as_ref(), |out, naming| {
         out.array(5);
         for paths in [&naming.scope.set, &naming.scope.removed, &naming.scope.objects] {
             out.list(paths, |out, path| out.bytes(path.as_bytes()));
@@ -209,7 +209,7 @@ fn write_apply(apply: &Apply, out: &mut BodyWriter<'_>) {
         out.number(naming.before.0);
     });
     out.list(&apply.owed, |out, member| out.member(*member));
-    out.flag(apply.relief && !is_broken(Rule::ReliefUnsent));
+    out.flag(apply.relief);
 }
 
 #[inline]
