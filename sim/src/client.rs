@@ -423,7 +423,7 @@ impl World {
         match reply {
             Reply::Written(receipt) => self.on_written(c, &receipt),
             Reply::Found(found) => self.on_found(c, found),
-            Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context, usize::from(missing.answered)),
+            Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context, (missing.answered, 0)),
             Reply::Listed(listed) => {
                 let keys: Vec<Option<KeyId>> = listed.keys.iter().map(|key| key_of(key)).collect();
                 if keys.iter().any(|key| key.is_none_or(|key| key.0 >= self.plan.clients.keys)) {
@@ -478,10 +478,9 @@ impl World {
         };
         let (w, is_retried) = (size(pending.wish.quorum, self.replicas()), pending.uncertain);
         let members: BTreeSet<_> = receipt.acks.iter().map(|ack| ack.member).collect();
-        let standing_in: BTreeSet<_> = receipt.stood_in.iter().map(|stood_in| stood_in.member).collect();
         let owners: BTreeSet<_> = self.owners(key).into_iter().map(|owner| self.nodes[owner].member).collect();
-        let takers = Takers { owners: &owners, acked: &members, standing_in: &standing_in };
-        self.violations.extend(receipts::judge_acks(key, w, &takers, &receipt.acks));
+        let takers = Takers { owners: &owners, acked: &members, stood_in: &receipt.stood_in };
+        self.violations.extend(receipts::judge_acks(self.history.write(id), w, &takers));
         // What is claimed of quorums that meet is claimed of owners alone.
         let w = w.min(members.intersection(&owners).count());
         let partition = self.partition(key).0;
@@ -491,7 +490,7 @@ impl World {
         self.stats.acked += 1;
         self.stats.expiring += u64::from(self.history.write(id).expiry.ttl_ms > 0);
         self.stats.retried += u64::from(is_retried);
-        self.stats.stood_in += u64::from(!standing_in.is_empty());
+        self.stats.stood_in += u64::from(!receipt.stood_in.is_empty());
         let time = self.time;
         let write = self.history.write_mut(id);
         write.outcome = Outcome::Acked { at: time, w };
@@ -524,11 +523,11 @@ impl World {
         self.violations.extend(all_known.then(|| dots::judge_answer(key, &shown, &named, hides)).flatten());
         shown.extend(named);
         // Who stands in knows only what it keeps for others: regular reads count owners.
-        self.on_read(c, shown, found.context, usize::from(found.answered.saturating_sub(found.stood_in)));
+        self.on_read(c, shown, found.context, (found.answered, found.stood_in));
     }
 
-    /// `owners`: how many owners that have lost nothing have answered.
-    fn on_read(&mut self, c: usize, shown: Values, context: Bytes, owners: usize) {
+    /// `answered`: how many have answered; `stood_in`: those of them that are no owners that have lost nothing.
+    fn on_read(&mut self, c: usize, shown: Values, context: Bytes, (answered, stood_in): (u8, u8)) {
         let (replicas, wall_ms) = (self.replicas(), self.latest_wall());
         let client = &mut self.clients[c];
         let Some(pending) = client.pending.as_ref() else { return };
@@ -536,12 +535,16 @@ impl World {
         let Request::Get(get) = &pending.wish.request else {
             return self.violations.push(Violation::new("i", "a write is answered as a read"));
         };
-        let of_path = !get.path.is_empty();
+        let (of_path, wanted) = (!get.path.is_empty(), size(pending.wish.quorum, replicas));
+        if usize::from(answered) < wanted {
+            let what = format!("a read of key {} with R={wanted} is answered by {answered}", key.0);
+            self.violations.push(Violation::new("e", what));
+        }
         self.history.note_read(Read {
             client: client.id,
             key,
             path: get.path.clone(),
-            r: size(pending.wish.quorum, replicas).min(owners),
+            r: wanted.min(usize::from(answered.saturating_sub(stood_in))),
             invoked: pending.invoked,
             ended: self.time,
             wall_ms,

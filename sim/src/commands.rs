@@ -1,6 +1,6 @@
 //! The commands that run seeds: `run`, `replay`, `repeat`.
 
-use crate::rules;
+use crate::mutants;
 use clap::{Args, Subcommand};
 use sim::batch::{name_the_seed_in_panics, replay_line, run_seeds};
 use sim::ledger;
@@ -24,11 +24,11 @@ pub enum SeedCommand {
         /// Something planted on purpose.
         #[arg(long, value_parser = plant)]
         plant: Option<Plant>,
-        /// A rule of the store that is broken on purpose.
+        /// A bug in the store itself, by the name of its mutant.
         #[arg(long)]
-        rule: Option<String>,
-        /// The directed run of that rule, from this seed.
-        #[arg(long, requires = "rule")]
+        mutant: Option<String>,
+        /// The directed run for that mutant, from this seed.
+        #[arg(long, requires = "mutant")]
         directed: bool,
     },
     /// Runs each seed twice, in two processes, and compares all that happened.
@@ -49,17 +49,17 @@ pub enum SeedCommand {
         #[arg(long, default_value_t = 3)]
         seeds: u64,
     },
-    /// Breaks each rule of the store in turn and says after how many seeds it is found. Builds a second program for it, in
+    /// Runs the store with one bug each, and says after how many seeds each is found. Builds a second program for it, in
     /// `target/broken`.
-    Rules {
+    Mutants {
         /// At most so many seeds for each.
         #[arg(long, default_value_t = 3_000)]
         seeds: u64,
-        /// Only this rule; `none` breaks none, and must not be found.
+        /// Only this one; `none` has no bug, and must not be found.
         #[arg(long)]
-        rule: Option<String>,
+        only: Option<String>,
     },
-    /// Plants each bug in turn and says after how many seeds it is found.
+    /// Plants each bug of the world around the store (its disk, its network) in turn and says after how many seeds it is found.
     Plants {
         /// At most so many seeds for each.
         #[arg(long, default_value_t = 200)]
@@ -100,15 +100,15 @@ fn plant(name: &str) -> Result<Plant, String> {
 pub fn obey(command: SeedCommand) -> ExitCode {
     match command {
         SeedCommand::Run(arguments) => run_many(arguments),
-        SeedCommand::Replay { seed, plant, rule: None, .. } => replay(seed, plant.unwrap_or_default()),
-        SeedCommand::Replay { seed, rule: Some(rule), directed, .. } => rules::replay(seed, &rule, directed),
+        SeedCommand::Replay { seed, plant, mutant: None, .. } => replay(seed, plant.unwrap_or_default()),
+        SeedCommand::Replay { seed, mutant: Some(mutant), directed, .. } => mutants::replay(seed, &mutant, directed),
         SeedCommand::Repeat { seeds } => repeat(seeds),
         SeedCommand::Hashes { seeds } => {
             seeds.for_each(|seed| println!("{seed} {:016x}", run(seed, Plant::None, false).hash));
             ExitCode::SUCCESS
         }
         SeedCommand::Scenarios { seeds } => scenarios(seeds),
-        SeedCommand::Rules { seeds, rule } => rules::rules(seeds, rule.as_deref()),
+        SeedCommand::Mutants { seeds, only } => mutants::mutants(seeds, only.as_deref()),
         SeedCommand::Plants { seeds } => plants(seeds),
     }
 }

@@ -2,8 +2,8 @@
 
 mod commands;
 mod fuzzing;
+mod mutants;
 mod rehearsal;
-mod rules;
 
 use clap::{Parser, Subcommand};
 use commands::{SeedCommand, obey};

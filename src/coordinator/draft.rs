@@ -131,6 +131,10 @@ fn draw_up_whole(leaves: &[Leaf], view: View<'_>, sealed: Option<&Sealed>) -> Dr
         None => view.clock.clone(),
     };
     match sealed {
+        Some(sealed) if is_broken(Rule::CoversUnseen) => {
+            context.union_with(&sealed.live);
+            context.union_with(view.clock);
+        }
         Some(sealed) => context.union_with(&sealed.live),
         None => {
             context.union_with(view.entry.context());

@@ -8,7 +8,7 @@ use super::{Effects, Outcome};
 use crate::broken::{Rule, is_broken};
 use crate::message::{Apply, Fetch, FetchMode, Fetched, Message, OperationId};
 use crate::ring::MemberId;
-use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, unpack};
+use crate::vclock::{Dot, Entry, Kind, Path, Seen, Version, pack, pack_bare, unpack};
 use bytes::Bytes;
 
 /// Who can be asked for a key, as its coordinator sees it.
@@ -166,6 +166,7 @@ impl Read {
         let owner = |(member, pace)| Replica { member, is_owner: true, pace, asked: None, answer: None };
         let mut replicas: Vec<Replica> = owners.into_iter().map(owner).collect();
         replicas.extend(stand_ins.into_iter().map(stand_in));
+        let needed = if is_broken(Rule::ReadOneLess) { needed.max(2) - 1 } else { needed };
         Read { key, question, needed, replicas, must_see }
     }
 
@@ -255,7 +256,10 @@ impl Read {
             }
             return self.advance(id, now_ms, effects);
         };
-        let complete = replica.is_owner && (fetched.complete || is_broken(Rule::IncompleteCounts));
+        let complete = match is_broken(Rule::StandInAbsence) {
+            true => !replica.is_owner || fetched.complete,
+            false => replica.is_owner && (fetched.complete || is_broken(Rule::IncompleteCounts)),
+        };
         let answer = Answer { entry, mode: fetched.mode, complete };
         match &mut replica.answer {
             // A late answer to a question for dots must not replace the values that came since.
@@ -393,7 +397,7 @@ impl Read {
     /// The live dots that nobody has sent the value of.
     fn without_value(&self, merged: &Entry) -> Vec<Dot> {
         let full = || self.answers().map(|(_, answer)| answer).filter(|answer| answer.mode == FetchMode::Full);
-        if full().any(|answer| same_dots(&answer.entry, merged)) {
+        if full().any(|answer| same_dots(&answer.entry, merged) || is_broken(Rule::ValuesMissing)) {
             return Vec::new();
         }
         let valued: Seen = full().flat_map(|answer| answer.entry.dots()).collect();
@@ -432,7 +436,7 @@ impl Read {
         if !unseen.is_empty() {
             unseen.subtract(&merged.dots().collect());
         }
-        unseen.is_empty()
+        unseen.is_empty() || is_broken(Rule::SessionUnchecked)
     }
 
     fn finish(&self, merged: Entry) -> Merged {
@@ -474,7 +478,15 @@ pub fn repair(key: &Bytes, merged: &Merged, operation: OperationId, effects: &mu
     if merged.behind.is_empty() {
         return;
     }
-    let entry = pack(&merged.entry);
+    let entry = match merged.entry.versions().iter().max_by_key(|version| version.time) {
+        _ if is_broken(Rule::RepairBare) => pack_bare(&merged.entry),
+        Some(newest) if is_broken(Rule::RepairPicks) => {
+            let mut context = merged.entry.context().clone();
+            merged.entry.dots().for_each(|dot| context.insert(dot));
+            pack(&Entry::new(vec![newest.clone()], context))
+        }
+        _ => pack(&merged.entry),
+    };
     for member in &merged.behind {
         let apply = Apply { operation, key: key.clone(), entry: entry.clone(), naming: None, owed: Vec::new(), relief: false };
         effects.send(*member, Message::Apply(apply));

@@ -1,6 +1,7 @@
 //! What a coordinator remembers of its writes, so that a retry does not become a second write.
 
 use super::write::Demand;
+use crate::broken::{Rule, is_broken};
 use crate::limits::{RETRY_MEMORY_MAX, RETRY_MEMORY_MS, RETRY_NUMBERS_MAX};
 use crate::message::Receipt;
 use crate::vclock::{Dot, Seen};
@@ -75,7 +76,7 @@ pub struct RetryMemory {
 impl RetryMemory {
     /// Looks for a write of this session and number.
     pub fn get(&self, session: u64, number: u64) -> Option<&Remembered> {
-        let writes = self.sessions.get(&session)?;
+        let writes = self.sessions.get(&session).filter(|_| !is_broken(Rule::RetryForgotten))?;
         writes.binary_search_by_key(&number, |write| write.0).ok().map(|at| &writes[at].1)
     }
 

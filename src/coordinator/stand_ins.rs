@@ -1,5 +1,6 @@
 //! Who stands in for owners that are down: the next live members on the walk (Dynamo, SOSP 2007, §4.6, "sloppy quorum").
 
+use crate::broken::{Rule, is_broken};
 use crate::message::StoodIn;
 use crate::ring::MemberId;
 
@@ -72,7 +73,7 @@ impl StandIns {
     /// A member has stored it. True if it stands in, and this is new.
     pub fn count(&mut self, from: MemberId) -> bool {
         let Some(chosen) = self.chosen.iter_mut().find(|chosen| chosen.member == from) else { return false };
-        !std::mem::replace(&mut chosen.acked, true)
+        !std::mem::replace(&mut chosen.acked, true) || is_broken(Rule::StandInTwice)
     }
 
     /// A member refuses to stand in. False if it does not.

@@ -1,5 +1,6 @@
 //! Counting answers towards a quorum.
 
+use crate::broken::{Rule, is_broken};
 use crate::message::Quorum;
 use crate::ring::MemberId;
 
@@ -37,7 +38,7 @@ impl Tally {
         let Some(at) = self.group.iter().position(|member| *member == from) else { return false };
         let new = self.answered & (1 << at) == 0;
         self.answered |= 1 << at;
-        new
+        new || is_broken(Rule::AckTwice)
     }
 
     /// True once enough have answered.

@@ -174,7 +174,7 @@ impl Write {
 
     fn is_met(&self) -> bool {
         let Demand { w, needs_owners, .. } = self.demand;
-        self.answers() >= w && (!needs_owners || self.complete >= w)
+        self.answers() >= w && (!needs_owners || self.complete >= w || is_broken(Rule::StandInRemoval))
     }
 
     /// How many disks it will be on whatever is handed over: a stand-in and the owner that it stands in for are one.
@@ -194,12 +194,15 @@ impl Write {
         // nothing in its place.
         let (mut versions, mut context) = unpack(&self.plan.entry).expect("what was packed here").into_parts();
         // A retry spreads all that the key holds now; what is covered must not travel as live.
-        versions.retain(|version| !named.contains(version.dot));
+        versions.retain(|version| !named.contains(version.dot) && !is_broken(Rule::CoverAlone));
         context.union_with(&named);
         self.plan.entry = pack(&Entry::new(versions, context));
         self.plan.naming = None;
         self.plan.context.union_with(&named);
         self.covering = true;
+        if is_broken(Rule::CoverHalf) {
+            return;
+        }
         self.tally.clear();
         self.complete = 0;
         self.stand_ins.clear();

@@ -7,6 +7,7 @@ use super::pace::Pace;
 use super::probing::Probing;
 use super::suspicion::Suspicion;
 use super::view::{Change, MemberState, View, own_contribution};
+use crate::broken::{Rule, is_broken};
 use crate::limits::{CATCH_UP_BYTES_MAX, CLOCK_AHEAD_MS_MAX, ENDED_ACTORS_MAX, NEWS_BYTES_MAX};
 use crate::message::{EndedActor, Gossip, MemberRecord, News, Rank, Standing};
 use crate::ring::MemberId;
@@ -347,7 +348,7 @@ impl Swim {
 
     /// Says something newer of this member than anybody knows.
     fn announce(&mut self, above: u32) {
-        self.me.incarnation = above.saturating_add(1);
+        self.me.incarnation = above.saturating_add(u32::from(!is_broken(Rule::Unrefuted)));
         self.news.push(News::Record(Box::new(self.me.clone())));
     }
 

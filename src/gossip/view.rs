@@ -1,6 +1,7 @@
 //! What is believed of every other member, and how two beliefs merge: in any order, and only forward.
 
 use super::suspicion::Suspicion;
+use crate::broken::{Rule, is_broken};
 use crate::message::{MemberRecord, Rank, Standing};
 use crate::ring::MemberId;
 use crate::vclock::{Actor, Start};
@@ -46,6 +47,7 @@ impl Belief {
         (self.state, self.rank, self.suspicion) = (state, rank, None);
         match (before, state) {
             (MemberState::Dead, MemberState::Dead) => Change::Same,
+            (MemberState::Dead, _) if is_broken(Rule::ReturnUnnoticed) => Change::Same,
             (MemberState::Dead, _) => Change::Returned,
             (_, MemberState::Dead) => Change::Died,
             _ => Change::Same,

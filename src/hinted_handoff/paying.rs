@@ -4,6 +4,7 @@
 //! finds the pace of a link (additive increase, multiplicative decrease). A hint that cannot be paid now does not hold up those behind
 //! it: it has its turn again in the next round.
 
+use crate::broken::{Rule, is_broken};
 use crate::limits::{HINT_ANSWER_MS, HINT_BYTES_IN_FLIGHT_MAX, HINT_REST_MS_MAX, HINT_REST_MS_MIN, HINTS_IN_FLIGHT_MAX};
 use crate::message::{OperationId, Position};
 use crate::ring::{MemberId, PartitionId};
@@ -76,7 +77,9 @@ impl Handoff {
         if let Some(debtor) = self.debtors.get_mut(&member)
             && debtor.in_flight == 0
         {
-            debtor.cursor = Position(0);
+            if !is_broken(Rule::PaysOnce) {
+                debtor.cursor = Position(0);
+            }
             debtor.rests_until = debtor.rests_until.max(now_ms + debtor.rest_ms);
             debtor.waits = true;
         }

@@ -6,6 +6,7 @@
 //! of none of them since its start, it drops nothing either.
 
 use super::{Now, Output, Peer};
+use crate::broken::{Rule, is_broken};
 use crate::limits::{EXPIRED_KEPT_MS, EXPIRED_PER_TURN};
 
 /// What has expired is looked for at most this often (milliseconds).
@@ -30,7 +31,7 @@ impl Peer {
         if !self.believes_its_clock() {
             return;
         }
-        let by_ms = now.wall_ms.saturating_sub(EXPIRED_KEPT_MS);
+        let by_ms = now.wall_ms.saturating_sub(if is_broken(Rule::ExpiredEarly) { 0 } else { EXPIRED_KEPT_MS });
         for place in self.replica.store().expired(by_ms, EXPIRED_PER_TURN) {
             self.expire(now, place, by_ms, outbox);
         }

@@ -7,6 +7,7 @@
 use super::operation::{Machine, Operation, ReplyTo};
 use super::requests::{Refusal, Write, deadline, deadline_of};
 use super::{Now, Output, Peer};
+use crate::broken::{Rule, is_broken};
 use crate::coordinator::Pace;
 use crate::limits::RETRY_HINT_MS;
 use crate::message::{FailureKind, Forward, Forwarded, Get, Message, OperationId, Position, Reply, Request, Retry};
@@ -72,6 +73,7 @@ impl Peer {
         if let Some(first) = retry.and_then(|retry| retry.first)
             && first.member != self.me
             && !was_forwarded
+            && !is_broken(Rule::RetryElsewhere)
         {
             if self.is_live(first.member) {
                 return Ok(Some(first.member));

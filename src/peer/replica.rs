@@ -254,7 +254,8 @@ impl Peer {
         };
         let complete = is_owner && self.counts_for(partition);
         let fetched = Fetched { operation: fetch.operation, entry, mode: fetch.mode, complete, holding };
-        self.respond(from, Message::Fetched(fetched), self.replica.store.promise(position), outbox);
+        let after = if is_broken(Rule::ReadEarly) { Position(0) } else { self.replica.store.promise(position) };
+        self.respond(from, Message::Fetched(fetched), after, outbox);
         Ok(())
     }
 

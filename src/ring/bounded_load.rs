@@ -8,6 +8,7 @@
 
 use super::share::Spread;
 use super::{MemberId, MemberIndex};
+use crate::broken::{Rule, is_broken};
 use std::collections::VecDeque;
 use twox_hash::XxHash3_64;
 
@@ -98,7 +99,9 @@ impl Assignment<'_> {
         let (from, to) = (self.spread.zone_of[source], self.spread.zone_of[target]);
         let row = &self.of_zone[partition * self.spread.least.len()..][..self.spread.least.len()];
         !self.owns(target, partition)
-            && (from == to || usize::from(row[from]) > self.spread.least[from] && usize::from(row[to]) < self.spread.most[to])
+            && (from == to
+                || is_broken(Rule::ZonesIgnored)
+                || usize::from(row[from]) > self.spread.least[from] && usize::from(row[to]) < self.spread.most[to])
     }
 
     /// The first pass: the first members of the walk that fill what every zone surely gives, and the next ones for what is left.

@@ -5,6 +5,7 @@ use super::partition::{self, PartitionId};
 use super::share::{self, Spread};
 use super::virtual_nodes;
 use super::{Change, ClusterId, Founder, MemberId, MemberIndex};
+use crate::broken::{Rule, is_broken};
 use crate::limits;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -192,7 +193,8 @@ impl Placement {
     ///
     /// Requires: the partition is one of this cluster.
     pub fn stand_ins(&self, partition: PartitionId) -> &[MemberIndex] {
-        &self.candidates(partition)[self.owners..]
+        let owners = self.owners - usize::from(is_broken(Rule::StandInOwner));
+        &self.candidates(partition)[owners..]
     }
 
     /// The preference list: the owners, then the stand-ins; every member once.

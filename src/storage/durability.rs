@@ -2,6 +2,7 @@
 
 use super::store::Store;
 use super::{DiskDone, DiskJob, Location, Log, ReadError, ReadRecord, Record};
+use crate::broken::{Rule, is_broken};
 use crate::limits::IDLE_MARK_MS;
 use crate::message::{Position, SyncMode};
 use crate::ring::PartitionId;
@@ -165,7 +166,7 @@ impl Store {
 
     /// What a promise that stands on a position has to wait for: under `always` that position, otherwise nothing.
     pub fn promise(&self, position: Position) -> Position {
-        if self.sync == SyncMode::Always { position } else { Position(0) }
+        if self.sync == SyncMode::Always && !is_broken(Rule::AckEarly) { position } else { Position(0) }
     }
 
     /// True while the disk has no room for the next segment of the log. What still fits is written; the disk is tried again every second.

@@ -6,6 +6,7 @@
 use super::hints::{Hint, Place, bytes_of};
 use super::store::{Held, Store, StoreError, Taken};
 use super::{Location, Record};
+use crate::broken::{Rule, is_broken};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
@@ -63,7 +64,7 @@ impl Store {
             None => (arrived, Bytes::copy_from_slice(incoming)),
             Some(hint) => {
                 let held = self.entry_at(hint.location)?;
-                let mut merged = held.clone();
+                let mut merged = if is_broken(Rule::HintOverwritten) { Entry::default() } else { held.clone() };
                 merged.merge(arrived);
                 let is_new = merged.versions() != held.versions() || merged.context() != held.context();
                 if !is_new && owed.iter().all(|member| hint.owed.contains(member)) {

@@ -133,7 +133,7 @@ impl Hints {
     fn remove(&mut self, place: &Place) -> Option<Hint> {
         let hint = self.hints.remove(place)?;
         self.bytes -= hint.bytes;
-        for author in &hint.authors {
+        for author in hint.authors.iter().filter(|_| !is_broken(Rule::AuthorsStay)) {
             if let Slot::Occupied(mut partitions) = self.authors.entry(*author) {
                 if let Slot::Occupied(mut count) = partitions.get_mut().entry(place.0) {
                     *count.get_mut() -= 1;

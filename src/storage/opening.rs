@@ -144,6 +144,7 @@ impl Replay {
                 }
                 Ok(())
             }
+            Record::Clock { .. } if is_broken(Rule::ClockUnreplayed) => Ok(()),
             Record::Clock { partition, clock, .. } => {
                 let clock = decoded(clock).map_err(|error| error.to_string())?;
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).clock.union_with(&clock);
@@ -167,6 +168,7 @@ impl Replay {
                 self.fences.insert(*actor, fence);
                 Ok(())
             }
+            Record::Standing { .. } if is_broken(Rule::StandingUnreplayed) => Ok(()),
             Record::Standing { partition, incomplete, compared, .. } => {
                 let standing = Standing::decoded(*incomplete, compared);
                 self.tables(PartitionId(*partition))?.partition_mut(PartitionId(*partition)).standing = standing;
@@ -215,9 +217,13 @@ impl Replay {
             };
             let clock = &mut tables.partition_mut(partition).clock;
             entry.dots().for_each(|dot| clock.insert(dot));
-            tables.index(partition, &Bytes::copy_from_slice(key), &entry, location);
+            if !(packed.is_empty() && is_broken(Rule::RemovalUnreplayed)) {
+                tables.index(partition, &Bytes::copy_from_slice(key), &entry, location);
+            }
         }
-        tables.partition_mut(partition).clock.union_with(&gone);
+        if !is_broken(Rule::GoneUnreplayed) {
+            tables.partition_mut(partition).clock.union_with(&gone);
+        }
         Ok(())
     }
 

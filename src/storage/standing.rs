@@ -6,6 +6,7 @@
 use super::record::COMPARED_BYTES;
 use super::store::Store;
 use super::{Batch, Record};
+use crate::broken::{Rule, is_broken};
 use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
 use crate::vclock::{Actor, Interval, Seen, Start};
@@ -101,7 +102,7 @@ impl Standing {
 /// being a majority.
 fn needed(owners: usize) -> usize {
     let majority = owners / 2 + 1;
-    owners - majority + 1
+    if is_broken(Rule::WholeAfterOne) { 1 } else { owners - majority + 1 }
 }
 
 /// A promise to refuse what an actor said in starts that are over.

@@ -273,12 +273,12 @@ impl Store {
     fn take_plain(&mut self, partition: PartitionId, key: &Bytes, incoming: &Bytes, retry: Option<&RetryNote>) -> Option<Taken> {
         let (plain, context) = plain_with_context(incoming)?;
         let place = self.tables.partition(partition);
-        let is_new = !place.clock.contains(plain.dot);
+        let is_new = !place.clock.contains(plain.dot) || is_broken(Rule::PlainAgain);
         let leaves_no_context =
             context.is_subset_of(&place.clock) && (place.contexts.is_empty() || !place.contexts.contains_key(key));
         let covers_what_is_held = match self.tables.glance(partition, key) {
             None => true,
-            Some((_, Some(dot))) => context.contains(dot),
+            Some((_, Some(dot))) => context.contains(dot) || is_broken(Rule::PlainOverwrites),
             Some((_, None)) => false,
         };
         if !(is_new && leaves_no_context && covers_what_is_held && self.tables.can_name(plain.dot)) {
@@ -353,7 +353,7 @@ impl Store {
         let is_plain = matches!(self.tables.glance(partition, key), Some((_, Some(_))));
         let (versions, context) = entry.into_parts();
         let (gone, kept): (Vec<Version>, Vec<Version>) =
-            versions.into_iter().partition(|version| is_plain || has_expired(version, by_ms));
+            versions.into_iter().partition(|version| is_plain || has_expired(version, by_ms) || is_broken(Rule::ExpireAll));
         let gone: Seen = gone.into_iter().map(|version| version.dot).collect();
         self.put(partition, key, &Entry::new(kept, context), &gone, None);
         Ok(())
@@ -421,7 +421,7 @@ impl Store {
     }
 
     fn absent(&self, partition: PartitionId, key: &[u8]) -> (Entry, Position) {
-        let position = match self.removed.is_empty() {
+        let position = match self.removed.is_empty() || is_broken(Rule::AbsentEarly) {
             true => None,
             false => self.removed.get(&(partition, Bytes::copy_from_slice(key))).copied(),
         };

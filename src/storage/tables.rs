@@ -5,6 +5,7 @@ use super::hints::Hints;
 use super::partition::Partition;
 use super::trie::Slot;
 use super::{Expiry, Location};
+use crate::broken::{Rule, is_broken};
 use crate::ring::{Change, PartitionId, Placement};
 use crate::vclock::{Actor, Dot, Entry, Plain, Seen, Start, leaf_hash, plain_leaf_hash};
 use bytes::Bytes;
@@ -105,7 +106,9 @@ impl Tables {
             place.contexts.remove(key);
         }
         let old = place.trie.insert(key, slot(location, hash, author, plain.dot, PLAIN)).map(location_of);
-        self.set_expiry(partition, key, Expiry::of_plain(plain.expiry_ms));
+        if !is_broken(Rule::ExpiryUnindexed) {
+            self.set_expiry(partition, key, Expiry::of_plain(plain.expiry_ms));
+        }
         Ok(old)
     }
 

@@ -1,6 +1,7 @@
 //! Entries: what a key holds, and how two of them become one.
 
 use super::{Dot, Path, Seen, Timestamp};
+use crate::broken::{Rule, is_broken};
 use bytes::Bytes;
 
 /// One written leaf of a key.
@@ -98,14 +99,18 @@ impl Entry {
     pub fn merge(&mut self, mut other: Entry) {
         drop_gone(&mut self.versions, &other.context, &other.versions);
         // What was just dropped here is not among theirs, so looking at what is left says the same of each of theirs.
-        drop_gone(&mut other.versions, &self.context, &self.versions);
+        if !is_broken(Rule::MergeKeeps) {
+            drop_gone(&mut other.versions, &self.context, &self.versions);
+        }
         if self.versions.is_empty() {
             self.versions = other.versions;
         } else if !other.versions.is_empty() {
             self.versions.append(&mut other.versions);
             normalize(&mut self.versions);
         }
-        self.context.union_with(&other.context);
+        if !is_broken(Rule::ContextUnmerged) {
+            self.context.union_with(&other.context);
+        }
     }
 
     /// Drops from the context what the partition clock has seen anyway.

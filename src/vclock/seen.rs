@@ -1,6 +1,7 @@
 //! Sets of dots as intervals: the shape of partition clocks and of contexts.
 
 use super::dot::{Actor, Dot};
+use crate::broken::{Rule, is_broken};
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
@@ -96,9 +97,10 @@ impl Seen {
             }
         };
         let intervals = &mut self.runs[at].1;
+        let gap = if is_broken(Rule::SeenTouches) { 2 } else { 1 };
         // Everything in `from..to` overlaps or touches the new interval and melts into it.
-        let from = intervals.partition_point(|old| old.last < new.first && new.first - old.last > 1);
-        let to = intervals.partition_point(|old| old.first <= new.last || old.first - new.last <= 1);
+        let from = intervals.partition_point(|old| old.last < new.first && new.first - old.last > gap);
+        let to = intervals.partition_point(|old| old.first <= new.last || old.first - new.last <= gap);
         if from == to {
             intervals.insert(from, new);
         } else {
@@ -139,7 +141,8 @@ impl Seen {
             let theirs = other.intervals(*actor);
             intervals.iter().all(|mine| {
                 let above = theirs.partition_point(|interval| interval.first <= mine.first);
-                above > 0 && mine.last <= theirs[above - 1].last
+                let last = if is_broken(Rule::SubsetByLast) { theirs.len() } else { above };
+                above > 0 && mine.last <= theirs[last - 1].last
             })
         })
     }

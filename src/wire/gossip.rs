@@ -5,6 +5,7 @@ use super::body_writer::BodyWriter;
 use super::contents::Contents;
 use super::peer::MEMBER_BYTES;
 use super::{Kind, WireError};
+use crate::broken::{Rule, is_broken};
 use crate::limits::{ENDED_ACTORS_MAX, MEMBER_ADDRESS_BYTES_MAX, MEMBER_NAME_BYTES_MAX};
 use crate::message::{EndedActor, Gossip, MemberRecord, News, OperationId, Probe, Rank, Standing};
 use crate::vclock::{Actor, Start};
@@ -142,7 +143,7 @@ fn write_news(out: &mut BodyWriter<'_>, news: &News) {
             });
             out.number(record.start.0);
             out.number(record.nonce);
-            out.number(record.incarnation);
+            out.number(if is_broken(Rule::IncarnationUnsent) { 0 } else { record.incarnation });
             out.text(&record.name);
             out.text(&record.address);
             out.number(record.incomplete);

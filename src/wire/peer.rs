@@ -6,6 +6,7 @@ use super::contents::Contents;
 use super::fence::{ActorBody, FenceAskBody, FencePromiseBody};
 use super::frame::write_frame;
 use super::{Frame, Kind, WireError, comparing, fence, gossip, positional, reply, request};
+use crate::broken::{Rule, is_broken};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Holding, Message, Naming, OperationId, ScanAsk, ScanItem,
     ScanPage, Scope,
@@ -136,7 +137,7 @@ fn write_body(message: &Message, out: &mut BytesMut) {
             BodyWriter::write(out, |out| {
                 out.array(3);
                 out.number(mode_number(fetched.mode));
-                out.flag(fetched.complete);
+                out.flag(fetched.complete || is_broken(Rule::CompleteSent));
                 out.option(fetched.holding.as_deref(), |out, holding| {
                     out.array(2);
                     out.number(holding.context_intervals);

@@ -6,6 +6,7 @@
 use crate::history::{Expiry, History, KeyId, Outcome, Read, Scope, Target, ValueId, Values, Write, WriteId, values_in};
 use crate::oracle::Violation;
 use crate::oracle::dots::{Dots, Named};
+use crate::oracle::receipts::{Takers, judge_acks};
 use bytes::Bytes;
 use henge::client::{Client, Options};
 use henge::message::{
@@ -159,12 +160,9 @@ impl Story {
         let key = history.write(id).key;
         let partition = self.partition(key);
         let acked: BTreeSet<MemberId> = receipt.acks.iter().map(|ack| ack.member).collect();
-        let standing_in: BTreeSet<MemberId> = receipt.stood_in.iter().map(|stood_in| stood_in.member).collect();
-        let is_right = acked.iter().all(|member| owners.contains(member) != standing_in.contains(member));
-        if acked.len() < replicas / 2 + 1 || !is_right {
-            violations.push(Violation::new("a", format!("a write of key {} is acknowledged by {:?}", key.0, receipt.acks)));
-        }
-        *stood_in += u64::from(!standing_in.is_empty());
+        let takers = Takers { owners: &owners, acked: &acked, stood_in: &receipt.stood_in };
+        violations.extend(judge_acks(history.write(id), replicas / 2 + 1, &takers));
+        *stood_in += u64::from(!receipt.stood_in.is_empty());
         violations.extend(note_dots(dots, history, id, partition, &receipt.dots));
         let all_known = receipt.covered.iter().all(|dot| dots.is_known(partition, *dot));
         let covered = dots.values(partition, &receipt.covered);

@@ -9,6 +9,7 @@
 //! | c | within a bound after healing, before anybody reads, the owners of every partition hold the same, entries and sums; in a quarter of the seeds, after a quiet minute, no context is left and clocks are one interval an actor | after healing (`world::convergence`) |
 //! | d, e | a read, of a key or of a path, sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone | afterwards (`reads`) |
 //! | f | what is deleted stays deleted, and takes no place in any trie | after healing (`siblings`, `world::convergence`) |
+//! | g | as many distinct owners of every partition as there are to be, spread evenly over the zones; whoever stands in is no owner | at the forming (`placement`) |
 //! | h | nothing grows beyond what a run has reason for, nor beyond `limits`: outputs, bytes for the log, keys, contexts, operations, pulls, writes remembered for retries, hints and their bytes; in the end no operation, pull or hint is left | every 64th event, and at the end (`world::convergence`) |
 //! | i | after healing everything is linked, every request answered, every hint paid, within a bound; nothing goes in circles | at the end, and in every batch (`run`, `batch`) |
 //! | x | what expires: one moment for all copies; not shown from then on by whoever answers; dropped everywhere a minute later, and nowhere before | every message and answer, and the end (`expiry`); a and b for what it takes with it, or leaves behind |
@@ -17,6 +18,7 @@ pub mod dots;
 pub mod durability;
 pub mod expiry;
 pub mod owners;
+pub mod placement;
 pub mod reads;
 pub mod receipts;
 pub mod siblings;

@@ -1,9 +1,10 @@
 //! What has expired, at the end: dropped everywhere, and nowhere before its time.
 
 use super::{World, key_name};
+use crate::history::{KeyId, Values};
 use crate::machine_clock::EPOCH_MS;
-use crate::oracle::expiry;
-use henge::limits::EXPIRED_KEPT_MS;
+use crate::oracle::{Violation, expiry, explained};
+use henge::limits::{EXPIRED_KEPT_MS, EXPIRY_GRACE_MS};
 use henge::message::FetchMode;
 use std::collections::BTreeSet;
 
@@ -40,15 +41,30 @@ impl World {
         let mut kept = BTreeSet::new();
         for key in self.keys().collect::<Vec<_>>() {
             let partition = self.partition(key).0;
+            let mut held = Values::new();
             for owner in self.owners(key) {
                 let Some(entry) = self.ask(owner, &key_name(key), FetchMode::Full) else { continue };
                 let dots: Vec<_> = entry.dots().collect();
-                kept.extend(self.dots.values(partition, &dots));
+                held.extend(self.dots.values(partition, &dots));
                 self.violations.extend(expiry::kept(&self.nodes[owner].name, key, &entry, due_ms));
             }
+            self.nothing_was_dropped_early(key, &held);
+            kept.extend(held);
         }
         let acked = self.history.writes().iter().filter(|write| write.is_acked() && write.expiry.is_known);
         let due = acked.filter(|write| write.may_have_expired(due_ms)).flat_map(|write| &write.values);
         self.stats.dropped = due.filter(|(_, value)| !kept.contains(value)).count() as u64;
+    }
+
+    /// Oracle x: what no clock has ever called over for a while is held by some owner, though nobody shows it any more, or was replaced.
+    fn nothing_was_dropped_early(&mut self, key: KeyId, held: &Values) {
+        let wall_ms = self.latest_wall().saturating_sub(EXPIRED_KEPT_MS.min(EXPIRY_GRACE_MS));
+        let explained = explained(&self.history, (key, ""), held, u64::MAX, wall_ms);
+        let acked = self.history.of_key(key).filter(|write| write.is_acked());
+        let missing: Vec<_> = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value)).collect();
+        if let Some((path, value)) = missing.first() {
+            let what = format!("{value} of key {} path `{path}` was dropped, and was not to be for a while; left {held:?}", key.0);
+            self.violations.push(Violation::new("x", what));
+        }
     }
 }

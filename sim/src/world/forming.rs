@@ -6,7 +6,7 @@
 use super::{Event, World};
 use crate::dice::Dice;
 use crate::node::Node;
-use crate::oracle::Violation;
+use crate::oracle::{Violation, placement};
 use henge::message::{Form, Reply, Request};
 use henge::peer::Origin;
 use henge::ring::{Change, Placement};
@@ -21,7 +21,8 @@ impl World {
     pub(crate) fn begin_forming(&mut self) {
         let change = self.founding();
         self.placement = Placement::from_changes(std::slice::from_ref(&change)).ok();
-        assert!(self.placement.is_some(), "the plan is a cluster that can be");
+        let placement = self.placement.as_ref().expect("the plan is a cluster that can be");
+        self.violations.extend(placement::judge(placement));
         self.change = Some(change);
         for node in 0..self.nodes.len() {
             self.after(node as u64 * 100, Event::Form { node });

@@ -1,10 +1,11 @@
 //! Oracle a″, and what else a receipt may not say.
 
 use super::Trial;
-use super::story::{Story, json, put, remove, set};
+use super::story::{Story, delete, json, put, remove, set};
 use super::versions::{dot, version};
+use henge::message::StoodIn;
 use henge::ring::MemberId;
-use sim::history::{KeyId, WriteId};
+use sim::history::WriteId;
 use sim::oracle::receipts::{self, Takers};
 use std::collections::BTreeSet;
 
@@ -22,11 +23,13 @@ impl Story {
         self.noted.extend(self.dots.note_receipt(self.history.write(id), 0, &dots));
     }
 
-    /// The receipt of a write with W=2 says who has acknowledged it, and who stood in.
-    fn is_taken_by(&mut self, acked: &[u128], standing_in: &[u128]) {
-        let (owners, acked, standing_in) = (members(OWNERS), members(acked), members(standing_in));
-        let takers = Takers { owners: &owners, acked: &acked, standing_in: &standing_in };
-        self.noted.extend(receipts::judge_acks(KeyId(0), 2, &takers, &acked));
+    /// The receipt of a write with W=2 says who has acknowledged it, and who stood in for whom.
+    fn is_taken_by(&mut self, id: WriteId, acked: &[u128], stood_in: &[(u128, &[u128])]) {
+        let stand_in =
+            |(member, owed): &(u128, &[u128])| StoodIn { member: MemberId(*member), owed: members(owed).into_iter().collect() };
+        let (owners, acked, stood_in) = (members(OWNERS), members(acked), stood_in.iter().map(stand_in).collect::<Vec<_>>());
+        let takers = Takers { owners: &owners, acked: &acked, stood_in: &stood_in };
+        self.noted.extend(receipts::judge_acks(self.history.write(id), 2, &takers));
     }
 
     /// The receipt of a write is judged by what it covers.
@@ -104,17 +107,51 @@ pub const TRIALS: &[Trial] = &[
     Trial {
         way: "a write is acknowledged by fewer than W",
         said: &[("a", "a write of key 0 with W=2 is acknowledged by")],
-        story: |story| story.is_taken_by(story.either(&[1, 2], &[1]), &[]),
+        story: |story| {
+            let write = story.does(put(1));
+            story.is_taken_by(write, story.either(&[1, 2], &[1]), &[]);
+        },
     },
     Trial {
         way: "a write is acknowledged by somebody who is neither owner nor stand-in",
         said: &[("a", "a write of key 0 with W=2 is acknowledged by")],
-        story: |story| story.is_taken_by(&[1, 9], story.either(&[9], &[8])),
+        story: |story| {
+            let write = story.does(put(1));
+            story.is_taken_by(write, story.either(&[1, 2, 9], &[1, 2, 8]), &[(9, &[3])]);
+        },
     },
     Trial {
         way: "an owner stands in for an owner",
         said: &[("a", "a write of key 0 with W=2 is acknowledged by")],
-        story: |story| story.is_taken_by(&[1, 2], story.either(&[9], &[2])),
+        story: |story| {
+            let write = story.does(put(1));
+            story.is_taken_by(write, &[1, 2], &[(story.either(9, 2), &[3])]);
+        },
+    },
+    Trial {
+        way: "somebody stands in for a peer that is no owner",
+        said: &[("a", "a write of key 0 with W=2 is acknowledged by")],
+        story: |story| {
+            let write = story.does(put(1));
+            story.is_taken_by(write, &[1, 9], &[(9, story.either(&[3], &[8]))]);
+        },
+    },
+    Trial {
+        way: "a stand-in and the owner that it stood in for count as two",
+        said: &[("a", "a write of key 0 with W=2 is acknowledged by")],
+        story: |story| {
+            let write = story.does(put(1));
+            story.is_taken_by(write, &[1, 9], &[(9, story.either(&[1, 3], &[1]))]);
+        },
+    },
+    Trial {
+        way: "a removal without a context counts a stand-in",
+        said: &[("a", "a removal of key 0 with W=2 is acknowledged by")],
+        story: |story| {
+            story.does(put(1));
+            let removal = story.does(story.either(delete().seen(&[1]), delete()));
+            story.is_taken_by(removal, &[1, 9], &[(9, &[3])]);
+        },
     },
     Trial {
         way: "a patch covers a leaf beside its path",

@@ -3,6 +3,7 @@
 
 use super::json::{self, Json};
 use super::{DocumentError, Growing, Leaf, leaves_from_json};
+use crate::broken::{Rule, is_broken};
 use crate::limits::DOCUMENT_LEAVES_MAX;
 use crate::vclock::{Dot, Entry, Kind, Path, Version};
 use bytes::Bytes;
@@ -189,6 +190,7 @@ impl<'a> Sketch<'a> {
         let mut found = false;
         for index in self.from(path)..self.versions.len() {
             if !path.contains(&self.versions[index].path) {
+                self.covered[index] |= is_broken(Rule::PatchBeside);
                 break;
             }
             found |= !std::mem::replace(&mut self.covered[index], true);

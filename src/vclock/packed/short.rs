@@ -1,6 +1,7 @@
 //! Plain entries as bytes.
 
 use super::{EXPIRY, FORM, KIND, PLAIN, PLAIN_CONTEXT, PackError, kind_of};
+use crate::broken::{Rule, is_broken};
 use crate::vclock::varint::{put, take_bytes, take_count};
 use crate::vclock::{Actor, Dot, Entry, Kind, Path, Seen, Timestamp, Version, decode_seen, encode_seen};
 use bytes::Bytes;
@@ -80,7 +81,8 @@ pub(super) fn pack_short(version: &Version, context: &Seen, bare: bool) -> Bytes
         behind_head.extend(encoded);
     }
     let form = if context.is_empty() { PLAIN } else { PLAIN_CONTEXT };
-    let (expiry, head) = if version.expiry_ms == 0 { (0, HEAD_BYTES) } else { (EXPIRY, HEAD_EXPIRY_BYTES) };
+    let loses_expiry = is_broken(Rule::ExpiryUnpacked) && !context.is_empty();
+    let (expiry, head) = if version.expiry_ms == 0 || loses_expiry { (0, HEAD_BYTES) } else { (EXPIRY, HEAD_EXPIRY_BYTES) };
     // Of exactly this size it becomes `Bytes` without another allocation.
     let mut out = Vec::with_capacity(head + behind_head.len() + value.len());
     out.push(form | expiry | version.kind as u8);

@@ -1,31 +1,32 @@
-//! `cargo sim rules`: each rule of the store is broken in turn, and ordinary random seeds must find it, or a directed run, marked as such.
+//! `cargo sim mutants`: the store with one bug each, planted by breaking one rule (`henge::broken`). Ordinary random seeds must find every one
+//! of them, or a directed run, marked as such.
 //!
-//! Rules can be broken only in a build with `--cfg henge_broken`. Any other build of this program has cargo make that one, in a target
-//! folder of its own, and hands the command on to it. There each rule has a process of its own: where a broken rule runs into an
-//! assertion, that is a find too.
+//! Bugs can be planted only in a build with `--cfg henge_broken`. Any other build of this program has cargo make that one, in a target
+//! folder of its own, and hands the command on to it. There each mutant has a process of its own: where one runs into an assertion, that
+//! is a find too.
 
 use std::process::ExitCode;
 
 #[cfg(not(henge_broken))]
-pub use handed_on::{replay, rules};
+pub use handed_on::{mutants, replay};
 #[cfg(henge_broken)]
-pub use here::{replay, rules};
+pub use here::{mutants, replay};
 
 #[cfg(not(henge_broken))]
 mod handed_on {
     use super::ExitCode;
     use std::process::Command;
 
-    pub fn rules(seeds: u64, rule: Option<&str>) -> ExitCode {
+    pub fn mutants(seeds: u64, only: Option<&str>) -> ExitCode {
         let seeds = seeds.to_string();
-        let mut arguments = vec!["rules", "--seeds", &seeds];
-        arguments.extend(rule.iter().flat_map(|rule| ["--rule", rule]));
+        let mut arguments = vec!["mutants", "--seeds", &seeds];
+        arguments.extend(only.iter().flat_map(|name| ["--only", name]));
         hand_on(&arguments)
     }
 
-    pub fn replay(seed: u64, rule: &str, is_directed: bool) -> ExitCode {
+    pub fn replay(seed: u64, mutant: &str, is_directed: bool) -> ExitCode {
         let seed = seed.to_string();
-        let arguments = ["replay", &seed, "--rule", rule, "--directed"];
+        let arguments = ["replay", &seed, "--mutant", mutant, "--directed"];
         hand_on(&arguments[..if is_directed { 5 } else { 4 }])
     }
 
@@ -40,7 +41,7 @@ mod handed_on {
             Ok(status) if status.success() => ExitCode::SUCCESS,
             Ok(_) => ExitCode::FAILURE,
             Err(error) => {
-                eprintln!("cargo, which is to build the program that breaks rules, cannot be started: {error}");
+                eprintln!("cargo, which is to build the mutants, cannot be started: {error}");
                 ExitCode::FAILURE
             }
         }
@@ -59,15 +60,15 @@ mod here {
     use std::process::Command;
     use std::time::Instant;
 
-    /// This many seeds must be clean while no rule is broken.
+    /// This many seeds must be clean while no bug is planted.
     const CLEAN_SEEDS: u64 = 200;
     /// Directed runs are run from this many seeds.
     const DIRECTED_SEEDS: u64 = 3;
     /// An oracle's words are cut behind so many letters.
     const WORDS_MAX: usize = 110;
 
-    pub fn rules(seeds: u64, rule: Option<&str>) -> ExitCode {
-        match rule {
+    pub fn mutants(seeds: u64, only: Option<&str>) -> ExitCode {
+        match only {
             Some(name) => one(name, seeds),
             None => all(seeds),
         }
@@ -89,16 +90,20 @@ mod here {
     }
 
     fn named(name: &str) -> Result<Option<Rule>, ()> {
-        match Rule::ALL.iter().find(|(known, _)| *known == name) {
-            Some((_, rule)) => Ok(Some(*rule)),
+        match Rule::ALL.iter().find(|(known, ..)| *known == name) {
+            Some((.., rule)) => Ok(Some(*rule)),
             None if name == "none" => Ok(None),
             None => Err(()),
         }
     }
 
+    fn module_of(name: &str) -> &'static str {
+        Rule::ALL.iter().find(|(known, ..)| *known == name).map_or("", |(_, module, _)| module)
+    }
+
     fn unknown(name: &str) -> ExitCode {
-        let known: Vec<&str> = Rule::ALL.iter().map(|(name, _)| *name).collect();
-        eprintln!("{name:?} is no rule; there are {} and none", known.join(", "));
+        let known: Vec<&str> = Rule::ALL.iter().map(|(name, ..)| *name).collect();
+        eprintln!("{name:?} is no mutant; there are {} and none", known.join(", "));
         ExitCode::from(2)
     }
 
@@ -108,10 +113,10 @@ mod here {
             eprintln!("this program cannot be found");
             return ExitCode::FAILURE;
         };
-        println!("| rule | found by | seeds | seconds | in the words of the oracle | again |\n|---|---|---|---|---|---|");
+        println!("| mutant | module | found by | seeds | seconds | in the words of the oracle |\n|---|---|---|---|---|---|");
         let mut silent = Vec::new();
-        for name in std::iter::once("none").chain(Rule::ALL.iter().map(|(name, _)| *name)) {
-            let output = Command::new(&program).args(["rules", "--rule", name, "--seeds", &seeds.to_string()]).output();
+        for name in std::iter::once("none").chain(Rule::ALL.iter().map(|(name, ..)| *name)) {
+            let output = Command::new(&program).args(["mutants", "--only", name, "--seeds", &seeds.to_string()]).output();
             let Ok(output) = output else {
                 eprintln!("a process for {name} cannot be started");
                 return ExitCode::FAILURE;
@@ -128,7 +133,7 @@ mod here {
             }
         }
         println!(
-            "\n{} of {} rules found",
+            "\n{} of {} mutants found",
             Rule::ALL.len() - silent.iter().filter(|name| **name != "none").count(),
             Rule::ALL.len()
         );
@@ -137,8 +142,11 @@ mod here {
 
     fn row_of_a_panic(name: &str, told: &str) -> String {
         let seed = told.lines().find_map(|line| line.strip_prefix("seed ")?.split(' ').next()?.parse::<u64>().ok());
-        let Some(seed) = seed else { return format!("| {name} | an assertion | | | | |") };
-        format!("| {name} | seed {seed} | {} | | an assertion fails | `cargo sim replay {seed} --rule {name}` |", seed + 1)
+        let module = module_of(name);
+        match seed {
+            Some(seed) => format!("| {name} | {module} | seed {seed} | {} | | an assertion fails |", seed + 1),
+            None => format!("| {name} | {module} | an assertion | | | |"),
+        }
     }
 
     fn one(name: &str, seeds: u64) -> ExitCode {
@@ -146,13 +154,13 @@ mod here {
         break_rule(rule);
         name_the_seed_in_panics(Plant::None);
         let Some(rule) = rule else { return keeping_all(seeds.min(CLEAN_SEEDS)) };
+        let module = module_of(name);
         let begin = Instant::now();
         let found = first_found(rule, seeds);
         let seconds = begin.elapsed().as_secs_f64();
         let mut is_found = found.is_some();
         if let Some((seed, words)) = found {
-            let again = format!("cargo sim replay {seed} --rule {name}");
-            println!("| {name} | seed {seed} | {} | {seconds:.1} | {} | `{again}` |", seed + 1, shortened(&words));
+            println!("| {name} | {module} | seed {seed} | {} | {seconds:.1} | {} |", seed + 1, shortened(&words));
         }
         for directed in DIRECTED.iter().filter(|directed| directed.rule == rule) {
             let begin = Instant::now();
@@ -162,18 +170,17 @@ mod here {
             match violation.filter(|(_, violation)| violation.oracle != "story") {
                 Some((seed, violation)) => {
                     is_found = true;
-                    let (words, again) =
-                        (shortened(&violation.to_string()), format!("cargo sim replay {seed} --rule {name} --directed"));
-                    println!("| {name} | directed: {} | {tried} | {seconds:.1} | {words} | `{again}` |", directed.name);
+                    let words = shortened(&violation.to_string());
+                    println!("| {name} | {module} | directed, seed {seed}: {} | {tried} | {seconds:.1} | {words} |", directed.name);
                 }
                 None => {
-                    println!("| {name} | NOT by its directed run: {} | {tried} | {seconds:.1} | | |", directed.name);
+                    println!("| {name} | {module} | NOT by its directed run: {} | {tried} | {seconds:.1} | |", directed.name);
                     return ExitCode::FAILURE;
                 }
             }
         }
         if !is_found {
-            println!("| {name} | NOT FOUND | none of {seeds} | {seconds:.1} | | |");
+            println!("| {name} | {module} | NOT FOUND | none of {seeds} | {seconds:.1} | |");
         }
         if is_found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
@@ -208,7 +215,7 @@ mod here {
         let words = wrong.first().map(|words| shortened(words)).unwrap_or_default();
         let seconds = begin.elapsed().as_secs_f64();
         let is_clean = wrong.is_empty();
-        println!("| none | {} | {seeds} | {seconds:.1} | {words} | |", if is_clean { "nothing is found" } else { "FOUND" });
+        println!("| none | | {} | {seeds} | {seconds:.1} | {words} |", if is_clean { "nothing is found" } else { "FOUND" });
         if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
