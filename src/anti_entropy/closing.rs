@@ -96,7 +96,7 @@ impl Closing {
     /// A member has come, or a partition has become whole: look soon.
     pub fn look_soon(&mut self, now_ms: u64) {
         self.quiet_ms = now_ms;
-        self.look_ms = self.look_ms.min(now_ms + SETTLE_MS);
+        self.look_again(now_ms);
     }
 
     /// More is known of what is open: look soon. Nobody has come or gone.

@@ -181,6 +181,35 @@ fn a_late_copy_of_what_the_other_side_has_deleted_is_asked_for_again() {
     assert_eq!(cluster.entry_at(a, "{g}k").versions(), [], "and is gone again");
 }
 
+/// What a pull has found equal so far is not here any more when its partition is dropped: it must not be taken over.
+#[test]
+fn a_copy_that_is_dropped_in_the_middle_of_its_own_pull_is_fetched_whole() {
+    let mut cluster = Cluster::new(3);
+    let (a, b) = (0, 1);
+    for n in 0..20 {
+        cluster.put(b, &format!("{{g}}{n}"), "1", &NONE);
+    }
+    cluster.wait(62_000);
+    let partition = cluster.peer(a).partition_of(b"{g}");
+    let (in_step, keys) = (cluster.peer(a).rounds.in_step(), cluster.peer(b).store().keys());
+    assert_eq!((in_step, cluster.peer(a).store().keys()), ((8, 8), keys), "else this test shows nothing");
+    // Its partners differ, so there is a walk; their answers to it are held back while the copy is dropped.
+    cluster.filter = Box::new(move |to, message| !(to == a && matches!(message, Message::Apply(_))));
+    cluster.put(b, "{g}different", "1", &NONE);
+    cluster.filter =
+        Box::new(move |to, message| !(to == a && matches!(message, Message::Comparing(c) if matches!(**c, Comparing::Walked(_)))));
+    let from = cluster.id(b);
+    cluster.machines[a].peer.as_mut().expect("it is up").rounds.want(partition, from);
+    cluster.wait(1_200);
+    cluster.machines[a].peer.as_mut().expect("it is up").begin_anew(partition);
+    assert!(cluster.peer(a).store().keys() < keys);
+    cluster.filter = Box::new(|_, _| true);
+    cluster.wait(70_000);
+    assert_eq!(cluster.differences(), [""; 0]);
+    assert_eq!(cluster.peer(a).store().keys(), keys + 1);
+    assert_eq!(cluster.peer(a).rounds.in_step(), (8, 8));
+}
+
 #[test]
 fn contexts_that_do_not_fit_one_answer_come_by_pages() {
     let mut cluster = Cluster::new(3);
