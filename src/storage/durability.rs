@@ -174,6 +174,11 @@ impl Store {
         self.log.is_full()
     }
 
+    /// True if it takes nothing from others any more: its disk is full, and what it could keep waiting for room does.
+    pub fn has_no_room(&self) -> bool {
+        self.is_full() && self.pending_bytes() >= self.waiting_bytes_full
+    }
+
     /// Bytes that wait for the disk.
     pub fn pending_bytes(&self) -> usize {
         self.log.pending_bytes()

@@ -11,6 +11,7 @@ use super::job::{LogDone, LogWrite, PrepareSegment, ReadRecord, SegmentPrepared}
 use super::location::Location;
 use super::record::Record;
 use super::segment::{HEADER_BYTES, SegmentInfo};
+use crate::broken::{Rule, is_broken};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::message::Position;
 use crate::vclock::Start;
@@ -240,7 +241,9 @@ impl Log {
     pub fn on_write_done(&mut self, done: LogDone) -> Result<Progress, DiskError> {
         let flight = self.in_flight.take().expect("a batch is under way");
         assert!(flight.last == done.last && flight.sync == done.sync, "the batch under way is the one that is done");
-        if let Err(error) = done.result {
+        if let Err(error) = done.result
+            && !is_broken(Rule::FailureIgnored)
+        {
             self.failed = true;
             self.in_flight = Some(flight);
             return Err(error);

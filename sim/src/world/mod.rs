@@ -8,6 +8,7 @@ mod ambush;
 mod convergence;
 mod delivery;
 mod disasters;
+mod disk_faults;
 mod expired;
 mod faults;
 mod forming;
@@ -74,6 +75,12 @@ pub(crate) enum Event {
     Start { node: usize },
     /// Change 0 is handed to a peer, if it has not acknowledged it.
     Form { node: usize },
+    /// A peer's process has ended by itself.
+    Halted { node: usize, incarnation: u64 },
+    /// A disk is full for a while, and another one some time later.
+    FillDisk,
+    /// A disk has room again.
+    Room { node: usize },
     /// A cut is mended.
     Mend { directions: Vec<(usize, usize)> },
     /// A peer learns that it runs from an old copy of its folder.
@@ -98,6 +105,7 @@ pub struct World {
     pub(crate) fault_dice: Dice,
     disk_dice: Vec<Dice>,
     ambush_dice: Dice,
+    disk_fault_dice: Dice,
     pub(crate) trace: Trace,
     pub(crate) history: History,
     pub(crate) dots: Dots,
@@ -157,12 +165,13 @@ impl World {
             time: 0,
             sequence: 0,
             heap: BTreeMap::new(),
-            nodes: (0..plan.peers).map(|index| Node::new(index, plan.zones)).collect(),
+            nodes: (0..plan.peers).map(|index| Node::new(index, plan.zones, plan.tuning)).collect(),
             network: Network::new(plan.peers),
             network_dice: Dice::of(seed, 1),
             fault_dice: Dice::of(seed, 2),
             disk_dice: (0..plan.peers as u64).map(|index| Dice::of(seed, 100 + index)).collect(),
             ambush_dice: Dice::of(seed, 6),
+            disk_fault_dice: Dice::of(seed, 22),
             trace: Trace::new(prints),
             history: History::default(),
             dots: Dots::default(),
@@ -272,6 +281,9 @@ impl World {
                 }
             }
             Event::Start { node } => self.start_node(node),
+            Event::Halted { node, incarnation } => self.on_halted(node, incarnation),
+            Event::FillDisk => self.fill_disk(),
+            Event::Room { node } => self.make_room(node),
             Event::Form { node } => self.on_form(node),
             Event::Refused { node, incarnation, reason } => {
                 if self.nodes[node].incarnation == incarnation {
