@@ -165,6 +165,8 @@ pub enum Rule {
     OlderRecord = 72,
     /// A log whose write or sync has failed goes on as if nothing were.
     FailureIgnored = 73,
+    /// An owner that has handed a write on does not know it any more when it is tried again.
+    HandedOnForgotten = 75,
     /// A peer believes its clock, whatever those of the others say.
     ClockBelieved = 74,
 }
@@ -245,6 +247,7 @@ impl Rule {
         ("refusal_pays", "hinted_handoff", Rule::RefusalPays),
         ("older_record", "gossip", Rule::OlderRecord),
         ("failure_ignored", "storage", Rule::FailureIgnored),
+        ("handed_on_forgotten", "coordinator", Rule::HandedOnForgotten),
         ("clock_believed", "gossip", Rule::ClockBelieved),
     ];
 }

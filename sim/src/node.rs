@@ -218,7 +218,7 @@ impl Node {
         if opened.is_err() && has_failed {
             return Ok(Started::Failed);
         }
-        if self.capacity.is_some() && opened.as_ref().is_err_and(|error| error.to_string().contains(NO_ROOM)) {
+        if self.capacity.is_some() && opened.as_ref().is_err_and(|error| finds_no_room(&error.to_string())) {
             return Ok(Started::NoRoom);
         }
         if opened.is_err() && self.hurt == Some(Hurt::Damaged) && !self.quarantine {
@@ -313,6 +313,11 @@ impl Node {
     pub fn execute(&mut self, job: DiskJob) -> DiskDone {
         execute(&self.disk, &mut self.files, job)
     }
+}
+
+/// True if a start has ended as the disk is full; a log that is begun anew says so in words of its own.
+fn finds_no_room(error: &str) -> bool {
+    error.contains(NO_ROOM) || error.contains("there is no room for the new log")
 }
 
 /// What a message asks for, if its answer is a promise.

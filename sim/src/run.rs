@@ -112,6 +112,7 @@ impl World {
         self.expect("the peers are up and linked again", |world| world.is_whole());
         self.expect("every owner is complete again", |world| world.has_lost_nothing());
         self.expect("what the disks began while they were slow is done", World::has_done_slow_jobs);
+        self.expect("every peer notices that its disk has room", World::has_room);
         if self.plan.expiry.is_some() {
             if self.clocks_jumped {
                 // What was measured of the others' clocks before they were set right is not true any more.

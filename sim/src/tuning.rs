@@ -46,7 +46,7 @@ impl Tuning {
         let has_few_hints = dice.chance(0.25);
         let waiting_bytes_full = dice.spread(200, 20_000) as usize;
         let waits_for_little = dice.chance(0.7);
-        let compare_round_ms = *dice.pick(&[None, None, Some(5_000), Some(20_000), Some(180_000)]);
+        let compare_round_ms = *dice.pick(&[None, None, Some(5_000), Some(20_000), Some(2_000)]);
         let hedges = dice.chance(0.8);
         let usual = StoreBounds::default();
         let smallest = if fills_up { smallest.min(16) } else { smallest };

@@ -21,7 +21,7 @@ pub struct Shadow {
 #[derive(Default, Debug)]
 struct Kept {
     promised: BTreeSet<Dot>,
-    /// Those of `promised` that it still kept when it crashed: it had not handed them over by then, so that they must be there when it recovers.
+    /// Those of `promised` that it still kept, live, when it crashed: it had not handed them over by then, so that they must be there when it recovers.
     at_crash: Vec<Dot>,
 }
 
@@ -51,6 +51,11 @@ impl Shadow {
         for member in owed {
             self.kept.entry((key.clone(), *member)).or_default().promised.extend(entry.dots());
         }
+    }
+
+    /// Something has been handed over to a member: what is not owed to it any more is asked of nobody.
+    pub fn on_handed_over(&mut self, to: MemberId, is_owed: impl Fn(&Bytes) -> bool) {
+        self.kept.retain(|(key, member), _| *member != to || is_owed(key));
     }
 
     /// What it keeps for others is asked of it no more: the place of its log was damaged.
@@ -90,7 +95,7 @@ impl Shadow {
         for ((key, member), kept) in &mut self.kept {
             let (held, owed) = look(key).unwrap_or_default();
             let is_owed = owed.contains(member);
-            kept.at_crash = kept.promised.iter().filter(|dot| is_owed && held.has_seen(**dot)).copied().collect();
+            kept.at_crash = kept.promised.iter().filter(|dot| is_owed && held.is_live(**dot)).copied().collect();
         }
         // What was handed over is asked of nobody any more.
         self.kept.retain(|_, kept| !kept.at_crash.is_empty());

@@ -180,6 +180,11 @@ impl World {
         }
     }
 
+    /// True if no peer takes its disk for full.
+    pub(crate) fn has_room(&self) -> bool {
+        self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| !peer.store().is_full()))
+    }
+
     /// A process that has found no room to start is started again later.
     pub(super) fn wait_for_room(&mut self, n: usize) {
         self.stats.count_fault("no room to start");

@@ -111,6 +111,18 @@ impl World {
         Some((held, owed))
     }
 
+    /// A member has acknowledged something to a peer, perhaps what was kept for it.
+    pub(super) fn note_handed_over(&mut self, n: usize, to: MemberId) {
+        let mut shadow = std::mem::take(&mut self.nodes[n].shadow);
+        if let Some(peer) = &self.nodes[n].peer {
+            let partition = |key: &Bytes| key_of(key).map(|key| self.partition(key));
+            shadow.on_handed_over(to, |key| {
+                partition(key).is_some_and(|partition| peer.store().hint_owed(partition, key).contains(&to))
+            });
+        }
+        self.nodes[n].shadow = shadow;
+    }
+
     fn ask_as(&mut self, asker: usize, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {
         let Node { member: from, start, .. } = self.nodes[asker];
         let now = self.nodes[n].now(self.time);
