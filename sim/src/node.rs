@@ -113,6 +113,8 @@ pub struct Node {
     pub(crate) old_disk: Option<SimDisk>,
     /// The start in which that was made.
     pub(crate) old_start: Start,
+    /// When it last woke, by its own clock (milliseconds), and how often in that millisecond.
+    pub(crate) woken: (u64, u32),
     /// All files together have room for so many bytes, if the disk is full.
     pub(crate) capacity: Option<u64>,
     /// A call of its disk has failed: the process is about to end.
@@ -160,6 +162,7 @@ impl Node {
             quarantine: false,
             old_disk: None,
             old_start: Start(0),
+            woken: (0, 0),
             capacity: None,
             has_failed: false,
             is_halted: false,

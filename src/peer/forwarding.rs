@@ -72,7 +72,7 @@ impl Peer {
         let was_forwarded = matches!(to, ReplyTo::Peer(..));
         if let Some(first) = retry.and_then(|retry| self.first_coordinator(&retry))
             && first.member != self.me
-            && !was_forwarded
+            && (!was_forwarded || retry.and_then(|retry| retry.first) != Some(first))
             && !is_broken(Rule::RetryElsewhere)
         {
             if self.is_live(first.member) {

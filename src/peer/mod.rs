@@ -333,7 +333,7 @@ impl Peer {
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
         let closing = self.placement.is_some().then(|| self.closing.next_wake());
-        let own = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
+        let own = [check, hedge, store.next_wake(), full, self.next_expired(), self.next_payment()];
         let rest = own.into_iter().chain([self.gossip.next_wake(), closing, self.next_healing()]);
         rest.chain(pulls).flatten().min()
     }

@@ -65,7 +65,8 @@ impl Store {
 
     /// When [`Store::take_log_write`] has something to do that nothing else will bring up (monotonic milliseconds).
     pub fn next_wake(&self) -> Option<u64> {
-        if self.log.is_writing() {
+        // What waits for room is written when there is some.
+        if self.log.is_writing() || self.log.waits_for_segment() {
             return None;
         }
         let progress = self.log.progress();

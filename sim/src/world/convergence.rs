@@ -17,6 +17,8 @@ const PENDING_BYTES_MAX: usize = 16 << 20;
 const OPERATIONS_MAX: usize = 200;
 /// Pulls of one peer that wait for the disk at most: one that syncs once a second lets some for each pair wait.
 const SETTLING_MAX: u64 = 1_000;
+/// Times that a peer wakes within one millisecond of its clock at most: each has something to do.
+const WAKES_MAX: u32 = 50;
 /// Bytes that a hint for one key takes at most: some siblings of the largest values here.
 const HINT_BYTES_OF_KEY_MAX: u64 = 64 << 10;
 
@@ -114,6 +116,18 @@ impl World {
     pub(crate) fn is_idle(&self) -> bool {
         let is_idle = |load: Load| (load.operations, load.pulls, load.settling, load.hints, load.hint_bytes) == (0, 0, 0, 0, 0);
         self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| is_idle(peer.load())))
+    }
+
+    /// Oracle h: nobody wakes again and again for something that does not come of it.
+    pub(super) fn check_wakes(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        let now_ms = node.clock.now(self.time).monotonic_ms;
+        let (last_ms, count) = node.woken;
+        node.woken = (now_ms, if last_ms == now_ms { count + 1 } else { 1 });
+        if node.woken.1 > WAKES_MAX {
+            let what = format!("{} has woken {} times in one millisecond", node.name, node.woken.1);
+            self.violations.push(Violation::new("h", what));
+        }
     }
 
     /// Oracle h: nothing grows beyond what this run has reason for.

@@ -266,6 +266,7 @@ impl World {
                     peer.wake_at = None;
                     self.trace.event(self.time, format_args!("wake {node}"), || format!("{} wakes", peer.name));
                     self.step(node, Input::Wake);
+                    self.check_wakes(node);
                 }
             }
             Event::Ask { node, incarnation, origin, frame } => self.on_ask(node, incarnation, origin, frame),
