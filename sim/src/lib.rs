@@ -8,6 +8,7 @@ pub mod dice;
 pub mod directed;
 pub mod disk;
 pub mod disk_plan;
+pub mod figures;
 pub mod fuzz;
 pub mod gossip;
 pub mod history;

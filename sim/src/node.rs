@@ -4,6 +4,7 @@ use crate::dice::Dice;
 use crate::disk::{Fate, Faults, NO_ROOM, SimDisk};
 use crate::machine_clock::MachineClock;
 use crate::oracle::durability::Shadow;
+use crate::oracle::views::Beliefs;
 use crate::tuning::Tuning;
 use bytes::Bytes;
 use henge::broken::{Rule, is_broken};
@@ -113,6 +114,8 @@ pub struct Node {
     pub(crate) old_disk: Option<SimDisk>,
     /// The start in which that was made.
     pub(crate) old_start: Start,
+    /// What it has believed of the others in this start.
+    pub(crate) beliefs: Beliefs,
     /// When it last woke, by its own clock (milliseconds), and how often in that millisecond.
     pub(crate) woken: (u64, u32),
     /// All files together have room for so many bytes, if the disk is full.
@@ -162,6 +165,7 @@ impl Node {
             quarantine: false,
             old_disk: None,
             old_start: Start(0),
+            beliefs: Beliefs::default(),
             woken: (0, 0),
             capacity: None,
             has_failed: false,
@@ -246,7 +250,7 @@ impl Node {
         (self.member, self.actor, self.start) = (store.member(), store.actor(), store.start());
         self.incarnation += 1;
         (self.wake_at, self.stopping) = (None, false);
-        (self.has_failed, self.is_halted) = (false, false);
+        (self.has_failed, self.is_halted, self.beliefs) = (false, false, Beliefs::default());
         let (name, address, zone) = (self.name.clone(), self.address(), self.zone.clone());
         let config = PeerConfig { name, address, zone, weight: 1, hedges: self.tuning.hedges };
         let mut peer = Peer::new(store, config, peer_seed, now);
