@@ -59,7 +59,7 @@ impl World {
     /// True if somebody wrote with a context when this had expired. An answer that hides it covers it all the same, and who stands in for the owners
     /// covers it without having seen it, so that no receipt names it.
     fn was_hidden_and_replaced(&self, expired: &Write) -> bool {
-        let wall_ms = |time: u64| if self.clocks_jumped { u64::MAX } else { EPOCH_MS + time / 1_000 };
+        let wall_ms = |time: u64| if self.clocks_jumped { self.latest_wall_ms } else { EPOCH_MS + time / 1_000 };
         let mut later = self.history.of_key(expired.key).filter(|write| write.context.is_some());
         later.any(|write| write.invoked > expired.invoked && expired.may_have_expired(wall_ms(write.invoked)))
     }
