@@ -167,7 +167,7 @@ pub enum Rule {
     FailureIgnored = 73,
     /// An owner that has handed a write on does not know it any more when it is tried again.
     HandedOnForgotten = 75,
-    /// A peer whose disk is full wakes for what it cannot hand over.
+    /// A store whose log waits for room wants to be woken at once to sync it.
     FullSpins = 76,
     /// A peer believes its clock, whatever those of the others say.
     ClockBelieved = 74,
@@ -250,7 +250,7 @@ impl Rule {
         ("older_record", "gossip", Rule::OlderRecord),
         ("failure_ignored", "storage", Rule::FailureIgnored),
         ("handed_on_forgotten", "coordinator", Rule::HandedOnForgotten),
-        ("full_spins", "peer", Rule::FullSpins),
+        ("full_spins", "storage", Rule::FullSpins),
         ("clock_believed", "gossip", Rule::ClockBelieved),
     ];
 }

@@ -78,7 +78,7 @@ impl Peer {
 
     /// When something may be handed over that nothing else brings up (monotonic milliseconds). On a full disk that is when there is room.
     pub(super) fn next_payment(&self) -> Option<u64> {
-        if self.replica.store().is_full() && !is_broken(Rule::FullSpins) { None } else { self.handoff.next_wake() }
+        if self.replica.store().is_full() { None } else { self.handoff.next_wake() }
     }
 
     fn pay_member(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
