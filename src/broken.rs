@@ -154,6 +154,23 @@ pub enum Rule {
     CompleteSent = 67,
     /// The incarnation of a record is lost on the way.
     IncarnationUnsent = 68,
+    // storage, hinted_handoff, gossip: found since disks fail and fill up
+    /// A start passes over hints.
+    HintUnreplayed = 69,
+    /// A start does not write and sync again what it has read and no mark covers.
+    TailUnsynced = 70,
+    /// Who refuses what is owed to it counts as paid.
+    RefusalPays = 71,
+    /// A record takes the place of a newer one.
+    OlderRecord = 72,
+    /// A log whose write or sync has failed goes on as if nothing were.
+    FailureIgnored = 73,
+    /// An owner that has handed a write on does not know it any more when it is tried again.
+    HandedOnForgotten = 75,
+    /// A store whose log waits for room wants to be woken at once to sync it.
+    FullSpins = 76,
+    /// A peer believes its clock, whatever those of the others say.
+    ClockBelieved = 74,
 }
 
 impl Rule {
@@ -227,6 +244,14 @@ impl Rule {
         ("zones_ignored", "ring", Rule::ZonesIgnored),
         ("complete_sent", "wire", Rule::CompleteSent),
         ("incarnation_unsent", "wire", Rule::IncarnationUnsent),
+        ("hint_unreplayed", "storage", Rule::HintUnreplayed),
+        ("tail_unsynced", "storage", Rule::TailUnsynced),
+        ("refusal_pays", "hinted_handoff", Rule::RefusalPays),
+        ("older_record", "gossip", Rule::OlderRecord),
+        ("failure_ignored", "storage", Rule::FailureIgnored),
+        ("handed_on_forgotten", "coordinator", Rule::HandedOnForgotten),
+        ("full_spins", "storage", Rule::FullSpins),
+        ("clock_believed", "gossip", Rule::ClockBelieved),
     ];
 }
 

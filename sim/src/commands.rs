@@ -3,6 +3,7 @@
 use crate::mutants;
 use clap::{Args, Subcommand};
 use sim::batch::{name_the_seed_in_panics, replay_line, run_seeds};
+use sim::figures;
 use sim::ledger;
 use sim::oracle::Violation;
 use sim::plan::Plant;
@@ -79,6 +80,9 @@ pub struct RunArguments {
     /// Appends the run to the ledger, docs/ledger.md.
     #[arg(long)]
     ledger: bool,
+    /// So many peers in each seed, on one thread, for figures; as the seed draws them if it is not given.
+    #[arg(long)]
+    peers: Option<usize>,
     /// Something planted on purpose, which must be found.
     #[arg(long, value_parser = plant)]
     plant: Option<Plant>,
@@ -120,6 +124,9 @@ pub fn cores() -> usize {
 fn run_many(arguments: RunArguments) -> ExitCode {
     let (plant, begin) = (arguments.plant.unwrap_or_default(), Instant::now());
     name_the_seed_in_panics(plant);
+    if let Some(peers) = arguments.peers {
+        return if figures::measure(&arguments.seeds, peers) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let summary = run_seeds(arguments.seeds.clone(), arguments.jobs.unwrap_or_else(cores), plant, true, false);
     summary.print(begin.elapsed(), plant);
     let line = ledger::line(&arguments.seeds, &summary);

@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Bytes that reach the disk together.
 pub const SECTOR_BYTES: u64 = 512;
 
+/// What a full disk says.
+pub const NO_ROOM: &str = "no space left on device";
+
 /// The disk of one peer.
 #[derive(Default)]
 pub struct SimDisk {
@@ -35,6 +38,8 @@ pub struct Faults {
     pub fail: Option<u64>,
     /// The power fails in the middle of this call: half of a write is done, nothing of anything else. All later calls fail.
     pub crash: Option<u64>,
+    /// The next call of this kind fails, in the same way.
+    pub fail_next: Option<Call>,
     /// All files together have room for so many bytes; a write that needs more fails with `Reason::Full`.
     pub capacity: Option<u64>,
     /// Every sync says that it went well, and does nothing: a disk that lies. A harness must notice.
@@ -108,6 +113,16 @@ impl SimDisk {
         state.faults = faults;
         state.calls = 0;
         state.dead = false;
+    }
+
+    /// The next call of this kind fails; none: no call does any more. True if one was to fail, and there has been none since.
+    pub fn fail_next(&self, call: Option<Call>) -> bool {
+        std::mem::replace(&mut self.state().faults.fail_next, call).is_some()
+    }
+
+    /// Bytes of all files.
+    pub fn used(&self) -> u64 {
+        self.state().used()
     }
 
     /// How many calls there were since the faults were set.
@@ -227,7 +242,8 @@ impl SimDisk {
         if state.faults.crash == Some(number) {
             return Err((error("the power fails"), state));
         }
-        if state.faults.fail == Some(number) {
+        if state.faults.fail == Some(number) || state.faults.fail_next == Some(call) {
+            state.faults.fail_next = None;
             return Err((error("input/output error"), state));
         }
         Ok(state)
@@ -302,8 +318,11 @@ impl State {
     fn has_room(&self, inode: usize, end: u64) -> bool {
         let Some(capacity) = self.faults.capacity else { return true };
         let grows = end.saturating_sub(self.inodes[inode].seen.len() as u64);
-        let used: u64 = self.names.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum();
-        grows == 0 || used + grows <= capacity
+        grows == 0 || self.used() + grows <= capacity
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
     }
 
     fn rename(&mut self, change: NameChange) {
@@ -378,7 +397,7 @@ impl Disk for SimDisk {
             Ok(mut state) if !state.has_room(file.inode, offset + bytes.len() as u64) => {
                 // A full disk takes what it can.
                 state.write(file.inode, offset, &bytes[..bytes.len() / 2]);
-                let message = "no space left on device".into();
+                let message = NO_ROOM.into();
                 Err(DiskError { call: Call::Write, path: file.path.clone(), reason: Reason::Full, message })
             }
             Ok(mut state) => {

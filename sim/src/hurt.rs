@@ -17,7 +17,7 @@ impl Node {
     pub fn wipe(&mut self) {
         self.disk = SimDisk::new();
         self.files = OpenFiles::default();
-        (self.hurt, self.quarantine) = (None, false);
+        (self.hurt, self.quarantine, self.capacity) = (None, false, None);
         self.forget();
     }
 
@@ -95,6 +95,40 @@ impl Node {
         let location = *dice.pick(&live);
         let first = location.byte() as usize + dice.below(40) as usize;
         self.damage_bytes(&segment_path(location.segment), first..first + dice.spread(1, 60) as usize, dice)
+    }
+
+    /// One bit that was durable turns into its opposite, anywhere: in a record, a header, the identity, in bytes that nothing uses. None if that is a
+    /// place where nobody could tell it from a torn write; else whether a start notices it.
+    pub fn flip_bit(&mut self, dice: &mut Dice) -> Option<bool> {
+        let files = self.disk.durable_files();
+        let is_of_identity = dice.chance(0.2);
+        let files: Vec<_> = files.iter().filter(|(path, _)| path.starts_with("NODE") == is_of_identity).collect();
+        let places = dice.number();
+        let (reach, bit) = (dice.unit(), 1 << dice.below(8));
+        if files.is_empty() {
+            return None;
+        }
+        let (path, bytes) = files[(places % files.len() as u64) as usize];
+        let used = bytes.iter().rposition(|byte| *byte != 0)?;
+        // Now and then behind all that has been written.
+        let at = ((used + 64) as f64 * reach) as usize;
+        let flip = |bytes: &mut Vec<u8>| bytes[at] ^= bit;
+        let found = |disk: &SimDisk| {
+            let mut records = 0;
+            let opened = open(disk, &OpenOptions::new(0, 1), &mut |_, _, _| records += 1).ok()?;
+            Some((opened.recovered.last, opened.identity.actor, opened.identity.start, records))
+        };
+        let (before, after) = (self.disk.after_power_cut(|_| Fate::Lost), self.disk.after_power_cut(|_| Fate::Lost));
+        let is_done = at < bytes.len() && after.damage_if_synced(path, flip);
+        let (was, is) = (found(&before), found(&after));
+        if !is_done || was.is_none() || (is.is_some() && is != was) || !self.disk.damage_if_synced(path, flip) {
+            return None;
+        }
+        let is_noticed = is.is_none();
+        if is_noticed || is_of_identity {
+            self.hurt = Some(Hurt::Damaged);
+        }
+        Some(is_noticed)
     }
 
     fn damage_bytes(&mut self, path: &str, place: Range<usize>, dice: &mut Dice) -> bool {

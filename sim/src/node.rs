@@ -1,9 +1,11 @@
 //! One peer and what lies under it: its disk, its disk jobs, its clock. The driver's half of "a peer is a function".
 
 use crate::dice::Dice;
-use crate::disk::{Fate, SimDisk};
+use crate::disk::{Fate, Faults, NO_ROOM, SimDisk};
 use crate::machine_clock::MachineClock;
 use crate::oracle::durability::Shadow;
+use crate::oracle::views::Beliefs;
+use crate::tuning::Tuning;
 use bytes::Bytes;
 use henge::broken::{Rule, is_broken};
 use henge::message::{Message, OperationId, Position, Request, SyncMode};
@@ -12,12 +14,6 @@ use henge::ring::MemberId;
 use henge::storage::{DiskDone, DiskJob, LogWrite, OpenFiles, OpenOptions, Store, StoreOptions, execute};
 use henge::vclock::{Actor, Entry, Start};
 use std::collections::BTreeMap;
-
-/// Small segments, so that a run goes through several of them.
-const SEGMENT_BYTES_MIN: u64 = 32 << 10;
-const SEGMENT_BYTES_MAX: u64 = 256 << 10;
-/// A small cache, so that reads go to the disk.
-const CACHE_BYTES: usize = 2 << 10;
 
 /// How a peer goes down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +24,19 @@ pub enum Down {
     PowerCut,
     /// It was asked to stop and has finished its log.
     Clean,
+}
+
+/// What became of a start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Started {
+    /// It is up.
+    Up,
+    /// The power failed in the middle of it.
+    Crashed,
+    /// A call to the disk failed, and the process has ended with what it says.
+    Failed,
+    /// The disk has no room for what a start has to write.
+    NoRoom,
 }
 
 /// What has happened to a disk.
@@ -53,6 +62,8 @@ pub struct Held {
 pub enum Asked {
     /// To take in an entry.
     Apply(Bytes, Entry),
+    /// To keep an entry for members that are down.
+    Keep(Bytes, Entry, Vec<MemberId>),
     /// To tell what it holds.
     Fetch(Bytes),
     /// To answer a read of a key, in the place of who was asked.
@@ -103,7 +114,20 @@ pub struct Node {
     pub(crate) old_disk: Option<SimDisk>,
     /// The start in which that was made.
     pub(crate) old_start: Start,
+    /// What it has believed of the others in this start.
+    pub(crate) beliefs: Beliefs,
+    /// When it last woke, by its own clock (milliseconds), and how often in that millisecond.
+    pub(crate) woken: (u64, u32),
+    /// All files together have room for so many bytes, if the disk is full.
+    pub(crate) capacity: Option<u64>,
+    /// A call of its disk has failed: the process is about to end.
+    pub(crate) has_failed: bool,
+    /// The process has ended by itself; nothing reaches the peer any more.
+    pub(crate) is_halted: bool,
+    /// The power fails so long after its next start (microseconds).
+    pub(crate) cut_after_start: Option<u64>,
     zone: String,
+    tuning: Tuning,
     pub(crate) disk: SimDisk,
     pub(crate) files: OpenFiles<SimDisk>,
 }
@@ -115,9 +139,12 @@ impl Node {
     }
 
     /// A peer that was never started, with an empty disk.
-    pub fn new(index: usize, zones: u64) -> Node {
+    pub fn new(index: usize, zones: u64, tuning: Tuning) -> Node {
         Node {
-            name: char::from(b'A' + index as u8).to_string(),
+            name: match index {
+                0..26 => char::from(b'A' + index as u8).to_string(),
+                _ => format!("P{index}"),
+            },
             peer: None,
             member: MemberId(0),
             actor: Actor(0),
@@ -138,7 +165,14 @@ impl Node {
             quarantine: false,
             old_disk: None,
             old_start: Start(0),
+            beliefs: Beliefs::default(),
+            woken: (0, 0),
+            capacity: None,
+            has_failed: false,
+            is_halted: false,
+            cut_after_start: None,
             zone: format!("zone {}", index as u64 % zones),
+            tuning,
             disk: SimDisk::new(),
             files: OpenFiles::default(),
         }
@@ -161,47 +195,53 @@ impl Node {
 
     /// From now on the disk's syncs do nothing.
     pub fn make_disk_lie(&self) {
-        self.disk.set_faults(crate::disk::Faults { sync_lies: true, ..Default::default() });
+        self.disk.set_faults(Faults { sync_lies: true, ..Faults::default() });
     }
 
     /// How its log is opened at this time.
     pub(crate) fn open_options(&self, time: u64, dice: &mut Dice) -> OpenOptions {
         OpenOptions {
-            segment_bytes_min: SEGMENT_BYTES_MIN,
-            segment_bytes_max: SEGMENT_BYTES_MAX,
+            segment_bytes_min: self.tuning.segment_bytes_min,
+            segment_bytes_max: self.tuning.segment_bytes_max,
             quarantine: self.quarantine,
             ..OpenOptions::new(self.now(time).wall_ms, dice.number())
         }
     }
 
-    /// Starts it. With `crash_at` the power fails at that call to the disk, in the middle of the recovery; then the answer is `Ok(false)`.
-    pub fn start(&mut self, time: u64, sync: SyncMode, crash_at: Option<u64>, dice: &mut Dice) -> Result<bool, String> {
+    /// Starts it, with what is to go wrong with its disk in the middle of the recovery.
+    pub fn start(&mut self, time: u64, sync: SyncMode, faults: Faults, dice: &mut Dice) -> Result<Started, String> {
         let now = self.now(time);
         let log = self.open_options(time, dice);
         let peer_seed = dice.number();
-        if let Some(call) = crash_at {
-            self.disk.set_faults(crate::disk::Faults { crash: Some(call), ..Default::default() });
-        }
-        let opened = Store::open(&self.disk, &StoreOptions { sync, cache_bytes: CACHE_BYTES, log });
-        let has_crashed = crash_at.is_some_and(|call| self.disk.calls() > call);
-        if crash_at.is_some() {
-            self.disk.set_faults(crate::disk::Faults::default());
-        }
+        self.disk.set_faults(Faults { capacity: self.capacity, ..faults });
+        let opened = Store::open(&self.disk, &StoreOptions { sync, cache_bytes: self.tuning.cache_bytes, log });
+        let has_met = |call: Option<u64>| call.is_some_and(|call| self.disk.calls() > call);
+        let (has_crashed, has_failed) = (has_met(faults.crash), has_met(faults.fail));
+        self.settle_disk();
         if has_crashed {
             self.lose_power(dice);
-            return Ok(false);
+            return Ok(Started::Crashed);
+        }
+        if opened.is_err() && has_failed {
+            return Ok(Started::Failed);
+        }
+        if self.capacity.is_some() && opened.as_ref().is_err_and(|error| finds_no_room(&error.to_string())) {
+            return Ok(Started::NoRoom);
         }
         if opened.is_err() && self.hurt == Some(Hurt::Damaged) && !self.quarantine {
             // A person has read what it says, and starts it with `--quarantine`.
             self.quarantine = true;
-            return self.start(time, sync, None, dice);
+            return self.start(time, sync, Faults::default(), dice);
         }
-        let (store, _) = opened.map_err(|error| error.to_string())?;
+        let (mut store, _) = opened.map_err(|error| error.to_string())?;
+        store.set_bounds(self.tuning.bounds);
         if self.hurt.is_some_and(|hurt| hurt != Hurt::Old) {
             // Whatever it comes up with by that: what it promised before is not asked of it. But it is of one whose damage was healed.
             if self.quarantine || self.hurt != Some(Hurt::Damaged) {
                 self.forget();
             }
+            // What lay in a bad place of the log has been written anew, but for what was kept for others.
+            self.shadow.forget_kept();
             (self.hurt, self.quarantine) = (None, false);
         }
         if store.start() <= self.start && !is_broken(Rule::NoStart) {
@@ -210,10 +250,20 @@ impl Node {
         (self.member, self.actor, self.start) = (store.member(), store.actor(), store.start());
         self.incarnation += 1;
         (self.wake_at, self.stopping) = (None, false);
-        let config =
-            PeerConfig { name: self.name.clone(), address: self.address(), zone: self.zone.clone(), weight: 1, hedges: true };
-        self.peer = Some(Peer::new(store, config, peer_seed, now));
-        Ok(true)
+        (self.has_failed, self.is_halted, self.beliefs) = (false, false, Beliefs::default());
+        let (name, address, zone) = (self.name.clone(), self.address(), self.zone.clone());
+        let config = PeerConfig { name, address, zone, weight: 1, hedges: self.tuning.hedges };
+        let mut peer = Peer::new(store, config, peer_seed, now);
+        if self.tuning.compare_round_ms.is_some() {
+            peer.set_comparing(self.tuning.compare_round_ms);
+        }
+        self.peer = Some(peer);
+        Ok(Started::Up)
+    }
+
+    /// From now on nothing goes wrong with the disk but that it is full, if it is.
+    pub(crate) fn settle_disk(&self) {
+        self.disk.set_faults(Faults { capacity: self.capacity, ..Faults::default() });
     }
 
     /// Puts the identity of the first start back, as if no later one had been synced. For a planted bug.
@@ -263,12 +313,18 @@ impl Node {
             _ => Fate::Kept,
         });
         self.files = OpenFiles::default();
+        self.settle_disk();
     }
 
     /// Does a disk job.
     pub fn execute(&mut self, job: DiskJob) -> DiskDone {
         execute(&self.disk, &mut self.files, job)
     }
+}
+
+/// True if a start has ended as the disk is full; a log that is begun anew says so in words of its own.
+fn finds_no_room(error: &str) -> bool {
+    error.contains(NO_ROOM) || error.contains("there is no room for the new log")
 }
 
 /// What a message asks for, if its answer is a promise.
@@ -280,10 +336,13 @@ pub fn asks(message: &Message) -> Option<(OperationId, Asked)> {
 
 fn asked_by(message: &Message) -> Option<(OperationId, Asked)> {
     match message {
-        // What a stand-in promises it may have handed over before it is asked again.
-        Message::Apply(apply) if apply.owed.is_empty() => {
+        Message::Apply(apply) => {
             let entry = henge::vclock::unpack(&apply.entry).ok()?;
-            Some((apply.operation, Asked::Apply(apply.key.clone(), entry)))
+            let asked = match apply.owed.is_empty() {
+                true => Asked::Apply(apply.key.clone(), entry),
+                false => Asked::Keep(apply.key.clone(), entry, apply.owed.clone()),
+            };
+            Some((apply.operation, asked))
         }
         Message::Fetch(fetch) => Some((fetch.operation, Asked::Fetch(fetch.key.clone()))),
         Message::Forward(forward) => match &forward.request {

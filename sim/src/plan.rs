@@ -5,7 +5,9 @@
 //! so such seeds have faults of the network alone.
 
 use crate::dice::Dice;
+use crate::disk_plan::DiskFaultPlan;
 use crate::network::CutShape;
+use crate::tuning::Tuning;
 use henge::message::SyncMode;
 
 /// What is planted on purpose, to see that the oracles find it. Everything of it lives in the simulator: the peers are right.
@@ -73,6 +75,10 @@ pub struct Plan {
     pub network: NetworkPlan,
     /// The disks.
     pub disk: DiskPlan,
+    /// How they fail.
+    pub disk_faults: DiskFaultPlan,
+    /// Sizes and times of the peers.
+    pub tuning: Tuning,
     /// The processes.
     pub process: ProcessPlan,
     /// Lost and hurt disks.
@@ -120,6 +126,8 @@ pub enum Disaster {
     Hole,
     /// The same, while the peer is up.
     BadRecord,
+    /// One bit is another, anywhere on the disk: nothing may notice it.
+    Flip,
     /// The copy of one partition is dropped, as by an owner that is none any more, and owned again at once.
     DroppedCopy,
 }
@@ -266,6 +274,8 @@ impl Plan {
             waits_a_minute: true,
             network: NetworkPlan { delay_min: 100, delay_max: 500, ..plan.network.calm() },
             disk: DiskPlan { latency_min: 100, latency_max: 400, tail: 0.0 },
+            disk_faults: DiskFaultPlan::default(),
+            tuning: Tuning::calm(),
             disasters: DisasterPlan { interval: None, kinds: Vec::new() },
             process: ProcessPlan::calm(),
             expiry: None,
@@ -313,6 +323,7 @@ impl Plan {
             // Who stands still, or is away, for so long has slept through all of it.
             process.long_pause = Some(absence);
         }
+        let disk_faults = DiskFaultPlan::draw(seed, plant, sync);
         let may_crash = sync == SyncMode::Always && plant == Plant::None;
         let ambush = if may_crash { AmbushPlan::draw(seed) } else { AmbushPlan::default() };
         // With two owners a stand-in is soon the only one that holds a write.
@@ -329,6 +340,8 @@ impl Plan {
             waits_a_minute: seed.is_multiple_of(4),
             network,
             disk: DiskPlan::draw(dice),
+            disk_faults,
+            tuning: Tuning::draw(seed, disk_faults.full_interval.is_some()),
             disasters,
             process,
             clients: ClientPlan {

@@ -62,7 +62,12 @@ impl Report {
 
 /// Runs a seed. `prints`: as a conversation on the standard output.
 pub fn run(seed: u64, plant: Plant, prints: bool) -> Report {
-    let plan = Plan::draw(seed, plant);
+    run_plan(Plan::draw(seed, plant), prints)
+}
+
+/// Runs a plan. `prints`: as a conversation on the standard output.
+pub fn run_plan(plan: Plan, prints: bool) -> Report {
+    let seed = plan.seed;
     if prints {
         println!("{plan:#?}");
     }
@@ -112,6 +117,7 @@ impl World {
         self.expect("the peers are up and linked again", |world| world.is_whole());
         self.expect("every owner is complete again", |world| world.has_lost_nothing());
         self.expect("what the disks began while they were slow is done", World::has_done_slow_jobs);
+        self.expect("every peer notices that its disk has room", World::has_room);
         if self.plan.expiry.is_some() {
             if self.clocks_jumped {
                 // What was measured of the others' clocks before they were set right is not true any more.
@@ -126,6 +132,10 @@ impl World {
         self.expect("all hints are paid after healing", |world| world.owes_nothing());
         if OWNERS_COMPARE {
             self.converge();
+        }
+        self.expect_slowly(CONVERGENCE, "m", "all believe the same of every member", |world| world.wrong_belief().is_none());
+        if self.violations.last().is_some_and(|last| last.oracle == "m") {
+            self.violations.extend(self.wrong_belief());
         }
         let finals = self.read_everything();
         self.heal_all_records();

@@ -3,7 +3,7 @@
 use super::write::Demand;
 use crate::broken::{Rule, is_broken};
 use crate::limits::{RETRY_MEMORY_MAX, RETRY_MEMORY_MS, RETRY_NUMBERS_MAX};
-use crate::message::Receipt;
+use crate::message::{Attempt, Receipt, Retry};
 use crate::vclock::{Dot, Seen};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -71,6 +71,10 @@ pub struct RetryMemory {
     sessions: BTreeMap<u64, VecDeque<(u64, Remembered)>>,
     /// In the order in which they came: monotonic time, session, number.
     order: VecDeque<(u64, u64, u64)>,
+    /// Writes that were handed on, by session and number: a retry must go where the first try went.
+    handed_on: BTreeMap<(u64, u64), Attempt>,
+    /// As `order`.
+    handed_order: VecDeque<(u64, u64, u64)>,
 }
 
 impl RetryMemory {
@@ -105,6 +109,23 @@ impl RetryMemory {
         {
             writes[at].1.acknowledged = Some(Arc::new(acknowledged));
         }
+    }
+
+    /// Remembers that a write is handed on to another owner, which coordinates it in the place of this peer.
+    pub fn hand_on(&mut self, monotonic_ms: u64, retry: &Retry, to: Attempt) {
+        self.handed_on.insert((retry.session, retry.number), to);
+        self.handed_order.push_back((monotonic_ms, retry.session, retry.number));
+        while self.handed_order.len() > RETRY_MEMORY_MAX
+            || self.handed_order.front().is_some_and(|first| first.0.saturating_add(RETRY_MEMORY_MS) < monotonic_ms)
+        {
+            let Some((_, session, number)) = self.handed_order.pop_front() else { break };
+            self.handed_on.remove(&(session, number));
+        }
+    }
+
+    /// To whom a write of this session and number was handed on.
+    pub fn handed_on(&self, session: u64, number: u64) -> Option<Attempt> {
+        self.handed_on.get(&(session, number)).copied().filter(|_| !is_broken(Rule::HandedOnForgotten))
     }
 
     fn forget_oldest(&mut self) {

@@ -86,7 +86,8 @@ impl View {
     /// Takes in what a member says of itself. None if that is not new, or the member is unknown.
     pub fn merge_record(&mut self, record: &MemberRecord, now_ms: u64) -> Option<Change> {
         let belief = self.beliefs.get_mut(&record.member)?;
-        if belief.record.as_ref().is_some_and(|known| !record.supersedes(known)) {
+        let is_news = |known: &MemberRecord| record.supersedes(known) || (is_broken(Rule::OlderRecord) && record != known);
+        if belief.record.as_ref().is_some_and(|known| !is_news(known)) {
             return None;
         }
         self.digest = self.digest.wrapping_sub(contribution(record.member, belief));

@@ -4,9 +4,7 @@ use super::replica::Task;
 use super::{Now, Output, Peer};
 use crate::anti_entropy::{Ended, Next, Pull, Serving, Taking};
 use crate::broken::{Rule, is_broken};
-use crate::limits::{
-    CLOCK_AHEAD_MS_MAX, LOG_PENDING_BYTES_FULL, PULL_PAUSE_US_PER_ITEM, PULL_QUESTIONS_MAX, PULL_YIELDS_FROM_OPERATIONS, PULLS_MAX,
-};
+use crate::limits::{CLOCK_AHEAD_MS_MAX, PULL_PAUSE_US_PER_ITEM, PULL_QUESTIONS_MAX, PULL_YIELDS_FROM_OPERATIONS, PULLS_MAX};
 use crate::message::{Comparing, Declined, Message, OperationId, Position, SyncMode};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::StoreError;
@@ -195,7 +193,7 @@ impl Peer {
             return Ok(());
         }
         let store = self.replica.store_mut();
-        if store.is_full() && store.pending_bytes() >= LOG_PENDING_BYTES_FULL {
+        if store.has_no_room() {
             let reason = format!("the disk of {} is full", self.config.name);
             self.refuse_take(pull, reason);
             return Ok(());

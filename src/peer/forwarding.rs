@@ -1,4 +1,4 @@
-//! Requests handed on to an owner, by a peer that is none.
+//! Requests handed on to an owner, by a peer that is none, or whose disk is full.
 //!
 //! They go to the first owner that can be reached and is not slow. A read that waits there longer than usual is handed to another owner
 //! too, as reads of an owner ask another replica (`pace`): the first good answer counts. A write is handed to one owner alone: two would
@@ -10,7 +10,7 @@ use super::{Now, Output, Peer};
 use crate::broken::{Rule, is_broken};
 use crate::coordinator::Pace;
 use crate::limits::RETRY_HINT_MS;
-use crate::message::{FailureKind, Forward, Forwarded, Get, Message, OperationId, Position, Reply, Request, Retry};
+use crate::message::{Attempt, FailureKind, Forward, Forwarded, Get, Message, OperationId, Position, Reply, Request, Retry};
 use crate::ring::{MemberId, PartitionId};
 
 /// A request handed on.
@@ -70,9 +70,9 @@ impl Peer {
         let is_write = write.is_some();
         let owners = self.owners_of(partition);
         let was_forwarded = matches!(to, ReplyTo::Peer(..));
-        if let Some(first) = retry.and_then(|retry| retry.first)
+        if let Some(first) = retry.and_then(|retry| self.first_coordinator(&retry))
             && first.member != self.me
-            && !was_forwarded
+            && (!was_forwarded || retry.and_then(|retry| retry.first) != Some(first))
             && !is_broken(Rule::RetryElsewhere)
         {
             if self.is_live(first.member) {
@@ -85,8 +85,10 @@ impl Peer {
             return Err(Refusal(FailureKind::Unknown, message, 0));
         }
         if owners.contains(&self.me) {
+            // Another one would not know what this peer has begun.
+            let was_tried = retry.is_some_and(|retry| retry.first.is_some());
             return if is_write && self.replica.store().is_full() {
-                self.other_coordinator(partition, was_forwarded)
+                self.other_coordinator(partition, was_forwarded || was_tried)
             } else {
                 Ok(None)
             };
@@ -109,6 +111,40 @@ impl Peer {
             // Anybody can ask those who stand in.
             None if !is_write => Ok(None),
             None => Err(self.too_few(0, 1, "owner", partition)),
+        }
+    }
+
+    /// Who coordinated the first try of a write, if its client knows whom it asked: this peer may have handed it on.
+    fn first_coordinator(&self, retry: &Retry) -> Option<Attempt> {
+        let first = retry.first?;
+        if self.retries.get(retry.session, retry.number).is_some() {
+            return Some(first);
+        }
+        match self.retries.handed_on(retry.session, retry.number) {
+            Some(to) if first.member == self.me && first.start == self.replica.store().start() => Some(to),
+            _ => Some(first),
+        }
+    }
+
+    /// An owner hands a write on: from now on it knows to whom, and whoever gets it is told which try it was of which of its starts.
+    pub(super) fn remember_handing_on(&mut self, now: Now, target: MemberId, request: &mut Request) {
+        let (key, retry) = match request {
+            Request::Put(put) => (&put.key, &mut put.retry),
+            Request::Update(update) => (&update.key, &mut update.retry),
+            Request::Remove(remove) => (&remove.key, &mut remove.retry),
+            _ => return,
+        };
+        if !self.is_owner(self.partition_of(key)) {
+            return;
+        }
+        let Some(retry) = retry else { return };
+        match (self.first_coordinator(retry), self.links.get(&target)) {
+            (Some(first), _) => retry.first = Some(first),
+            (None, Some(linked)) => {
+                let to = Attempt { member: target, start: linked.start };
+                self.retries.hand_on(now.monotonic_ms, retry, to);
+            }
+            (None, None) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! The gossip inside a peer: links are its transport, and what it says of members decides who counts as reachable.
 
 use super::{Linked, Now, Output, Peer, PeerConfig};
-use crate::gossip::{Event, MemberState, Moment, Outcome, Pace, Swim};
+use crate::gossip::{Event, MemberState, Moment, Outcome, Pace, Swim, View};
 use crate::limits::ENDED_ACTORS_MAX;
 use crate::message::{EndedActor, Gossip, GossipStatus, MemberRecord, MemberView, Message, Position, Rank, ViewState};
 use crate::ring::MemberId;
@@ -52,6 +52,10 @@ impl Gossiping {
     /// The nonce of this start.
     pub(super) fn nonce(&self) -> u64 {
         self.own_record().nonce
+    }
+
+    pub(super) fn view(&self) -> &View {
+        self.swim.view()
     }
 
     pub(super) fn record(&self, member: MemberId) -> Option<&MemberRecord> {

@@ -76,6 +76,11 @@ impl Peer {
         }
     }
 
+    /// When something may be handed over that nothing else brings up (monotonic milliseconds). On a full disk that is when there is room.
+    pub(super) fn next_payment(&self) -> Option<u64> {
+        if self.replica.store().is_full() { None } else { self.handoff.next_wake() }
+    }
+
     fn pay_member(&mut self, now: Now, member: MemberId, outbox: &mut Vec<Output>) {
         while let Some(after) = self.handoff.turn(now.monotonic_ms, member) {
             let Some(hint) = self.replica.store().next_hint_for(member, after) else {
@@ -120,6 +125,7 @@ impl Peer {
         }
         match &applied.refused {
             None => self.on_hint_paid(from, applied.operation),
+            Some(_) if is_broken(Rule::RefusalPays) => self.on_hint_paid(from, applied.operation),
             Some(reason) => {
                 if self.handoff.on_refused(now.monotonic_ms, applied.operation, from) {
                     tracing::debug!(from = ?from, reason, "what is owed to a peer was refused by it");

@@ -37,8 +37,9 @@ pub use status::Load;
 
 use crate::anti_entropy::{Closing, Rounds, Strangers};
 use crate::coordinator::{Effects, RetryMemory};
+use crate::gossip::View;
 use crate::hinted_handoff::Handoff;
-use crate::message::{Applied, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
+use crate::message::{Applied, MemberRecord, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
 use crate::ring::{MemberId, PartitionId, Placement};
 use crate::storage::{DiskDone, DiskEvent, DiskJob, Store};
 use crate::vclock::{Actor, HybridClock, Start};
@@ -332,7 +333,7 @@ impl Peer {
         let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
         let closing = self.placement.is_some().then(|| self.closing.next_wake());
-        let own = [check, hedge, store.next_wake(), full, self.next_expired(), self.handoff.next_wake()];
+        let own = [check, hedge, store.next_wake(), full, self.next_expired(), self.next_payment()];
         let rest = own.into_iter().chain([self.gossip.next_wake(), closing, self.next_healing()]);
         rest.chain(pulls).flatten().min()
     }
@@ -352,6 +353,16 @@ impl Peer {
     /// True if nothing is left to write.
     pub fn is_drained(&self) -> bool {
         self.replica.store().is_stopped()
+    }
+
+    /// What this peer says of itself, for oracles that look inside.
+    pub fn own_record(&self) -> &MemberRecord {
+        self.gossip.own_record()
+    }
+
+    /// What it believes of the others, for oracles that look inside.
+    pub fn view(&self) -> &View {
+        self.gossip.view()
     }
 
     /// The store below, for oracles that look inside.

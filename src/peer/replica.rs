@@ -4,7 +4,7 @@ use super::handoff::Capacity;
 use super::{Now, Output, Peer};
 use crate::anti_entropy::Taking;
 use crate::broken::{Rule, is_broken};
-use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, LOG_PENDING_BYTES_FULL, SCAN_PAGE_KEYS_MAX};
+use crate::limits::{CLOCK_AHEAD_MS_MAX, KEY_BYTES_MAX, SCAN_PAGE_KEYS_MAX};
 use crate::message::{
     Applied, Apply, Fetch, FetchMode, Fetched, Holding, Message, Naming, OperationId, Position, ScanAsk, ScanItem, ScanPage, Scope,
 };
@@ -81,8 +81,7 @@ impl Replica {
 impl Peer {
     pub(super) fn on_apply(&mut self, now: Now, from: MemberId, apply: Apply, outbox: &mut Vec<Output>) {
         let key = apply.key.clone();
-        let store = self.replica.store();
-        let no_room = from != self.me && store.is_full() && store.pending_bytes() >= LOG_PENDING_BYTES_FULL;
+        let no_room = from != self.me && self.replica.store().has_no_room();
         let capacity = match no_room {
             true => Err(format!("the disk of {} is full", self.config.name)),
             false => self.capacity_for(&key, &apply.owed),

@@ -65,7 +65,8 @@ impl Store {
 
     /// When [`Store::take_log_write`] has something to do that nothing else will bring up (monotonic milliseconds).
     pub fn next_wake(&self) -> Option<u64> {
-        if self.log.is_writing() {
+        // What waits for room is written when there is some.
+        if self.log.is_writing() || (self.log.waits_for_segment() && !is_broken(Rule::FullSpins)) {
             return None;
         }
         let progress = self.log.progress();
@@ -172,6 +173,11 @@ impl Store {
     /// True while the disk has no room for the next segment of the log. What still fits is written; the disk is tried again every second.
     pub fn is_full(&self) -> bool {
         self.log.is_full()
+    }
+
+    /// True if it takes nothing from others any more: its disk is full, and what it could keep waiting for room does.
+    pub fn has_no_room(&self) -> bool {
+        self.is_full() && self.pending_bytes() >= self.waiting_bytes_full
     }
 
     /// Bytes that wait for the disk.

@@ -206,7 +206,6 @@ impl Hints {
         self.hints.iter()
     }
 
-    #[cfg(test)]
     pub fn set_bounds(&mut self, bytes_max: u64, count_max: usize) {
         (self.bytes_max, self.count_max) = (bytes_max, count_max);
     }

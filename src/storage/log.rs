@@ -11,6 +11,7 @@ use super::job::{LogDone, LogWrite, PrepareSegment, ReadRecord, SegmentPrepared}
 use super::location::Location;
 use super::record::Record;
 use super::segment::{HEADER_BYTES, SegmentInfo};
+use crate::broken::{Rule, is_broken};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::message::Position;
 use crate::vclock::Start;
@@ -91,6 +92,13 @@ enum Stop {
     Asked,
     /// The clean mark is pending, on its way, or done.
     Marked,
+}
+
+impl Chunk {
+    /// The segment that must be ready before this is written: a seal names the next one, which must be there by then.
+    fn needs(&self) -> u32 {
+        self.sealed.unwrap_or(self.segment.id)
+    }
 }
 
 /// Where an appended record will lie.
@@ -210,12 +218,10 @@ impl Log {
                 self.open_chunk();
             }
         }
-        let front = self.pending.front()?;
-        // A seal names the next segment, which must be there by then.
-        if front.sealed.unwrap_or(front.segment.id) > self.ready {
+        if self.waits_for_segment() {
             return None;
         }
-        let chunk = self.pending.pop_front().expect("there is one");
+        let chunk = self.pending.pop_front()?;
         Some(self.send(chunk, sync))
     }
 
@@ -240,7 +246,9 @@ impl Log {
     pub fn on_write_done(&mut self, done: LogDone) -> Result<Progress, DiskError> {
         let flight = self.in_flight.take().expect("a batch is under way");
         assert!(flight.last == done.last && flight.sync == done.sync, "the batch under way is the one that is done");
-        if let Err(error) = done.result {
+        if let Err(error) = done.result
+            && !is_broken(Rule::FailureIgnored)
+        {
             self.failed = true;
             self.in_flight = Some(flight);
             return Err(error);
@@ -326,6 +334,11 @@ impl Log {
     /// Bytes that wait for the disk or are on their way to it; the owner refuses work above `limits::LOG_PENDING_BYTES_MAX`.
     pub fn pending_bytes(&self) -> usize {
         self.pending_bytes + self.in_flight.as_ref().map_or(0, |flight| flight.bytes.len())
+    }
+
+    /// True while what is to be written next waits for a segment that is not ready.
+    pub fn waits_for_segment(&self) -> bool {
+        self.pending.front().is_some_and(|front| front.needs() > self.ready)
     }
 
     /// True while a batch is under way.

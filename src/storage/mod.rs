@@ -52,7 +52,7 @@ pub use location::Location;
 pub use log::{Appended, Log, Progress, TooLarge};
 pub use mending::Lost;
 pub use open::{OpenError, OpenOptions, Opened, open};
-pub use opening::{Found, StoreOpenError, StoreOptions};
+pub use opening::{Found, StoreBounds, StoreOpenError, StoreOptions};
 pub use record::{Batch, Malformed, MemberNote, Record, RetryRecord};
 pub use recovery::{Recovered, RecoveryError, Rot};
 pub use renewal::{REFUSED_FILE, replace, store_refusal};

@@ -10,7 +10,7 @@ use super::store::{RetryNote, Store, decoded};
 use super::tables::Tables;
 use super::{Batch, Disk, Gap, Location, OpenOptions, Record, RetryRecord};
 use crate::broken::{Rule, is_broken};
-use crate::limits::RETRY_MEMORY_MS;
+use crate::limits::{HINT_BYTES_MAX, HINTS_MAX, LOG_PENDING_BYTES_FULL, RETRY_MEMORY_MS};
 use crate::message::{Position, SyncMode};
 use crate::ring::{MemberId, PartitionId, Placement};
 use crate::vclock::{Actor, Dot, plain, unpack};
@@ -26,6 +26,23 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// How its log is opened.
     pub log: OpenOptions,
+}
+
+/// Bounds of a store that it meets only when a disk is full or many are down: smaller ones are met in a rehearsal, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreBounds {
+    /// What it keeps for owners that are down, in bytes of its records.
+    pub hint_bytes_max: u64,
+    /// The same, in keys.
+    pub hints_max: usize,
+    /// Bytes that may wait for a full disk before it refuses what other peers send.
+    pub waiting_bytes_full: usize,
+}
+
+impl Default for StoreBounds {
+    fn default() -> StoreBounds {
+        StoreBounds { hint_bytes_max: HINT_BYTES_MAX, hints_max: HINTS_MAX, waiting_bytes_full: LOG_PENDING_BYTES_FULL }
+    }
 }
 
 /// What was found when a store was opened.
@@ -95,6 +112,12 @@ impl Store {
         }
         let (records, cut_bytes) = (opened.recovered.records, opened.recovered.cut_bytes);
         Ok((store, Found { records, cut_bytes, was_clean: opened.stopped_cleanly }))
+    }
+
+    /// From now on these bounds, in the place of the usual ones.
+    pub fn set_bounds(&mut self, bounds: StoreBounds) {
+        self.tables.hints.set_bounds(bounds.hint_bytes_max, bounds.hints_max);
+        self.waiting_bytes_full = bounds.waiting_bytes_full;
     }
 }
 

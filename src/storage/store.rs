@@ -6,7 +6,7 @@ use super::standing::Fence;
 use super::tables::Tables;
 use super::{Identity, Location, Log, Record, RetryRecord, has_expired};
 use crate::broken::{Rule, is_broken};
-use crate::limits::RECORD_BYTES_MAX;
+use crate::limits::{LOG_PENDING_BYTES_FULL, RECORD_BYTES_MAX};
 use crate::message::{Position, SyncMode};
 use crate::ring::{Change, MemberId, PartitionId, Placement};
 use crate::vclock::{
@@ -44,6 +44,8 @@ pub struct Store {
     pub(super) members: Members,
     /// Damage that is being healed.
     pub(super) mending: super::mending::Mending,
+    /// Bytes that may wait for a full disk before what others send is refused.
+    pub(super) waiting_bytes_full: usize,
 }
 
 /// What a coordinator remembers of a write; its own replica writes it down with the record.
@@ -128,6 +130,7 @@ impl Store {
             fences: BTreeMap::new(),
             members: Members::default(),
             mending: Default::default(),
+            waiting_bytes_full: LOG_PENDING_BYTES_FULL,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::Violation;
 use bytes::Bytes;
+use henge::ring::MemberId;
 use henge::vclock::{Dot, Entry, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default, Debug)]
 pub struct Shadow {
     keys: BTreeMap<Bytes, Promised>,
+    /// What it has promised to keep for others, by key and member.
+    kept: BTreeMap<(Bytes, MemberId), Kept>,
+}
+
+/// What a peer keeps of a key for a member that is down.
+#[derive(Default, Debug)]
+struct Kept {
+    promised: BTreeSet<Dot>,
+    /// Those of `promised` that it still kept, live, when it crashed: it had not handed them over by then, so that they must be there when it recovers.
+    at_crash: Vec<Dot>,
 }
 
 #[derive(Default, Debug)]
@@ -33,6 +44,23 @@ impl Shadow {
         let mut gone = entry.context().clone();
         gone.subtract(&entry.dots().collect());
         promised.gone.union_with(&gone);
+    }
+
+    /// The peer has acknowledged that it keeps this entry for members that are down.
+    pub fn on_kept(&mut self, key: &Bytes, entry: &Entry, owed: &[MemberId]) {
+        for member in owed {
+            self.kept.entry((key.clone(), *member)).or_default().promised.extend(entry.dots());
+        }
+    }
+
+    /// Something has been handed over to a member: what is not owed to it any more is asked of nobody.
+    pub fn on_handed_over(&mut self, to: MemberId, is_owed: impl Fn(&Bytes) -> bool) {
+        self.kept.retain(|(key, member), _| *member != to || is_owed(key));
+    }
+
+    /// What it keeps for others is asked of it no more: the place of its log was damaged.
+    pub fn forget_kept(&mut self) {
+        self.kept.clear();
     }
 
     /// The peer has told that it has these.
@@ -60,6 +88,31 @@ impl Shadow {
             let live = look(key).map(|entry| entry.dots().collect::<BTreeSet<_>>()).unwrap_or_default();
             promised.live_at_crash = promised.seen.intersection(&live).copied().collect();
         }
+    }
+
+    /// The same, of what it keeps for others. `look` shows that of a key, and for whom; none if that takes its disk.
+    pub fn kept_before_crash(&mut self, mut look: impl FnMut(&Bytes) -> Option<(Entry, Vec<MemberId>)>) {
+        for ((key, member), kept) in &mut self.kept {
+            let (held, owed) = look(key).unwrap_or_default();
+            let is_owed = owed.contains(member);
+            kept.at_crash = kept.promised.iter().filter(|dot| is_owed && held.is_live(**dot)).copied().collect();
+        }
+        // What was handed over is asked of nobody any more.
+        self.kept.retain(|_, kept| !kept.at_crash.is_empty());
+    }
+
+    /// The peer has recovered. `look` shows what it keeps of a key, and for whom.
+    pub fn kept_after_recovery(&self, mut look: impl FnMut(&Bytes) -> Option<(Entry, Vec<MemberId>)>) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for ((key, member), kept) in &self.kept {
+            let Some((held, owed)) = look(key) else { continue };
+            let missing = kept.at_crash.iter().find(|dot| !owed.contains(member) || !held.has_seen(**dot));
+            violations.extend(missing.map(|dot| {
+                let key = String::from_utf8_lossy(key);
+                Violation::new("a′", format!("dot {dot} of {key}, promised to be kept for {member}: not recovered"))
+            }));
+        }
+        violations
     }
 
     /// The peer has recovered. `look` shows what it holds of a key, with its context filled; nothing where it listens to nobody yet, as the disks

@@ -2,8 +2,10 @@
 
 use super::World;
 use crate::oracle::Violation;
+use crate::oracle::views::{self, Belief};
+use henge::gossip::MemberState;
 use henge::limits::{HINT_BYTES_MAX, HINTS_MAX, PULLS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_MEMORY_MAX};
-use henge::message::FetchMode;
+use henge::message::{FetchMode, MemberRecord, Rank};
 use henge::peer::Load;
 use henge::ring::PartitionId;
 use henge::vclock::{Actor, Seen};
@@ -17,6 +19,8 @@ const PENDING_BYTES_MAX: usize = 16 << 20;
 const OPERATIONS_MAX: usize = 200;
 /// Pulls of one peer that wait for the disk at most: one that syncs once a second lets some for each pair wait.
 const SETTLING_MAX: u64 = 1_000;
+/// Times that a peer wakes within one millisecond of its clock at most: each has something to do.
+const WAKES_MAX: u32 = 50;
 /// Bytes that a hint for one key takes at most: some siblings of the largest values here.
 const HINT_BYTES_OF_KEY_MAX: u64 = 64 << 10;
 
@@ -116,8 +120,53 @@ impl World {
         self.nodes.iter().all(|node| node.peer.as_ref().is_some_and(|peer| is_idle(peer.load())))
     }
 
+    /// Oracle m: what a peer believes of the others is not older than it was.
+    pub(super) fn check_beliefs(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        let Some(view) = node.peer.as_ref().map(|peer| peer.view()) else { return };
+        for member in view.members() {
+            let record = view.record(member).map_or_else(Rank::default, MemberRecord::rank);
+            let rank = view.state(member).map_or_else(Rank::default, |state| state.1);
+            if let Some(violation) = node.beliefs.note(member, (record, rank)) {
+                let what = format!("{}: {}", node.name, violation.what);
+                self.violations.push(Violation::new("m", what));
+            }
+        }
+    }
+
+    /// Oracle m: how the first belief differs that is wrong.
+    pub(crate) fn wrong_belief(&self) -> Option<Violation> {
+        let peers = || self.nodes.iter().filter_map(|node| node.peer.as_ref());
+        let pairs = peers().flat_map(|peer| peers().map(move |other| (peer, other.own_record())));
+        let mut others = pairs.filter(|(peer, own)| peer.own_record().member != own.member);
+        others.find_map(|(peer, own)| {
+            let (view, member) = (peer.view(), own.member);
+            let (state, rank) = view.state(member).unwrap_or((MemberState::Dead, Rank::default()));
+            let belief = Belief { record: view.record(member).cloned(), rank, is_dead: state == MemberState::Dead };
+            views::differs(own, &belief)
+        })
+    }
+
+    /// More clients and keys have more operations under way.
+    fn operations_max(&self) -> u64 {
+        (OPERATIONS_MAX * (1 + self.plan.peers / 8)).min(REQUESTS_IN_FLIGHT_MAX) as u64
+    }
+
+    /// Oracle h: nobody wakes again and again for something that does not come of it.
+    pub(super) fn check_wakes(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        let now_ms = node.clock.now(self.time).monotonic_ms;
+        let (last_ms, count) = node.woken;
+        node.woken = (now_ms, if last_ms == now_ms { count + 1 } else { 1 });
+        if node.woken.1 > WAKES_MAX {
+            let what = format!("{} has woken {} times in one millisecond", node.name, node.woken.1);
+            self.violations.push(Violation::new("h", what));
+        }
+    }
+
     /// Oracle h: nothing grows beyond what this run has reason for.
     pub(super) fn check_bounds(&mut self, n: usize) {
+        self.check_beliefs(n);
         let node = &self.nodes[n];
         let Some(peer) = node.peer.as_ref() else { return };
         let (store, load) = (peer.store(), peer.load());
@@ -128,7 +177,7 @@ impl World {
             ("bytes that wait for the log", store.pending_bytes() as u64, PENDING_BYTES_MAX as u64),
             ("keys", store.keys(), keys),
             ("contexts", store.contexts(), keys),
-            ("operations under way", load.operations as u64, OPERATIONS_MAX.min(REQUESTS_IN_FLIGHT_MAX) as u64),
+            ("operations under way", load.operations as u64, self.operations_max()),
             ("pulls under way", load.pulls as u64, PULLS_MAX as u64),
             ("pulls that wait for the disk", load.settling as u64, SETTLING_MAX),
             ("writes remembered for retries", load.retries as u64, writes.min(RETRY_MEMORY_MAX) as u64),

@@ -103,7 +103,11 @@ impl World {
         if let Some((operation, asked)) = asks(&message) {
             self.nodes[to].asked.insert((member, operation), asked);
         }
+        let is_answer = matches!(message, Message::Applied(_));
         self.step(to, Input::Message { from: member, start, message });
+        if is_answer {
+            self.note_handed_over(to, member);
+        }
     }
 
     /// Bugs that are planted where values expire.

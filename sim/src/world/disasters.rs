@@ -54,6 +54,7 @@ impl World {
         let kind = *self.fault_dice.pick(&self.plan.disasters.kinds);
         let is_dropped = self.ambush_dice.chance(self.plan.ambush.dropped_copies);
         let kind = if is_dropped { Disaster::DroppedCopy } else { kind };
+        let kind = self.draw_flip(kind);
         match self.fault_dice.below(3) {
             _ if kind == Disaster::Old => self.on_disaster_at(n, kind),
             0 => self.on_disaster_at(n, kind),
@@ -96,6 +97,7 @@ impl World {
                     self.note_disaster(n, kind);
                 }
             }
+            Disaster::Flip => self.flip_bit(n),
             Disaster::Hole => {
                 self.go_down(n, Down::PowerCut);
                 if self.nodes[n].damage_log(&mut self.fault_dice) {
@@ -175,7 +177,7 @@ impl World {
         self.replace_disk(n);
     }
 
-    fn note_disaster(&mut self, n: usize, kind: Disaster) {
+    pub(super) fn note_disaster(&mut self, n: usize, kind: Disaster) {
         self.disks_lost += 1;
         self.old_disk_back |= kind == Disaster::Old;
         self.stats.count_fault(&format!("{kind:?} disk"));

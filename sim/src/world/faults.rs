@@ -32,6 +32,7 @@ impl World {
         for fault in [Fault::Crash, Fault::Blackout, Fault::Pause, Fault::LongPause, Fault::Clock, Fault::Cut, Fault::Disaster] {
             self.schedule(fault);
         }
+        self.start_disk_faults();
     }
 
     /// Nothing goes wrong any more, and what is wrong is mended.
@@ -43,6 +44,7 @@ impl World {
         self.plan.process = ProcessPlan::calm();
         self.plan.disk.tail = 0.0;
         self.network.mend();
+        self.stop_disk_faults();
         self.latest_wall();
         for n in 0..self.nodes.len() {
             self.resume(n);

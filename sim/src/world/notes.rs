@@ -29,11 +29,14 @@ impl World {
                     self.check_shown(n, key, &forwarded.reply);
                 }
             }
-            Message::Applied(applied) if applied.refused.is_none() => {
-                if let Some(Asked::Apply(key, entry)) = self.nodes[n].asked.remove(&(to, applied.operation)) {
-                    self.nodes[n].shadow.on_applied(&key, &entry);
-                }
-            }
+            Message::Applied(applied) if applied.refused.is_none() => match self.nodes[n].asked.remove(&(to, applied.operation)) {
+                Some(Asked::Apply(key, entry)) => self.nodes[n].shadow.on_applied(&key, &entry),
+                Some(Asked::Keep(key, entry, owed)) => match key_of(&key).is_some_and(|key| self.owners(key).contains(&n)) {
+                    true => self.nodes[n].shadow.on_applied(&key, &entry),
+                    false => self.nodes[n].shadow.on_kept(&key, &entry, &owed),
+                },
+                _ => {}
+            },
             Message::Fetched(fetched) => {
                 let asked = self.nodes[n].asked.remove(&(to, fetched.operation));
                 if let (Some(Asked::Fetch(name)), Ok(entry)) = (asked, unpack(&fetched.entry)) {
@@ -98,6 +101,26 @@ impl World {
     pub(crate) fn ask(&mut self, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {
         // A peer that has just come up may take another one for what it was before its disk was lost, and not listen to it.
         (1..self.nodes.len()).find_map(|next| self.ask_as((n + next) % self.nodes.len(), n, key, mode))
+    }
+
+    /// What a peer keeps of a key for others, and for whom. None if it is down, or is waiting for its disk.
+    pub(super) fn ask_kept(&mut self, n: usize, key: &Bytes) -> Option<(Entry, Vec<MemberId>)> {
+        let held = self.ask(n, key, FetchMode::Dots)?;
+        let partition = key_of(key).map(|key| self.partition(key))?;
+        let owed = self.nodes[n].peer.as_ref()?.store().hint_owed(partition, key);
+        Some((held, owed))
+    }
+
+    /// A member has acknowledged something to a peer, perhaps what was kept for it.
+    pub(super) fn note_handed_over(&mut self, n: usize, to: MemberId) {
+        let mut shadow = std::mem::take(&mut self.nodes[n].shadow);
+        if let Some(peer) = &self.nodes[n].peer {
+            let partition = |key: &Bytes| key_of(key).map(|key| self.partition(key));
+            shadow.on_handed_over(to, |key| {
+                partition(key).is_some_and(|partition| peer.store().hint_owed(partition, key).contains(&to))
+            });
+        }
+        self.nodes[n].shadow = shadow;
     }
 
     fn ask_as(&mut self, asker: usize, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {

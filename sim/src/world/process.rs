@@ -1,7 +1,8 @@
 //! A peer as its driver sees it: inputs handed in, outputs held until the log allows them, disk jobs, timers, going down and coming up.
 
 use super::{Event, World};
-use crate::node::{Down, Held, Hurt};
+use crate::disk::Faults;
+use crate::node::{Down, Held, Hurt, Started};
 use crate::oracle::Violation;
 use crate::plan::Plant;
 use crate::trace;
@@ -14,7 +15,7 @@ impl World {
     pub(crate) fn step(&mut self, n: usize, input: Input) {
         let node = &mut self.nodes[n];
         let now = node.now(self.time);
-        let Some(peer) = node.peer.as_mut() else { return };
+        let Some(peer) = node.peer.as_mut().filter(|_| !node.is_halted) else { return };
         if node.stopping && !matches!(input, Input::Disk(_) | Input::Wake) {
             return;
         }
@@ -35,6 +36,7 @@ impl World {
                 let incarnation = self.nodes[n].incarnation;
                 self.after(0, Event::Refused { node: n, incarnation, reason });
             }
+            Output::Halt { .. } if self.nodes[n].has_failed => self.halt(n),
             Output::Halt { reason } | Output::Refused { reason } => {
                 self.violations.push(Violation::new("halt", format!("{} stops: {reason}", self.nodes[n].name)));
             }
@@ -45,7 +47,7 @@ impl World {
     pub(super) fn settle(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         let now = node.now(self.time);
-        let Some(peer) = node.peer.as_mut() else { return };
+        let Some(peer) = node.peer.as_mut().filter(|_| !node.is_halted) else { return };
         if let Some(job) = peer.take_log_write(now) {
             self.start_job(n, job);
         }
@@ -136,8 +138,11 @@ impl World {
                 });
             }
         }
+        let is_to_fail = self.fail_job(n, &job);
         let done = self.nodes[n].execute(job);
+        self.note_failure(n, is_to_fail);
         self.step(n, Input::Disk(done));
+        self.expect_halt(n);
     }
 
     /// A peer goes down, for a while that is drawn.
@@ -159,6 +164,7 @@ impl World {
         self.stats.count_fault(&format!("{how:?}"));
         let mut shadow = std::mem::take(&mut self.nodes[n].shadow);
         shadow.before_crash(|key| self.ask(n, key, FetchMode::Dots));
+        shadow.kept_before_crash(|key| self.ask_kept(n, key));
         self.nodes[n].shadow = shadow;
         self.nodes[n].go_down(how, &mut self.fault_dice);
         self.break_connections(n);
@@ -190,15 +196,18 @@ impl World {
         };
         for _ in 0..cuts {
             let call = self.fault_dice.below(40);
-            match self.nodes[n].start(self.time, self.plan.sync, Some(call), &mut self.fault_dice) {
-                Ok(false) => self.stats.count_fault("crash in recovery"),
-                Ok(true) => break,
+            let faults = Faults { crash: Some(call), ..Faults::default() };
+            match self.nodes[n].start(self.time, self.plan.sync, faults, &mut self.fault_dice) {
+                Ok(Started::Up | Started::NoRoom) => break,
+                Ok(_) => self.stats.count_fault("crash in recovery"),
                 Err(reason) => self.take_over(n, reason),
             }
         }
+        self.fail_starts(n);
         while self.nodes[n].peer.is_none() && self.violations.is_empty() {
-            match self.nodes[n].start(self.time, self.plan.sync, None, &mut self.fault_dice) {
-                Ok(is_up) => assert!(is_up, "nothing was to go wrong"),
+            match self.nodes[n].start(self.time, self.plan.sync, Faults::default(), &mut self.fault_dice) {
+                Ok(Started::NoRoom) => return self.wait_for_room(n),
+                Ok(started) => assert_eq!(started, Started::Up, "nothing was to go wrong"),
                 Err(reason) => self.take_over(n, reason),
             }
         }
@@ -227,8 +236,11 @@ impl World {
                 violation.what = format!("{name}: {}", violation.what);
                 violation
             }));
+            let broken = shadow.kept_after_recovery(|key| self.ask_kept(n, key));
+            self.violations.extend(broken);
         }
         self.nodes[n].shadow = shadow;
+        self.cut_after_start(n);
         self.dial_all(n);
         self.settle(n);
     }

@@ -4,11 +4,26 @@ use super::Trial;
 use super::story::Story;
 use super::versions::{dot, entry};
 use bytes::Bytes;
+use henge::ring::MemberId;
 use henge::vclock::Entry;
 
 const KEY: Bytes = Bytes::from_static(b"key:0");
 
+const FOR: MemberId = MemberId(9);
+
 impl Story {
+    /// The peer acknowledges that it keeps an entry of key 0 for another one.
+    fn keeps(&mut self, taken: Entry) {
+        self.shadow.on_kept(&KEY, &taken, &[FOR]);
+    }
+
+    /// The peer dies while it keeps this of key 0, and recovers with the other.
+    fn dies_keeping(&mut self, held: Entry, found: Option<Entry>) {
+        self.shadow.kept_before_crash(|_| Some((held.clone(), vec![FOR])));
+        let owed = found.as_ref().map(|_| FOR).into_iter().collect::<Vec<_>>();
+        self.noted.extend(self.shadow.kept_after_recovery(|_| Some((found.clone().unwrap_or_default(), owed.clone()))));
+    }
+
     /// The peer acknowledges an entry of key 0.
     fn acknowledges(&mut self, taken: Entry) {
         self.shadow.on_applied(&KEY, &taken);
@@ -115,6 +130,35 @@ pub const TRIALS: &[Trial] = &[
         story: |story| {
             story.acknowledges(entry(&[1], &[]));
             story.recovers(story.either(None, Some(entry(&[], &[]))));
+        },
+    },
+    Trial {
+        way: "a peer has forgotten at a start what it had promised to keep for another one",
+        said: &[("a′", "of key:0, promised to be kept for")],
+        story: |story| {
+            story.keeps(entry(&[1], &[]));
+            let found = story.either(Some(entry(&[1], &[])), None);
+            story.dies_keeping(entry(&[1], &[]), found);
+        },
+    },
+    Trial {
+        way: "a peer keeps an older state for another one than it had promised to",
+        said: &[("a′", "1:0.2 of key:0, promised to be kept for")],
+        story: |story| {
+            story.keeps(entry(&[1], &[]));
+            story.keeps(entry(&[2], &[1]));
+            let found = story.either(entry(&[2], &[1]), entry(&[1], &[]));
+            story.dies_keeping(entry(&[2], &[1]), Some(found));
+        },
+    },
+    Trial {
+        way: "a peer that has handed nothing over has lost what it kept",
+        said: &[("a′", "of key:0, promised to be kept for")],
+        story: |story| {
+            story.keeps(entry(&[1], &[]));
+            let is_owed = story.either(false, true);
+            story.shadow.on_handed_over(FOR, |_| is_owed);
+            story.dies_keeping(entry(&[1], &[]), None);
         },
     },
 ];

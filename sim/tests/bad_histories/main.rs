@@ -15,6 +15,7 @@ mod quorum_reads;
 mod session;
 mod story;
 mod versions;
+mod views;
 
 use sim::oracle::Violation;
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ fn trials() -> impl Iterator<Item = &'static Trial> {
         durability::TRIALS,
         expiry::TRIALS,
         final_state::TRIALS,
+        views::TRIALS,
     ]
     .into_iter()
     .flatten()
@@ -100,6 +102,7 @@ fn every_oracle_that_judges_a_history_has_refused_one() {
         "c",
         "d",
         "e",
+        "m",
         "x",
     ];
     assert_eq!(heard, BTreeSet::from(judges));

@@ -1,6 +1,7 @@
 use super::*;
 use crate::message::FailureKind;
 use crate::message::{Apply, DebtStatus};
+use crate::storage::StoreBounds;
 
 impl Cluster {
     /// What a peer owes: to whom, and how many hints.
@@ -220,7 +221,8 @@ fn over_its_bound_a_stand_in_takes_nothing_new_and_the_next_one_does() {
     let owners = cluster.owners("k");
     let bound = |cluster: &mut Cluster, at: usize, count| {
         let peer = cluster.machines[at].peer.as_mut().expect("it is up");
-        peer.replica.store_mut().bound_hints(1 << 20, count);
+        let bounds = StoreBounds { hint_bytes_max: 1 << 20, hints_max: count, ..StoreBounds::default() };
+        peer.replica.store_mut().set_bounds(bounds);
     };
     cluster.kill(owners[1]);
     let walk = cluster.peer(owners[0]).live_stand_ins(cluster.peer(owners[0]).partition_of(b"k")).collect::<Vec<_>>();

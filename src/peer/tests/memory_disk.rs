@@ -1,19 +1,29 @@
-//! A disk in memory that never fails. What a crash does to a disk is the simulator's subject.
+//! A disk in memory that never fails, but that it may be full. What a crash does to a disk is the simulator's subject.
 
 use crate::storage::{Call, Disk, DiskError, Mode, Reason};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 #[derive(Clone, Default, Debug)]
-pub(super) struct MemoryDisk(Arc<RwLock<BTreeMap<String, Vec<u8>>>>);
+pub(super) struct MemoryDisk {
+    files: Arc<RwLock<BTreeMap<String, Vec<u8>>>>,
+    /// There is no room for further files.
+    is_full: Arc<AtomicBool>,
+}
 
 impl MemoryDisk {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
-        act(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.files.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl MemoryDisk {
+    /// From now on there is no room for further files, or there is.
+    pub(super) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
     /// Flips a bit.
     pub(super) fn flip(&self, path: &str, at: usize) {
         self.with(|files| files.get_mut(path).expect("a file")[at] ^= 0x10);
@@ -54,6 +64,9 @@ impl Disk for MemoryDisk {
 
     fn open(&self, path: &str, mode: Mode) -> Result<String, DiskError> {
         self.with(|files| match mode {
+            Mode::Create if self.is_full.load(Ordering::Relaxed) => {
+                Err(DiskError { call: Call::Open, path: path.into(), reason: Reason::Full, message: "no space".into() })
+            }
             Mode::Create => {
                 files.insert(path.into(), Vec::new());
                 Ok(path.to_string())

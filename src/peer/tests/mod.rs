@@ -5,6 +5,7 @@ mod comparing;
 mod damage;
 mod expiry;
 mod explanations;
+mod full_disks;
 mod gossip;
 mod handoff;
 mod memory_disk;
