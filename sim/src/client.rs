@@ -10,6 +10,7 @@ use crate::machine_clock::EPOCH_MS;
 use crate::node::Node;
 use crate::oracle::receipts::{self, Takers};
 use crate::oracle::{Violation, dots};
+use crate::schedule::Kind;
 use crate::workload::{Wish, Workload};
 use crate::world::{Event, World, key_of};
 use bytes::Bytes;
@@ -131,7 +132,11 @@ impl World {
     /// Brings the clients of the plan to life.
     pub(crate) fn start_clients(&mut self) {
         for id in 0..self.plan.clients.count {
-            self.add_client(id, None);
+            let strike = self.schedule.strikes(Kind::Client);
+            if let Some(strike) = strike {
+                self.note(strike.name, |_| format!("client {id}"));
+                self.add_client(id, None);
+            }
         }
     }
 
@@ -327,7 +332,9 @@ impl World {
             };
         }
         let is_down = node.peer.is_none() || node.stopping;
-        let delay = self.plan.network.delay(&mut client.dice);
+        let (name, usual) = (client.id, self.plan.network.usual_delay(&mut client.dice));
+        let target_name = node.name.clone();
+        let delay = self.delay(usual, |_| format!("slow: a request of client {name} to {target_name}"));
         if is_down {
             // Refused at the door: surely nothing was done.
             let kind = FailureKind::Unavailable;
@@ -354,10 +361,11 @@ impl World {
 
     /// All clients that wait for this peer notice that it is gone.
     pub(crate) fn break_connections(&mut self, node: usize) {
-        let waiting = self.clients.iter().filter_map(|client| client.pending.as_ref()).filter(|pending| pending.target == node);
-        let origins: Vec<Origin> = waiting.map(|pending| pending.origin).collect();
-        for origin in origins {
-            let delay = self.network_dice.spread(100, 100_000);
+        let broken = self.clients.iter_mut().filter_map(|client| {
+            let origin = client.pending.as_ref().filter(|pending| pending.target == node)?.origin;
+            Some((client.dice.spread(100, 100_000), origin))
+        });
+        for (delay, origin) in broken.collect::<Vec<_>>() {
             self.after(delay, Event::Broken { origin });
         }
     }

@@ -1,5 +1,6 @@
 //! The run as a conversation that a person can read, and its fingerprint.
 
+use crate::conversation::{About, Telling};
 use henge::message::{Message, Reply, Request};
 use henge::vclock::{Entry, unpack};
 use std::fmt::{self, Write};
@@ -10,30 +11,52 @@ use twox_hash::XxHash3_64;
 pub struct Trace {
     hasher: XxHash3_64,
     events: u64,
-    prints: bool,
+    telling: Telling,
 }
 
 impl Trace {
     /// A silent trace, or one that prints.
     pub fn new(prints: bool) -> Trace {
-        Trace { hasher: XxHash3_64::with_seed(0), events: 0, prints }
+        Trace::telling(if prints { Telling::All } else { Telling::Nothing })
+    }
+
+    /// One that prints this.
+    pub fn telling(telling: Telling) -> Trace {
+        Trace { hasher: XxHash3_64::with_seed(0), events: 0, telling }
+    }
+
+    /// True if it prints.
+    pub fn tells(&self) -> bool {
+        self.telling.tells()
     }
 
     /// An event at this time (microseconds). `what` is hashed as it stands; `words` are for people alone.
     pub fn event(&mut self, time: u64, what: fmt::Arguments<'_>, words: impl FnOnce() -> String) {
+        self.event_about(&About::Everything, time, what, words);
+    }
+
+    /// An event about something: it may be that nobody wants to hear of that.
+    pub fn event_about(&mut self, about: &About<'_>, time: u64, what: fmt::Arguments<'_>, words: impl FnOnce() -> String) {
         self.events += 1;
         self.hasher.write_u64(time);
         let mut sink = Sink(&mut self.hasher);
         sink.write_fmt(what).expect("a hasher takes everything");
-        if self.prints {
+        if self.telling.wants(about) {
             println!("{:>12.3} ms  {}", time as f64 / 1_000.0, words());
         }
     }
 
     /// An event that carries a frame, whose bytes are hashed too.
-    pub fn frame(&mut self, time: u64, what: fmt::Arguments<'_>, frame: &[u8], words: impl FnOnce() -> String) {
+    pub fn frame(
+        &mut self,
+        about: &About<'_>,
+        time: u64,
+        what: fmt::Arguments<'_>,
+        frame: &[u8],
+        words: impl FnOnce() -> String,
+    ) {
         self.hasher.write(frame);
-        self.event(time, what, words);
+        self.event_about(about, time, what, words);
     }
 
     /// How many events there were.

@@ -40,6 +40,18 @@ impl Violation {
     pub fn new(oracle: &'static str, what: impl Into<String>) -> Violation {
         Violation { oracle, what: what.into() }
     }
+
+    /// The key that its words name first, if they name one.
+    pub fn key(&self) -> Option<KeyId> {
+        let number = |text: &str| {
+            let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok().map(KeyId)
+        };
+        self.what.match_indices("key").find_map(|(at, word)| {
+            let rest = &self.what[at + word.len()..];
+            number(rest.strip_prefix(' ').unwrap_or(rest))
+        })
+    }
 }
 
 impl fmt::Display for Violation {
