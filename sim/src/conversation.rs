@@ -124,7 +124,8 @@ fn told(write: &Write) -> String {
         Outcome::Unknown => "unknown".to_string(),
         Outcome::Refused => "refused".to_string(),
     };
-    format!("{:>12.3} ms  client {}: {what}, {context}: {outcome}", write.invoked as f64 / 1_000.0, write.client)
+    let lifetime = if write.expiry.ttl_ms > 0 { format!(" for {} ms", write.expiry.ttl_ms) } else { String::new() };
+    format!("{:>12.3} ms  client {}: {what}{lifetime}, {context}: {outcome}", write.invoked as f64 / 1_000.0, write.client)
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub fn message(message: &Message) -> String {
         Message::ActorAsk(ask) => format!("is {} yours?", ask.actor),
         Message::ActorDenial(denial) => format!("{} is not mine", denial.actor),
         Message::Forwarded(forwarded) => format!("done for you: {} #{}", reply(&forwarded.reply), short(forwarded.operation.0)),
-        other => format!("{other:?}").chars().take(300).collect(),
+        other => format!("{other:?}").chars().take(160).collect(),
     }
 }
 
