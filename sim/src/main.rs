@@ -63,7 +63,7 @@ struct CrashArguments {
     /// One of so many bits, bytes and subsets alone.
     #[arg(long, default_value_t = 1)]
     every: usize,
-    /// Tries a slice that takes about so long, instead: one of so many bits and bytes that it fits.
+    /// Instead: as many histories, bits and bytes as there is time for.
     #[arg(long)]
     seconds: Option<u64>,
     /// Ends with a line of JSON.
@@ -86,8 +86,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// All histories with every state take about so long (seconds, on two cores).
-const CRASH_SECONDS: u64 = 60;
+/// How long some slices take (seconds, on two cores): histories, and one of how many bits and bytes.
+const CRASH_SLICES: [(u64, (u64, usize)); 5] = [(200, (4, 1)), (50, (1, 1)), (16, (1, 4)), (7, (1, 16)), (0, (1, 64))];
 
 fn crash(arguments: &CrashArguments) -> ExitCode {
     let begin = Instant::now();
@@ -95,15 +95,10 @@ fn crash(arguments: &CrashArguments) -> ExitCode {
     if !lying_disk_is_noticed() {
         line.object(["the control failed: a disk that lies about its syncs was not noticed".to_string()]);
     }
-    let every = arguments.seconds.map_or(arguments.every, |seconds| CRASH_SECONDS.div_ceil(seconds.max(1)) as usize).max(1);
+    let slice = |seconds: u64| CRASH_SLICES.iter().find(|(takes, _)| *takes <= seconds).map(|(_, slice)| *slice);
+    let (histories, every) = arguments.seconds.and_then(slice).unwrap_or((arguments.histories, arguments.every.max(1)));
     let full = Extent::full();
-    let extent = Extent {
-        histories: arguments.histories,
-        every_bit: every,
-        every_byte: every,
-        subsets_max: (full.subsets_max / every).max(16),
-        ..full
-    };
+    let extent = Extent { histories, every_bit: every, every_byte: every, subsets_max: (full.subsets_max / every).max(16), ..full };
     match exhaust(extent) {
         Ok(counts) => {
             let seconds = begin.elapsed().as_secs_f64();

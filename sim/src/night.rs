@@ -42,8 +42,10 @@ impl Part {
 
 /// What `night` is told.
 #[derive(Args)]
-#[command(after_help = "Of the minutes, 40 % are for fresh seeds, 20 % for planted bugs (after they have been built), 20 % for real processes, 10 % for \
-                        decoders, 5 % for crash states and 5 % for repeating seeds; where only some stages are chosen, they share in the same proportions.")]
+#[command(
+    after_help = "Of the minutes, 40 % are for fresh seeds, 20 % for planted bugs (after they have been built), 20 % for real processes, 10 % for \
+                        decoders, 5 % for crash states and 5 % for repeating seeds; where only some stages are chosen, they share in the same proportions."
+)]
 pub struct NightArguments {
     /// For so long.
     #[arg(long, default_value_t = 60)]
@@ -99,7 +101,7 @@ const GATE: [(&str, &str); 5] = [
     ("regressions", "regressions"),
     ("seeds", "run --seeds 0..4000"),
     ("repeat", "repeat --seeds 0..50"),
-    ("crash", "crash --histories 1 --every 4"),
+    ("crash", "crash --histories 1 --every 16"),
     ("mutants", "mutants --quick"),
 ];
 

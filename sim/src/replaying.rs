@@ -98,7 +98,10 @@ pub fn replay(arguments: &ReplayArguments) -> ExitCode {
     let report = case.run(telling);
     println!("\n{} events, fingerprint {:016x}", report.events, report.hash);
     println!("{:.1} % of {} requests answered", report.share_answered() * 100.0, report.stats.asked);
-    println!("\nwhat went wrong, but for messages ({} more):", report.schedule.iter().filter(|it| is_of_messages(it.name.0)).count());
+    println!(
+        "\nwhat went wrong, but for messages ({} more):",
+        report.schedule.iter().filter(|it| is_of_messages(it.name.0)).count()
+    );
     let kept = report.schedule.iter().filter(|occurrence| !is_of_messages(occurrence.name.0) || report.schedule.len() < 40);
     kept.filter(|occurrence| occurrence.name.0 != Kind::Client).for_each(|occurrence| println!("{occurrence}"));
     if !report.writes.is_empty() {

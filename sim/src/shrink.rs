@@ -127,7 +127,8 @@ impl Search<'_> {
         }
         let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
         self.best_names().into_iter().for_each(|(kind, _)| *counts.entry(kind).or_default() += 1);
-        let mut kinds: Vec<(usize, Kind)> = counts.into_iter().filter(|(kind, _)| *kind != Kind::Client).map(|(k, n)| (n, k)).collect();
+        let mut kinds: Vec<(usize, Kind)> =
+            counts.into_iter().filter(|(kind, _)| *kind != Kind::Client).map(|(k, n)| (n, k)).collect();
         kinds.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         for (_, kind) in kinds {
             let without: Vec<Name> = self.best_names().into_iter().filter(|name| name.0 != kind).collect();

@@ -107,10 +107,15 @@ pub fn run_all(stages: &[Stage]) -> Line {
     println!("\n{:<12} {:>7}  {:<10} tried", "stage", "seconds", "violations");
     rows.iter().for_each(|row| println!("{row}"));
     all.violated.iter().for_each(|violation| println!("VIOLATED {violation}"));
-    println!("{} stages in {} s: {}", stages.len(), all.seconds, match all.violations {
-        0 => "every promise was kept".to_string(),
-        count => format!("FAILED, {count} violations"),
-    });
+    println!(
+        "{} stages in {} s: {}",
+        stages.len(),
+        all.seconds,
+        match all.violations {
+            0 => "every promise was kept".to_string(),
+            count => format!("FAILED, {count} violations"),
+        }
+    );
     all
 }
 

@@ -1,7 +1,8 @@
 //! The run as a conversation that a person can read, and its fingerprint.
 
 use crate::conversation::{About, Telling};
-use henge::message::{Message, Reply, Request};
+use bytes::Bytes;
+use henge::message::{Comparing, Message, Reply, Request};
 use henge::vclock::{Entry, unpack};
 use std::fmt::{self, Write};
 use std::hash::Hasher;
@@ -47,14 +48,7 @@ impl Trace {
     }
 
     /// An event that carries a frame, whose bytes are hashed too.
-    pub fn frame(
-        &mut self,
-        about: &About<'_>,
-        time: u64,
-        what: fmt::Arguments<'_>,
-        frame: &[u8],
-        words: impl FnOnce() -> String,
-    ) {
+    pub fn frame(&mut self, about: &About<'_>, time: u64, what: fmt::Arguments<'_>, frame: &[u8], words: impl FnOnce() -> String) {
         self.hasher.write(frame);
         self.event_about(about, time, what, words);
     }
@@ -107,9 +101,29 @@ pub fn message(message: &Message) -> String {
         Message::FencePromise(promise) => {
             format!("promised, of {} below {} #{}", promise.actor, promise.below.0, short(promise.operation.0))
         }
+        Message::Comparing(comparing) => compared(comparing),
         Message::ActorAsk(ask) => format!("is {} yours?", ask.actor),
         Message::ActorDenial(denial) => format!("{} is not mine", denial.actor),
         Message::Forwarded(forwarded) => format!("done for you: {} #{}", reply(&forwarded.reply), short(forwarded.operation.0)),
+        other => format!("{other:?}").chars().take(160).collect(),
+    }
+}
+
+/// What is said in a comparison, in few words.
+fn compared(comparing: &Comparing) -> String {
+    let keys = |keys: &[Bytes]| keys.iter().map(|key| text(key)).collect::<Vec<_>>().join(" ");
+    match comparing {
+        Comparing::Compare(compare) => format!("what do you hold of partition {}? #{}", compare.partition, short(compare.pull.0)),
+        Comparing::Compared(compared) => format!("{} keys, sum {:x} #{}", compared.count, compared.sum, short(compared.pull.0)),
+        Comparing::Walk(walk) => {
+            format!("what lies below {} prefixes of partition {}? #{}", walk.prefixes.len(), walk.partition, short(walk.pull.0))
+        }
+        Comparing::Walked(walked) => format!("what lies below {} prefixes #{}", walked.steps.len(), short(walked.pull.0)),
+        Comparing::FetchEntries(fetch) => format!("what do you hold of {}? #{}", keys(&fetch.keys), short(fetch.pull.0)),
+        Comparing::Entries(entries) => {
+            let held = entries.entries.iter().map(|(place, bytes)| format!("{place}: {}", packed(bytes)));
+            format!("this of them: {} #{}", held.collect::<Vec<_>>().join(", "), short(entries.pull.0))
+        }
         other => format!("{other:?}").chars().take(160).collect(),
     }
 }
@@ -169,7 +183,7 @@ fn body(body: &henge::message::Body) -> String {
     }
 }
 
-fn packed(bytes: &bytes::Bytes) -> String {
+fn packed(bytes: &Bytes) -> String {
     match unpack(bytes) {
         Ok(found) => entry(&found),
         Err(_) if bytes.is_empty() => "(unreadable)".to_string(),

@@ -54,7 +54,8 @@ fn a_fault_that_is_left_out_leaves_the_others_what_they_are() {
         cuts.map(|occurrence| (occurrence.name, occurrence.words)).collect::<Vec<_>>()
     };
     let all = cuts(Selection::default());
-    let without = |kinds: &str| Selection { without: kinds.parse::<sim::schedule::Listed>().expect("a list").0, ..Selection::default() };
+    let without =
+        |kinds: &str| Selection { without: kinds.parse::<sim::schedule::Listed>().expect("a list").0, ..Selection::default() };
     assert!(all.len() > 2);
     assert_eq!(all, cuts(without("crash:1,loss,duplicate:2")));
 }

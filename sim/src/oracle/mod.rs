@@ -113,3 +113,16 @@ pub(crate) fn explained(history: &History, (key, path): (KeyId, &str), live: &Va
     }
     explained
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_says_which_key_it_is_about_if_it_names_one() {
+        let key = |what: &str| Violation::new("a", what).key();
+        assert_eq!(key("LOST v3, acknowledged, of key 12 path ``; left {}"), Some(KeyId(12)));
+        assert_eq!(key("E: dot 50:1.5 of key5, promised: not recovered"), Some(KeyId(5)));
+        assert_eq!(key("a keyboard keeps 3 keys of partition 7"), None);
+    }
+}

@@ -39,7 +39,9 @@ impl World {
         for n in 0..self.nodes.len() {
             let node = &self.nodes[n];
             match node.hurt {
-                Some(Hurt::Damaged) if node.peer.is_some() && self.schedule.chance(Kind::Disaster, 0.3) => self.go_down(n, Down::Kill),
+                Some(Hurt::Damaged) if node.peer.is_some() && self.schedule.chance(Kind::Disaster, 0.3) => {
+                    self.go_down(n, Down::Kill)
+                }
                 Some(Hurt::Old) if self.is_whole() => self.nodes[n].hurt = None,
                 _ => {}
             }

@@ -14,9 +14,9 @@ mod forming;
 mod frames;
 mod gate;
 mod links;
-mod streams;
 mod notes;
 mod process;
+mod streams;
 
 pub use faults::Fault;
 pub(crate) use gate::Passage;
@@ -264,7 +264,8 @@ impl World {
                 let peer = &mut self.nodes[node];
                 if peer.incarnation == incarnation && peer.peer.is_some() && peer.wake_at == Some(at) {
                     peer.wake_at = None;
-                    self.trace.event_about(&About::Routine, self.time, format_args!("wake {node}"), || format!("{} wakes", peer.name));
+                    self.trace
+                        .event_about(&About::Routine, self.time, format_args!("wake {node}"), || format!("{} wakes", peer.name));
                     self.step(node, Input::Wake);
                 }
             }

@@ -93,7 +93,8 @@ impl World {
                     format!("{} ⇒ client {}.{}: {}", self.nodes[n].name, to.client, to.request, trace::reply(&reply))
                 });
                 let usual = self.plan.network.usual_delay(self.network_dice.of(n, n));
-                let delay = self.delay(usual, |world| format!("slow: an answer of {} to client {}", world.nodes[n].name, to.client));
+                let delay =
+                    self.delay(usual, |world| format!("slow: an answer of {} to client {}", world.nodes[n].name, to.client));
                 self.send_reply(delay, to, &reply);
                 self.wait_for_acknowledgement(n, &reply);
             }
