@@ -73,13 +73,13 @@ impl World {
     /// Oracle x: what no clock has ever called over for a while is held by some owner, though nobody shows it any more, or was replaced.
     fn nothing_was_dropped_early(&mut self, key: KeyId, held: &Values) {
         let wall_ms = self.latest_wall().saturating_sub(EXPIRED_KEPT_MS.min(EXPIRY_GRACE_MS));
-        let explained = explained(&self.history, (key, ""), held, u64::MAX, wall_ms);
+        // What had expired and was covered unseen explains what it had replaced itself.
+        let written = self.history.of_key(key).flat_map(|write| write.values.iter().map(move |value| (write, value)));
+        let unseen = written.filter(|(write, (path, _))| self.may_be_covered_unseen(write, path)).map(|(_, (_, value))| *value);
+        let gone: Values = held.iter().copied().chain(unseen).collect();
+        let explained = explained(&self.history, (key, ""), &gone, u64::MAX, wall_ms);
         let acked = self.history.of_key(key).filter(|write| write.is_acked());
-        let missing: Vec<_> = acked
-            .flat_map(|write| write.values.iter().map(move |value| (write, value)))
-            .filter(|(write, (path, value))| !explained.contains(value) && !self.may_be_covered_unseen(write, path))
-            .map(|(_, value)| value)
-            .collect();
+        let missing: Vec<_> = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value)).collect();
         if let Some((path, value)) = missing.first() {
             let what = format!("{value} of key {} path `{path}` was dropped, and was not to be for a while; left {held:?}", key.0);
             self.violations.push(Violation::new("x", what));
