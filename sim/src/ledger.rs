@@ -106,9 +106,8 @@ impl Line {
             seconds,
             ..Line::default()
         };
-        line.object(told.chain(summary.objections()));
-        // A failing seed counts once, and that there are such seeds does not count beside them.
-        line.violations = line.violations.saturating_sub(u64::from(!summary.failures.is_empty()));
+        // Each failing seed counts; that there are some, which is the first objection then, does not count beside them.
+        line.object(told.chain(summary.objections().into_iter().skip(usize::from(!summary.failures.is_empty()))));
         line
     }
 
