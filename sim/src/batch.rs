@@ -2,14 +2,15 @@
 
 use crate::client::Stats;
 use crate::plan::Plant;
-use crate::run::{Report, run};
+use crate::progress::Progress;
+use crate::regressions;
+use crate::run::{Case, Report, run};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A seed counts only if this share of its requests was answered during chaos: else too little has been tried.
 pub const ANSWERED_MIN: f64 = 0.6;
@@ -55,21 +56,44 @@ pub fn name_the_seed_in_panics(plant: Plant) {
     std::panic::set_hook(Box::new(move |info| {
         usual(info);
         if let Some(seed) = SEED.get() {
-            eprintln!("seed {seed} panicked; replay it with: {}", replay_line(seed, plant));
+            eprintln!("seed {seed} panicked; replay it with: {}", replay_line(&Case::of(seed, plant)));
         }
     }));
 }
 
+/// How seeds are run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Batch {
+    /// So many threads.
+    pub jobs: usize,
+    /// Something planted on purpose.
+    pub plant: Plant,
+    /// Tells on a terminal how far it is.
+    pub shows_progress: bool,
+    /// No seed is begun when one has failed.
+    pub stops_at_first: bool,
+    /// No seed is begun after this.
+    pub time: Option<Duration>,
+}
+
 /// Runs these seeds on so many threads.
 pub fn run_seeds(seeds: Range<u64>, jobs: usize, plant: Plant, shows_progress: bool, stops_at_first: bool) -> Summary {
+    run_batch(seeds, Batch { jobs, plant, shows_progress, stops_at_first, time: None })
+}
+
+/// Runs these seeds, or as many of them as there is time for: always those that come first.
+pub fn run_batch(seeds: Range<u64>, batch: Batch) -> Summary {
+    let Batch { jobs, plant, stops_at_first, .. } = batch;
     let next = AtomicU64::new(seeds.start);
     let summary = Mutex::new(Summary::default());
-    let begin = Instant::now();
-    let last_shown = Mutex::new(begin);
+    let progress = Progress::new(batch.shows_progress);
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 loop {
+                    if batch.time.is_some_and(|time| progress.elapsed() > time) {
+                        return;
+                    }
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
@@ -82,28 +106,25 @@ pub fn run_seeds(seeds: Range<u64>, jobs: usize, plant: Plant, shows_progress: b
                     if stops_at_first && !summary.failures.is_empty() {
                         next.store(seeds.end, Ordering::Relaxed);
                     }
-                    let mut last_shown = last_shown.lock().expect("nobody panics while he prints");
-                    if shows_progress && last_shown.elapsed() > Duration::from_millis(500) {
-                        *last_shown = Instant::now();
-                        let (done, all) = (summary.seeds, seeds.end - seeds.start);
-                        let rate = done as f64 / begin.elapsed().as_secs_f64();
-                        eprint!("\r{done} of {all} seeds, {rate:.1} a second, {} failing ", summary.failures.len());
-                        let _ = std::io::stderr().flush();
-                    }
+                    let share_of_seeds = summary.seeds as f64 / (seeds.end - seeds.start) as f64;
+                    let elapsed = progress.elapsed().as_secs_f64();
+                    let share_of_time = batch.time.map_or(0.0, |time| elapsed / time.as_secs_f64().max(1.0));
+                    progress.show(share_of_seeds.max(share_of_time), || {
+                        let rate = summary.seeds as f64 / elapsed;
+                        format!("{} seeds, {rate:.1} a second, {} failing", summary.seeds, summary.failures.len())
+                    });
                 }
             });
         }
     });
-    if shows_progress {
-        eprint!("\r{:60}\r", "");
-    }
+    drop(progress);
     summary.into_inner().expect("nobody panicked while he counted")
 }
 
-/// The line that runs a seed again, with its conversation.
-pub fn replay_line(seed: u64, plant: Plant) -> String {
-    let planted = Plant::ALL.iter().find(|(_, known)| *known == plant).map(|(name, _)| format!(" --plant {name}"));
-    format!("cargo sim replay {seed}{}", planted.unwrap_or_default())
+/// The line that runs a case again, with its conversation.
+pub fn replay_line(case: &Case) -> String {
+    let planted = Plant::ALL.iter().find(|(_, known)| *known == case.plant).map(|(name, _)| format!(" --plant {name}"));
+    format!("cargo sim replay {}{}{}", case.seed, case.selection.options(), planted.unwrap_or_default())
 }
 
 impl Summary {
@@ -145,7 +166,11 @@ impl Summary {
         for (seed, violations) in self.failures.iter().take(TOLD_MAX) {
             println!("seed {seed}:");
             violations.iter().take(3).for_each(|violation| println!("  {violation}"));
-            println!("  replay it with: {}", replay_line(*seed, plant));
+            let case = Case::of(*seed, plant);
+            println!("  replay it with: {}", replay_line(&case));
+            if plant == Plant::None {
+                println!("  keep it in sim/regressions.txt: {}", regressions::line(&case, &violations[0]));
+            }
         }
         if self.failures.len() > TOLD_MAX {
             let more: Vec<String> = self.failures.keys().skip(TOLD_MAX).take(40).map(u64::to_string).collect();

@@ -2,7 +2,7 @@
 
 use crate::batch::replay_line;
 use crate::plan::{Plan, Plant};
-use crate::run::run_plan;
+use crate::run::{Case, run_plan};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -35,7 +35,7 @@ pub fn measure(seeds: &Range<u64>, peers: usize) -> bool {
             failed += 1;
             println!(
                 "seed {seed} with {peers} peers: {violation}; this size is not replayed by `{}`",
-                replay_line(seed, Plant::None)
+                replay_line(&Case::of(seed, Plant::None))
             );
         }
     }

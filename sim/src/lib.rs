@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod chaos;
 pub mod client;
+pub mod conversation;
 pub mod crash;
 pub mod dice;
 pub mod directed;
@@ -19,8 +20,13 @@ pub mod network;
 pub mod node;
 pub mod oracle;
 pub mod plan;
+pub mod progress;
+pub mod regressions;
 pub mod run;
 pub mod scenarios;
+pub mod schedule;
+pub mod shrink;
+
 pub mod trace;
 pub mod tuning;
 pub mod workload;

@@ -8,33 +8,51 @@
 use std::process::ExitCode;
 
 #[cfg(not(henge_broken))]
-pub use handed_on::{mutants, replay};
+pub use handed_on::{mutants, planted, replay_directed};
 #[cfg(henge_broken)]
-pub use here::{mutants, replay};
+pub use here::{mutants, planted, replay_directed};
+
+/// What `mutants` is told.
+#[cfg_attr(not(henge_broken), expect(dead_code, reason = "the other build reads it, from the same command line"))]
+pub struct Extent {
+    /// At most so many seeds for each.
+    pub seeds: u64,
+    /// Only these, if there are some.
+    pub only: Vec<String>,
+    /// Those alone that are found within a few seeds.
+    pub is_quick: bool,
+    /// No bug is begun after this.
+    pub seconds: Option<u64>,
+    /// Which one is the first.
+    pub first: usize,
+    /// Ends with a line of JSON.
+    pub json: bool,
+}
 
 #[cfg(not(henge_broken))]
 mod handed_on {
-    use super::ExitCode;
+    use super::{ExitCode, Extent};
     use std::process::Command;
 
-    pub fn mutants(seeds: u64, only: Option<&str>) -> ExitCode {
-        let seeds = seeds.to_string();
-        let mut arguments = vec!["mutants", "--seeds", &seeds];
-        arguments.extend(only.iter().flat_map(|name| ["--only", name]));
-        hand_on(&arguments)
+    pub fn mutants(_: &Extent) -> ExitCode {
+        hand_on()
     }
 
-    pub fn replay(seed: u64, mutant: &str, is_directed: bool) -> ExitCode {
-        let seed = seed.to_string();
-        let arguments = ["replay", &seed, "--mutant", mutant, "--directed"];
-        hand_on(&arguments[..if is_directed { 5 } else { 4 }])
+    pub fn replay_directed(_: u64, _: &str) -> ExitCode {
+        hand_on()
     }
 
-    fn hand_on(arguments: &[&str]) -> ExitCode {
+    /// Does something in a world in which this mutant's rule is broken, or in which all are kept.
+    pub fn planted(mutant: Option<&str>, work: impl FnOnce() -> ExitCode) -> ExitCode {
+        if mutant.is_some() { hand_on() } else { work() }
+    }
+
+    /// The same command, in the build that can break rules.
+    fn hand_on() -> ExitCode {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
         let built = Command::new(cargo)
             .args(["run", "--quiet", "--release", "--package", "sim", "--target-dir", "target/broken", "--"])
-            .args(arguments)
+            .args(std::env::args_os().skip(1))
             .env("RUSTFLAGS", "--cfg henge_broken")
             .status();
         match built {
@@ -50,11 +68,12 @@ mod handed_on {
 
 #[cfg(henge_broken)]
 mod here {
-    use super::ExitCode;
+    use super::{ExitCode, Extent};
     use crate::commands;
     use henge::broken::{Rule, break_rule};
     use sim::batch::{name_the_seed_in_panics, run_seeds};
     use sim::directed::DIRECTED;
+    use sim::ledger::Line;
     use sim::plan::Plant;
     use sim::run::run;
     use std::process::Command;
@@ -67,19 +86,70 @@ mod here {
     /// An oracle's words are cut behind so many letters.
     const WORDS_MAX: usize = 110;
 
-    pub fn mutants(seeds: u64, only: Option<&str>) -> ExitCode {
-        match only {
-            Some(name) => one(name, seeds),
-            None => all(seeds),
+    /// Those that the first ten seeds have found: for a gate that has no time for the others.
+    const QUICK: [&str; 40] = [
+        "ack_early",
+        "add_context",
+        "clock_unreplayed",
+        "context_unmerged",
+        "counts_alone",
+        "cover_half",
+        "covers_unseen",
+        "dir_unsynced",
+        "early_takeover",
+        "expire_all",
+        "expired_early",
+        "expiry_unpacked",
+        "filled_patch",
+        "gone_unreplayed",
+        "identity_unsynced",
+        "incarnation_unsent",
+        "merge_keeps",
+        "no_start",
+        "patch_beside",
+        "pays_once",
+        "plain_overwrites",
+        "read_one_less",
+        "removal_unreplayed",
+        "repair_bare",
+        "repair_picks",
+        "retry_elsewhere",
+        "retry_forgotten",
+        "seen_touches",
+        "session_unchecked",
+        "skip_seen",
+        "stand_in_absence",
+        "stand_in_owner",
+        "stand_in_removal",
+        "standin_clock",
+        "standing_unreplayed",
+        "unrefuted",
+        "values_missing",
+        "vv_only",
+        "walk_skips",
+        "zones_ignored",
+    ];
+    /// These must be found within so many seeds.
+    const QUICK_SEEDS: u64 = 200;
+
+    pub fn mutants(extent: &Extent) -> ExitCode {
+        match &extent.only[..] {
+            [name] if !extent.json => one(name, extent.seeds),
+            _ => several(extent),
         }
     }
 
-    pub fn replay(seed: u64, name: &str, is_directed: bool) -> ExitCode {
+    /// Does something in a world in which this mutant's rule is broken.
+    pub fn planted(mutant: Option<&str>, work: impl FnOnce() -> ExitCode) -> ExitCode {
+        let Some(name) = mutant else { return work() };
         let Ok(rule) = named(name) else { return unknown(name) };
         break_rule(rule);
-        if !is_directed {
-            return commands::replay(seed, Plant::None);
-        }
+        work()
+    }
+
+    pub fn replay_directed(seed: u64, name: &str) -> ExitCode {
+        let Ok(rule) = named(name) else { return unknown(name) };
+        break_rule(rule);
         let Some(directed) = DIRECTED.iter().find(|directed| Some(directed.rule) == rule) else {
             eprintln!("no directed run is for {name}");
             return ExitCode::from(2);
@@ -108,36 +178,55 @@ mod here {
     }
 
     /// Each in a process of its own.
-    fn all(seeds: u64) -> ExitCode {
+    fn several(extent: &Extent) -> ExitCode {
         let Ok(program) = std::env::current_exe() else {
             eprintln!("this program cannot be found");
             return ExitCode::FAILURE;
         };
+        let begin = Instant::now();
+        let chosen: Vec<&str> = match (&extent.only[..], extent.is_quick) {
+            ([], false) => Rule::ALL.iter().map(|(name, ..)| *name).collect(),
+            ([], true) => QUICK.to_vec(),
+            (only, _) => only.iter().map(String::as_str).filter(|name| *name != "none").collect(),
+        };
+        let seeds = if extent.is_quick { QUICK_SEEDS } else { extent.seeds }.to_string();
+        let first = extent.first.checked_rem(chosen.len()).unwrap_or_default();
+        let order = chosen[first..].iter().chain(&chosen[..first]).copied();
+        let mut line = Line::default();
         println!("| mutant | module | found by | seeds | seconds | in the words of the oracle |\n|---|---|---|---|---|---|");
-        let mut silent = Vec::new();
-        for name in std::iter::once("none").chain(Rule::ALL.iter().map(|(name, ..)| *name)) {
-            let output = Command::new(&program).args(["mutants", "--only", name, "--seeds", &seeds.to_string()]).output();
+        for name in std::iter::once("none").chain(order) {
+            if extent.seconds.is_some_and(|seconds| begin.elapsed().as_secs() >= seconds) {
+                break;
+            }
+            let output = Command::new(&program).args(["mutants", "--only", name, "--seeds", &seeds]).output();
             let Ok(output) = output else {
-                eprintln!("a process for {name} cannot be started");
-                return ExitCode::FAILURE;
+                line.object([format!("a process for {name} cannot be started")]);
+                break;
             };
             print!("{}", String::from_utf8_lossy(&output.stdout));
-            match output.status.code() {
-                Some(0) => {}
+            let told = String::from_utf8_lossy(&output.stderr);
+            let is_right = match output.status.code() {
+                Some(code) => code == 0,
                 // A process that ended without a code ran into an assertion.
-                None if name != "none" => println!("{}", row_of_a_panic(name, &String::from_utf8_lossy(&output.stderr))),
-                _ => {
-                    eprint!("{}", String::from_utf8_lossy(&output.stderr));
-                    silent.push(name);
+                None if name != "none" => {
+                    println!("{}", row_of_a_panic(name, &told));
+                    true
                 }
+                None => false,
+            };
+            line.planted_tried += u64::from(name != "none");
+            line.planted_found += u64::from(name != "none" && is_right);
+            if !is_right {
+                eprint!("{told}");
+                line.object([match name {
+                    "none" => "something was found where no bug is planted".to_string(),
+                    name => format!("the mutant {name} was not found"),
+                }]);
             }
         }
-        println!(
-            "\n{} of {} mutants found",
-            Rule::ALL.len() - silent.iter().filter(|name| **name != "none").count(),
-            Rule::ALL.len()
-        );
-        if silent.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        line.seconds = begin.elapsed().as_secs();
+        println!("\n{} of {} mutants found", line.planted_found, line.planted_tried);
+        commands::end(&line, &line.violated, extent.json)
     }
 
     fn row_of_a_panic(name: &str, told: &str) -> String {

@@ -400,10 +400,9 @@ impl NetworkPlan {
         }
     }
 
-    /// How long one message is under way.
-    pub fn delay(&self, dice: &mut Dice) -> u64 {
-        let usual = dice.between(self.delay_min, self.delay_max);
-        if dice.chance(self.tail) { usual * dice.spread(1, 100) } else { usual }
+    /// How long one message is under way, if nothing is slow.
+    pub fn usual_delay(&self, dice: &mut Dice) -> u64 {
+        dice.between(self.delay_min, self.delay_max)
     }
 }
 
@@ -460,10 +459,9 @@ impl DiskPlan {
         }
     }
 
-    /// How long one job takes.
-    pub fn latency(&self, dice: &mut Dice) -> u64 {
-        let usual = dice.between(self.latency_min, self.latency_max);
-        if dice.chance(self.tail) { usual * dice.spread(1, 100) } else { usual }
+    /// How long one job takes, if nothing is slow.
+    pub fn usual_latency(&self, dice: &mut Dice) -> u64 {
+        dice.between(self.latency_min, self.latency_max)
     }
 }
 

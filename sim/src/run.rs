@@ -1,12 +1,15 @@
 //! One seed from beginning to end: form, chaos, heal, read everything with R=all, judge.
 
 use crate::client::Stats;
+use crate::conversation::{Telling, writes_of};
 use crate::history::{KeyId, Values};
 use crate::machine_clock::EPOCH_MS;
 use crate::oracle::owners::{self, Held};
 use crate::oracle::siblings::{self, Healed};
 use crate::oracle::{Violation, reads};
 use crate::plan::{Plan, Plant};
+use crate::schedule::{Occurrence, Selection};
+use crate::trace::Trace;
 use crate::workload::Wish;
 use crate::world::{World, key_name};
 use henge::message::{FetchMode, Get, Quorum, Request};
@@ -51,6 +54,36 @@ pub struct Report {
     pub siblings: u64,
     /// Broken promises.
     pub violations: Vec<Violation>,
+    /// What went wrong, in order.
+    pub schedule: Vec<Occurrence>,
+    /// The writes of the key that the first violation names: what the oracles knew of them. Only where a conversation is told.
+    pub writes: Vec<String>,
+}
+
+/// A seed, and what is different from its ordinary run.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The seed.
+    pub seed: u64,
+    /// Something planted on purpose.
+    pub plant: Plant,
+    /// What is let happen.
+    pub selection: Selection,
+}
+
+impl Case {
+    /// A seed as it is.
+    pub fn of(seed: u64, plant: Plant) -> Case {
+        Case { seed, plant, selection: Selection::default() }
+    }
+
+    /// Runs it, and tells of it what is wanted, on the standard output.
+    pub fn run(&self, telling: Telling) -> Report {
+        let plan = Plan::draw(self.seed, self.plant);
+        let mut world = World::of(plan, self.selection.clone(), Trace::telling(telling));
+        world.schedule.tells = true;
+        world.report()
+    }
 }
 
 impl Report {
@@ -67,27 +100,30 @@ pub fn run(seed: u64, plant: Plant, prints: bool) -> Report {
 
 /// Runs a plan. `prints`: as a conversation on the standard output.
 pub fn run_plan(plan: Plan, prints: bool) -> Report {
-    let seed = plan.seed;
-    if prints {
-        println!("{plan:#?}");
-    }
-    let mut world = World::new(plan, prints);
-    let siblings = world.live();
-    let promises = world.nodes.iter().map(|node| node.shadow.len() as u64).sum();
-    Report {
-        seed,
-        hash: world.trace.hash(),
-        events: world.trace.events(),
-        time: world.time,
-        promises,
-        reads: world.history.reads().len() as u64,
-        siblings,
-        stats: world.stats,
-        violations: world.violations,
-    }
+    World::new(plan, prints).report()
 }
 
 impl World {
+    /// The run from beginning to end, and what became of it.
+    fn report(mut self) -> Report {
+        let siblings = self.live();
+        let promises = self.nodes.iter().map(|node| node.shadow.len() as u64).sum();
+        let key = self.violations.first().and_then(Violation::key).filter(|_| self.trace.tells());
+        Report {
+            seed: self.plan.seed,
+            hash: self.trace.hash(),
+            events: self.trace.events(),
+            time: self.time,
+            promises,
+            reads: self.history.reads().len() as u64,
+            siblings,
+            stats: self.stats,
+            violations: self.violations,
+            schedule: self.schedule.occurrences,
+            writes: key.map_or(Vec::new(), |key| writes_of(&self.history, key)),
+        }
+    }
+
     /// Everything from the first start to the judgement. Answers how many keys had siblings in the end.
     fn live(&mut self) -> u64 {
         self.set_up();

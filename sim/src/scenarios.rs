@@ -1,5 +1,6 @@
 //! Directed runs: a story each, in which nothing goes wrong but what it tells. The oracles judge its end like that of any seed.
 
+use crate::dice::Dice;
 use crate::network::CutShape;
 use crate::node::Down;
 use crate::oracle::Violation;
@@ -17,15 +18,18 @@ pub const SCENARIOS: [Scenario; 3] = [
 ];
 
 const SECOND: u64 = 1_000_000;
+/// What a story draws itself comes from this stream.
+const STORY: u64 = 2;
 
 fn a_thousand_kills(seed: u64) -> Vec<Violation> {
     let mut world = World::new(Plan::calm(seed, 5), false);
     world.set_up();
     world.start_clients();
     world.is_chaotic = true;
+    let dice = &mut Dice::of(seed, STORY);
     for _ in 0..1_000 {
-        let n = world.fault_dice.below(world.nodes.len() as u64) as usize;
-        let how = if world.fault_dice.chance(0.5) { Down::Kill } else { Down::PowerCut };
+        let n = dice.below(world.nodes.len() as u64) as usize;
+        let how = if dice.chance(0.5) { Down::Kill } else { Down::PowerCut };
         world.go_down(n, how);
         world.run_to(world.time + SECOND / 4);
     }
@@ -52,8 +56,9 @@ fn two_halves(seed: u64) -> Vec<Violation> {
     world.start_clients();
     world.run_to(world.time + 5 * SECOND);
     world.is_chaotic = true;
-    let directions = world.network.draw_cut(CutShape::Halves, 0.0, &mut world.fault_dice);
-    world.cut_these(directions, 60 * SECOND, 0);
+    let mut dice = Dice::of(seed, STORY);
+    let directions = world.network.draw_cut(CutShape::Halves, 0.0, &mut dice);
+    world.cut_these(directions, 60 * SECOND, 0, dice);
     world.run_to(world.time + 20 * SECOND);
     world.end();
     world.violations

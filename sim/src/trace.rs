@@ -1,6 +1,8 @@
 //! The run as a conversation that a person can read, and its fingerprint.
 
-use henge::message::{Message, Reply, Request};
+use crate::conversation::{About, Telling};
+use bytes::Bytes;
+use henge::message::{Comparing, Message, Reply, Request};
 use henge::vclock::{Entry, unpack};
 use std::fmt::{self, Write};
 use std::hash::Hasher;
@@ -10,30 +12,45 @@ use twox_hash::XxHash3_64;
 pub struct Trace {
     hasher: XxHash3_64,
     events: u64,
-    prints: bool,
+    telling: Telling,
 }
 
 impl Trace {
     /// A silent trace, or one that prints.
     pub fn new(prints: bool) -> Trace {
-        Trace { hasher: XxHash3_64::with_seed(0), events: 0, prints }
+        Trace::telling(if prints { Telling::All } else { Telling::Nothing })
+    }
+
+    /// One that prints this.
+    pub fn telling(telling: Telling) -> Trace {
+        Trace { hasher: XxHash3_64::with_seed(0), events: 0, telling }
+    }
+
+    /// True if it prints.
+    pub fn tells(&self) -> bool {
+        self.telling.tells()
     }
 
     /// An event at this time (microseconds). `what` is hashed as it stands; `words` are for people alone.
     pub fn event(&mut self, time: u64, what: fmt::Arguments<'_>, words: impl FnOnce() -> String) {
+        self.event_about(&About::Everything, time, what, words);
+    }
+
+    /// An event about something: it may be that nobody wants to hear of that.
+    pub fn event_about(&mut self, about: &About<'_>, time: u64, what: fmt::Arguments<'_>, words: impl FnOnce() -> String) {
         self.events += 1;
         self.hasher.write_u64(time);
         let mut sink = Sink(&mut self.hasher);
         sink.write_fmt(what).expect("a hasher takes everything");
-        if self.prints {
+        if self.telling.wants(about) {
             println!("{:>12.3} ms  {}", time as f64 / 1_000.0, words());
         }
     }
 
     /// An event that carries a frame, whose bytes are hashed too.
-    pub fn frame(&mut self, time: u64, what: fmt::Arguments<'_>, frame: &[u8], words: impl FnOnce() -> String) {
+    pub fn frame(&mut self, about: &About<'_>, time: u64, what: fmt::Arguments<'_>, frame: &[u8], words: impl FnOnce() -> String) {
         self.hasher.write(frame);
-        self.event(time, what, words);
+        self.event_about(about, time, what, words);
     }
 
     /// How many events there were.
@@ -84,10 +101,30 @@ pub fn message(message: &Message) -> String {
         Message::FencePromise(promise) => {
             format!("promised, of {} below {} #{}", promise.actor, promise.below.0, short(promise.operation.0))
         }
+        Message::Comparing(comparing) => compared(comparing),
         Message::ActorAsk(ask) => format!("is {} yours?", ask.actor),
         Message::ActorDenial(denial) => format!("{} is not mine", denial.actor),
         Message::Forwarded(forwarded) => format!("done for you: {} #{}", reply(&forwarded.reply), short(forwarded.operation.0)),
-        other => format!("{other:?}").chars().take(300).collect(),
+        other => format!("{other:?}").chars().take(160).collect(),
+    }
+}
+
+/// What is said in a comparison, in few words.
+fn compared(comparing: &Comparing) -> String {
+    let keys = |keys: &[Bytes]| keys.iter().map(|key| text(key)).collect::<Vec<_>>().join(" ");
+    match comparing {
+        Comparing::Compare(compare) => format!("what do you hold of partition {}? #{}", compare.partition, short(compare.pull.0)),
+        Comparing::Compared(compared) => format!("{} keys, sum {:x} #{}", compared.count, compared.sum, short(compared.pull.0)),
+        Comparing::Walk(walk) => {
+            format!("what lies below {} prefixes of partition {}? #{}", walk.prefixes.len(), walk.partition, short(walk.pull.0))
+        }
+        Comparing::Walked(walked) => format!("what lies below {} prefixes #{}", walked.steps.len(), short(walked.pull.0)),
+        Comparing::FetchEntries(fetch) => format!("what do you hold of {}? #{}", keys(&fetch.keys), short(fetch.pull.0)),
+        Comparing::Entries(entries) => {
+            let held = entries.entries.iter().map(|(place, bytes)| format!("{place}: {}", packed(bytes)));
+            format!("this of them: {} #{}", held.collect::<Vec<_>>().join(", "), short(entries.pull.0))
+        }
+        other => format!("{other:?}").chars().take(160).collect(),
     }
 }
 
@@ -146,7 +183,7 @@ fn body(body: &henge::message::Body) -> String {
     }
 }
 
-fn packed(bytes: &bytes::Bytes) -> String {
+fn packed(bytes: &Bytes) -> String {
     match unpack(bytes) {
         Ok(found) => entry(&found),
         Err(_) if bytes.is_empty() => "(unreadable)".to_string(),

@@ -42,6 +42,18 @@ impl Violation {
     pub fn new(oracle: &'static str, what: impl Into<String>) -> Violation {
         Violation { oracle, what: what.into() }
     }
+
+    /// The key that its words name first, if they name one.
+    pub fn key(&self) -> Option<KeyId> {
+        let number = |text: &str| {
+            let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok().map(KeyId)
+        };
+        self.what.match_indices("key").find_map(|(at, word)| {
+            let rest = &self.what[at + word.len()..];
+            number(rest.strip_prefix(' ').unwrap_or(rest))
+        })
+    }
 }
 
 impl fmt::Display for Violation {
@@ -102,4 +114,17 @@ pub(crate) fn explained(history: &History, (key, path): (KeyId, &str), live: &Va
         }
     }
     explained
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_says_which_key_it_is_about_if_it_names_one() {
+        let key = |what: &str| Violation::new("a", what).key();
+        assert_eq!(key("LOST v3, acknowledged, of key 12 path ``; left {}"), Some(KeyId(12)));
+        assert_eq!(key("E: dot 50:1.5 of key5, promised: not recovered"), Some(KeyId(5)));
+        assert_eq!(key("a keyboard keeps 3 keys of partition 7"), None);
+    }
 }

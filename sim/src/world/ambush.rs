@@ -1,8 +1,10 @@
 //! Ambushes: faults that wait for a rare moment, and hit just there. What they wait for happens by itself, only hardly ever together.
 
 use super::{Event, World, key_name};
+use crate::dice::Dice;
 use crate::node::Down;
 use crate::plan::{PAYMENT_CUT, STALL};
+use crate::schedule::Kind;
 use henge::message::{Message, Reply};
 use henge::ring::{MemberId, PartitionId};
 
@@ -18,8 +20,10 @@ impl World {
             && self.plan.ambush.behind_acknowledgement > 0.0
             && matches!(reply, Reply::Written(_))
             && is_unsynced(self)
-            && self.ambush_dice.chance(self.plan.ambush.behind_acknowledgement)
+            && self.schedule.chance(Kind::CutAcknowledgement, self.plan.ambush.behind_acknowledgement)
+            && let Some(strike) = self.schedule.strikes(Kind::CutAcknowledgement)
         {
+            self.note(strike.name, |world| format!("{} loses power behind an acknowledgement", world.nodes[n].name));
             self.stats.count_fault("power cut behind an acknowledgement");
             self.is_payment_awaited = true;
             let incarnation = self.nodes[n].incarnation;
@@ -28,12 +32,15 @@ impl World {
     }
 
     /// How much longer a write of the log takes than it would by itself (microseconds): now and then a disk stands still.
-    pub(super) fn stall(&mut self) -> u64 {
-        if !self.is_chaotic || !self.ambush_dice.chance(self.plan.ambush.stalls) {
+    pub(super) fn stall(&mut self, n: usize) -> u64 {
+        if !self.is_chaotic || !self.schedule.chance(Kind::StalledDisk, self.plan.ambush.stalls) {
             return 0;
         }
+        let Some(mut strike) = self.schedule.strikes(Kind::StalledDisk) else { return 0 };
         self.stats.count_fault("stalled disk");
-        self.ambush_dice.spread(STALL / 50, STALL)
+        let length = strike.dice.spread(STALL / 50, STALL);
+        self.note(strike.name, |world| format!("the disk of {} stands still for {} ms", world.nodes[n].name, length / 1_000));
+        length
     }
 
     /// True once the disks have done all that they began while faults happened.
@@ -48,30 +55,41 @@ impl World {
             && self.is_payment_awaited
             && matches!(message, Message::Apply(apply) if apply.relief && apply.owed.is_empty())
             && let Some(to) = self.index_of(to)
-            && self.ambush_dice.chance(self.plan.ambush.before_payment)
+            && self.schedule.chance(Kind::CutPayment, self.plan.ambush.before_payment)
+            && let Some(mut strike) = self.schedule.strikes(Kind::CutPayment)
         {
             self.stats.count_fault("cut before a payment");
             self.is_payment_awaited = false;
-            let length = self.ambush_dice.spread(PAYMENT_CUT / 4, PAYMENT_CUT);
+            let length = strike.dice.spread(PAYMENT_CUT / 4, PAYMENT_CUT);
             self.idle_until = self.idle_until.max(self.time + length);
-            self.cut_these(vec![(n, to), (to, n)], length, 0);
+            self.note(strike.name, |world| {
+                let names = (&world.nodes[n].name, &world.nodes[to].name);
+                format!("{} and {} are cut off from each other for {} ms, before a hint is paid", names.0, names.1, length / 1_000)
+            });
+            self.cut_these(vec![(n, to), (to, n)], length, 0, strike.dice);
         }
     }
 
     /// One that learns, and the peer whose disk is about to be hurt, may be cut off together from everybody else.
     pub(super) fn isolate_learner(&mut self, learner: usize, teacher: usize) {
-        if self.plan.ambush.isolates_learners {
+        if self.plan.ambush.isolates_learners
+            && let Some(mut strike) = self.schedule.strikes(Kind::IsolatedLearner)
+        {
             self.stats.count_fault("isolated learner");
             let others = (0..self.nodes.len()).filter(|other| ![learner, teacher].contains(other));
             let both = |other: usize| [(learner, other), (other, learner), (teacher, other), (other, teacher)];
             let directions = others.flat_map(both).collect();
-            let length = self.ambush_dice.spread(ISOLATION / 8, ISOLATION);
-            self.cut_these(directions, length, 0);
+            let length = strike.dice.spread(ISOLATION / 8, ISOLATION);
+            self.note(strike.name, |world| {
+                let names = (&world.nodes[learner].name, &world.nodes[teacher].name);
+                format!("{} and {} are cut off from all others for {} ms", names.0, names.1, length / 1_000)
+            });
+            self.cut_these(directions, length, 0, strike.dice);
         }
     }
 
     /// A peer drops its copy of one of the partitions that it owns, if there is one about which nobody asks it at this moment.
-    pub(super) fn drop_copy(&mut self, n: usize) -> bool {
+    pub(super) fn drop_copy(&mut self, n: usize, dice: &mut Dice) -> bool {
         let member = self.nodes[n].member;
         let is_asked = |world: &World, partition: PartitionId| {
             world.nodes.iter().filter_map(|node| node.peer.as_ref()).any(|peer| peer.is_learning(partition, member))
@@ -86,7 +104,7 @@ impl World {
         if !is_up || owned.is_empty() {
             return false;
         }
-        let partition = *self.ambush_dice.pick(&owned);
+        let partition = *dice.pick(&owned);
         self.begin_anew(n, partition);
         true
     }

@@ -1,9 +1,11 @@
 //! Messages, requests and replies on their way: as frames, written and read by the real codec.
 
 use super::{Event, World, frames};
+use crate::conversation::About;
 use crate::node::asks;
 use crate::oracle::Violation;
 use crate::plan::{NetworkPlan, Plant};
+use crate::schedule::{Kind, Strike};
 use crate::trace;
 use bytes::Bytes;
 use henge::message::{Applied, FetchMode, Message, Reply, Request};
@@ -26,17 +28,32 @@ impl World {
         }
         let start = self.nodes[from].start;
         let network: &NetworkPlan = &self.plan.network;
-        let dice = &mut self.network_dice;
+        let usual = network.usual_delay(self.network_dice.of(from, to));
+        let usual_again = network.usual_delay(self.network_dice.of(from, to));
         // A forwarded request is as good as the request itself: twice would be two writes.
         let may_repeat = !matches!(message, Message::Forward(_));
-        let delay = network.delay(dice);
-        let is_lost = dice.chance(network.loss);
-        let duplicate = (dice.chance(network.duplicates) && may_repeat).then(|| network.delay(dice));
-        let late = (dice.chance(network.late_duplicates) && may_repeat).then(|| dice.spread(100_000, 20_000_000));
-        let goes =
-            self.network.believes(from, to) && self.network.link(from, to).is_up && !self.network.is_cut(from, to) && !is_lost;
+        let is_open = self.network.believes(from, to) && self.network.link(from, to).is_up && !self.network.is_cut(from, to);
+        let (loss, duplicates, late_duplicates) = (network.loss, network.duplicates, network.late_duplicates);
+        let told = |world: &World, what: &str| {
+            format!("{what}: {} → {}: {}", world.nodes[from].name, world.nodes[to].name, trace::message(&message))
+        };
+        let lost = self.message_fault(Kind::Loss, loss).filter(|_| is_open);
+        if let Some(strike) = &lost {
+            self.note(strike.name, |world| told(world, "lost"));
+        }
+        let goes = is_open && lost.is_none();
+        let duplicate = self.message_fault(Kind::Duplicate, duplicates).filter(|_| may_repeat && goes);
+        if let Some(strike) = &duplicate {
+            self.note(strike.name, |world| told(world, "twice"));
+        }
+        let late = self.message_fault(Kind::LateDuplicate, late_duplicates).filter(|_| may_repeat).map(|mut strike| {
+            let late = strike.dice.spread(100_000, 20_000_000);
+            self.note(strike.name, |world| told(world, &format!("once more after {} ms", late / 1_000)));
+            late
+        });
+        let delay = self.delay(usual, |world| told(world, "slow"));
         let fate = if goes { "" } else { " (lost)" };
-        self.trace.frame(self.time, format_args!("send {from} {to} {goes}"), &frame, || {
+        self.trace.frame(&About::Message(&message), self.time, format_args!("send {from} {to} {goes}"), &frame, || {
             format!("{} → {}: {}{fate}", self.nodes[from].name, self.nodes[to].name, trace::message(&message))
         });
         if let Some(late) = late {
@@ -50,7 +67,7 @@ impl World {
         let session = Some(self.network.link(from, to).session);
         if self.plan.plant == Plant::FalseAck
             && let Message::Apply(apply) = &message
-            && self.network_dice.chance(0.05)
+            && self.plant_dice.chance(0.05)
         {
             let sync = self.plan.sync;
             let ack = Message::Applied(Applied {
@@ -64,11 +81,23 @@ impl World {
             let event = Event::Deliver { from: to, start: self.nodes[to].start, to: from, session, frame };
             return self.after(2 * delay, event);
         }
-        if let Some(duplicate) = duplicate {
+        if duplicate.is_some() {
             self.stats.count_fault("duplicate");
-            self.after(duplicate, Event::Deliver { from, start, to, session, frame: frame.clone() });
+            self.after(usual_again, Event::Deliver { from, start, to, session, frame: frame.clone() });
         }
         self.after(delay, Event::Deliver { from, start, to, session, frame });
+    }
+
+    /// How long something is under way that usually takes so long (microseconds): now and then much longer.
+    pub(crate) fn delay(&mut self, usual: u64, words: impl FnOnce(&World) -> String) -> u64 {
+        let Some(mut strike) = self.message_fault(Kind::SlowMessage, self.plan.network.tail) else { return usual };
+        self.note(strike.name, words);
+        usual * strike.dice.spread(1, 100)
+    }
+
+    /// With this probability something of this kind happens to a message.
+    fn message_fault(&mut self, kind: Kind, share: f64) -> Option<Strike> {
+        if self.schedule.chance(kind, share) { self.schedule.strikes(kind) } else { None }
     }
 
     fn accuse_codec(&mut self, error: &str, what: &str) {
@@ -95,7 +124,7 @@ impl World {
         }
         self.tamper_with_expiry(&mut message);
         let names = (&self.nodes[from].name, &self.nodes[to].name);
-        self.trace.event(self.time, format_args!("deliver {from} {to} {session:?}"), || {
+        self.trace.event_about(&About::Message(&message), self.time, format_args!("deliver {from} {to} {session:?}"), || {
             let late = if session.is_none() { " (long ago)" } else { "" };
             format!("{} ⇢ {}{late}: {}", names.0, names.1, trace::message(&message))
         });
@@ -145,14 +174,14 @@ impl World {
     pub(super) fn on_ask(&mut self, n: usize, incarnation: u64, origin: Origin, frame: Bytes) {
         let node = &self.nodes[n];
         if node.incarnation != incarnation || node.peer.is_none() || node.stopping {
-            let delay = self.plan.network.delay(&mut self.network_dice);
+            let delay = self.plan.network.usual_delay(self.network_dice.of(n, n));
             return self.after(delay, Event::Broken { origin });
         }
         let request = match frames::request(frame.clone()) {
             Ok(request) => request,
             Err(error) => return self.accuse_codec(&error, &format!("the request {frame:?}")),
         };
-        self.trace.frame(self.time, format_args!("ask {n} {origin:?}"), &frame, || {
+        self.trace.frame(&About::Request(origin, &request), self.time, format_args!("ask {n} {origin:?}"), &frame, || {
             format!("client {}.{} ⇒ {}: {}", origin.client, origin.request, node.name, trace::request(&request))
         });
         self.step(n, Input::Request { from: origin, request });

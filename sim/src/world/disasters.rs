@@ -4,10 +4,11 @@
 //! is complete, all owners of every partition hold the same, and nobody owes anything: then whatever was acknowledged lies on N disks. From
 //! then on one disk may be lost at any moment, whatever has been begun meanwhile: whatever is acknowledged lies on W.
 
-use super::{Event, Fault, World};
+use super::{Event, Fault, Stream, World};
 use crate::node::{Down, Hurt};
 use crate::oracle::Violation;
 use crate::plan::Disaster;
+use crate::schedule::{Kind, Name, Strike};
 use henge::message::{Comparing, Message};
 use henge::ring::MemberId;
 
@@ -38,7 +39,9 @@ impl World {
         for n in 0..self.nodes.len() {
             let node = &self.nodes[n];
             match node.hurt {
-                Some(Hurt::Damaged) if node.peer.is_some() && self.fault_dice.chance(0.3) => self.go_down(n, Down::Kill),
+                Some(Hurt::Damaged) if node.peer.is_some() && self.schedule.chance(Kind::Disaster, 0.3) => {
+                    self.go_down(n, Down::Kill)
+                }
                 Some(Hurt::Old) if self.is_whole() => self.nodes[n].hurt = None,
                 _ => {}
             }
@@ -50,66 +53,68 @@ impl World {
         if !self.is_ready_for_disaster() {
             return self.after(WAIT, Event::Fault(Fault::Disaster));
         }
-        let n = self.fault_dice.below(self.nodes.len() as u64) as usize;
-        let kind = *self.fault_dice.pick(&self.plan.disasters.kinds);
-        let is_dropped = self.ambush_dice.chance(self.plan.ambush.dropped_copies);
+        let Some(mut strike) = self.schedule.strikes(Kind::Disaster).map(Box::new) else { return self.schedule(Fault::Disaster) };
+        let dice = &mut strike.dice;
+        let n = dice.below(self.nodes.len() as u64) as usize;
+        let kind = *dice.pick(&self.plan.disasters.kinds);
+        let is_dropped = dice.chance(self.plan.ambush.dropped_copies);
         let kind = if is_dropped { Disaster::DroppedCopy } else { kind };
-        let kind = self.draw_flip(kind);
-        match self.fault_dice.below(3) {
-            _ if kind == Disaster::Old => self.on_disaster_at(n, kind),
-            0 => self.on_disaster_at(n, kind),
+        let kind = if dice.chance(self.plan.disk_faults.flips) { Disaster::Flip } else { kind };
+        match dice.below(3) {
+            _ if kind == Disaster::Old => self.on_disaster_at(n, kind, strike),
+            0 => self.on_disaster_at(n, kind, strike),
             1 => {
-                let delay = self.fault_dice.spread(1_000, 3_000_000);
-                self.after(delay, Event::Disaster { node: n, kind });
+                let delay = dice.spread(1_000, 3_000_000);
+                self.after(delay, Event::Disaster { node: n, kind, strike });
             }
-            _ => self.strike = Some(kind),
+            _ => self.strike = Some((kind, strike)),
         }
     }
 
     /// If the next disaster waits for that: it hits a peer that another one, which knows less, has begun to learn from.
     pub(super) fn strike(&mut self, learner: usize, teacher: MemberId, message: &Message) {
-        if let Some(kind) = self.strike
+        if self.strike.is_some()
             && let Message::Comparing(comparing) = message
             && matches!(**comparing, Comparing::Walk(_))
             && let Some(node) = self.index_of(teacher)
+            && let Some((kind, mut strike)) = self.strike.take()
         {
-            self.strike = None;
-            let delay = self.fault_dice.below(2 * self.plan.network.delay_max);
-            self.after(delay, Event::Disaster { node, kind });
+            let delay = strike.dice.below(2 * self.plan.network.delay_max);
+            self.after(delay, Event::Disaster { node, kind, strike });
             self.isolate_learner(learner, node);
         }
     }
 
     /// The disk of a peer is hurt. Requires: since all were whole, no other was.
-    pub(super) fn on_disaster_at(&mut self, n: usize, kind: Disaster) {
+    pub(super) fn on_disaster_at(&mut self, n: usize, kind: Disaster, mut strike: Box<Strike>) {
         if !self.is_chaotic {
             return;
         }
         match kind {
             Disaster::Old => {
                 self.nodes[n].keep_old_disk();
-                let delay = self.fault_dice.spread(300_000, 3_000_000);
-                return self.after(delay, Event::OldDisk { node: n });
+                let delay = strike.dice.spread(300_000, 3_000_000);
+                return self.after(delay, Event::OldDisk { node: n, name: strike.name });
             }
-            Disaster::Wiped => self.lose_disk(n),
+            Disaster::Wiped => self.lose_disk_in(n, Some(strike.name)),
             Disaster::DroppedCopy => {
-                if self.drop_copy(n) {
-                    self.note_disaster(n, kind);
+                if self.drop_copy(n, &mut strike.dice) {
+                    self.note_disaster(n, kind, Some(strike.name));
                 }
             }
-            Disaster::Flip => self.flip_bit(n),
+            Disaster::Flip => self.flip_bit(n, &mut strike),
             Disaster::Hole => {
                 self.go_down(n, Down::PowerCut);
-                if self.nodes[n].damage_log(&mut self.fault_dice) {
-                    self.note_disaster(n, kind);
+                if self.nodes[n].damage_log(&mut strike.dice) {
+                    self.note_disaster(n, kind, Some(strike.name));
                 }
             }
             Disaster::BadRecord => {
-                let is_record = self.fault_dice.chance(0.7);
+                let is_record = strike.dice.chance(0.7);
                 let node = &mut self.nodes[n];
-                let is_done = is_record && node.damage_record(&mut self.fault_dice) || node.damage_log(&mut self.fault_dice);
+                let is_done = is_record && node.damage_record(&mut strike.dice) || node.damage_log(&mut strike.dice);
                 if is_done {
-                    self.note_disaster(n, kind);
+                    self.note_disaster(n, kind, Some(strike.name));
                 }
             }
         }
@@ -117,23 +122,23 @@ impl World {
     }
 
     /// The disk of some time ago is put back.
-    pub(super) fn on_old_disk(&mut self, n: usize) {
+    pub(super) fn on_old_disk(&mut self, n: usize, name: Name) {
         if !self.is_chaotic {
             return;
         }
         if !self.is_ready_for_disaster() {
-            return self.after(WAIT, Event::OldDisk { node: n });
+            return self.after(WAIT, Event::OldDisk { node: n, name });
         }
         if self.nodes[n].old_start >= self.nodes[n].start {
             // A copy from the same start cannot be told.
             self.go_down(n, Down::Kill);
-            return self.after(WAIT, Event::OldDisk { node: n });
+            return self.after(WAIT, Event::OldDisk { node: n, name });
         }
         // Nor can one that begins under a number that was used: starts that follow each other faster than seconds run ahead of the clock.
         if u64::from(self.nodes[n].start.0) >= self.nodes[n].now(self.time).wall_ms / 1_000 {
-            return self.after(WAIT, Event::OldDisk { node: n });
+            return self.after(WAIT, Event::OldDisk { node: n, name });
         }
-        self.note_disaster(n, Disaster::Old);
+        self.note_disaster(n, Disaster::Old, Some(name));
         self.go_down(n, Down::Kill);
         self.nodes[n].put_old_disk_back();
         self.schedule(Fault::Disaster);
@@ -141,7 +146,11 @@ impl World {
 
     /// The disk of a peer is gone, and an empty one takes its place.
     pub(crate) fn lose_disk(&mut self, n: usize) {
-        self.note_disaster(n, Disaster::Wiped);
+        self.lose_disk_in(n, None);
+    }
+
+    fn lose_disk_in(&mut self, n: usize, name: Option<Name>) {
+        self.note_disaster(n, Disaster::Wiped, name);
         self.go_down(n, Down::PowerCut);
         self.replace_disk(n);
     }
@@ -155,13 +164,17 @@ impl World {
         // Where all are down, a person starts another peer first; what it remembers of this one is the last start that it met.
         let last = known.unwrap_or(self.nodes[n].start);
         self.nodes[n].wipe();
-        if self.fault_dice.chance(self.plan.process.crash_in_recovery) {
-            let call = self.fault_dice.below(30);
+        if self.schedule.chance(Kind::CrashInReplacement, self.plan.process.crash_in_recovery)
+            && let Some(mut strike) = self.schedule.strikes(Kind::CrashInReplacement)
+        {
+            let call = strike.dice.below(30);
             // Whatever it says: it is done again.
-            let _ = self.nodes[n].replace(self.time, (&change, last), Some(call), &mut self.fault_dice);
+            let _ = self.nodes[n].replace(self.time, (&change, last), Some(call), &mut strike.dice);
             self.stats.count_fault("crash in a replacement");
+            self.note(strike.name, |world| format!("the replacement of {} is cut short", world.nodes[n].name));
         }
-        if let Err(reason) = self.nodes[n].replace(self.time, (&change, last), None, &mut self.fault_dice) {
+        let mut dice = self.dice_of(Stream::Replacements, n);
+        if let Err(reason) = self.nodes[n].replace(self.time, (&change, last), None, &mut dice) {
             let what = format!("{} cannot take its place with an empty disk: {reason}", self.nodes[n].name);
             self.violations.push(Violation::new("i", what));
         }
@@ -177,7 +190,10 @@ impl World {
         self.replace_disk(n);
     }
 
-    pub(super) fn note_disaster(&mut self, n: usize, kind: Disaster) {
+    pub(super) fn note_disaster(&mut self, n: usize, kind: Disaster, name: Option<Name>) {
+        if let Some(name) = name {
+            self.note(name, |world| format!("the disk of {} is hurt: {kind:?}", world.nodes[n].name));
+        }
         self.disks_lost += 1;
         self.old_disk_back |= kind == Disaster::Old;
         self.stats.count_fault(&format!("{kind:?} disk"));

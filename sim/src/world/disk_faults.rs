@@ -9,6 +9,7 @@ use crate::disk::Faults;
 use crate::node::{Down, Started};
 use crate::oracle::Violation;
 use crate::plan::Disaster;
+use crate::schedule::{Kind, Strike};
 use henge::storage::{Call, DiskJob};
 
 /// Syncs and writes beside those of the log are so many times as likely to fail: there are few of them.
@@ -39,10 +40,10 @@ impl World {
     /// Decides whether a call of this job fails, and which. True if one is to.
     pub(super) fn fail_job(&mut self, n: usize, job: &DiskJob) -> bool {
         let call = match job {
-            DiskJob::Read(_) | DiskJob::Survey(_) => self.draw_failed_read(),
-            DiskJob::Write(write) => self.draw_failed_write(1.0).or_else(|| self.draw_failed_sync(n, 1.0, write.sync)),
+            DiskJob::Read(_) | DiskJob::Survey(_) => self.draw_failed_read(n),
+            DiskJob::Write(write) => self.draw_failed_write(n, 1.0).or_else(|| self.draw_failed_sync(n, 1.0, write.sync)),
             DiskJob::Prepare(_) | DiskJob::StoreIdentity(_) => {
-                self.draw_failed_write(RARE).or_else(|| self.draw_failed_sync(n, RARE, true))
+                self.draw_failed_write(n, RARE).or_else(|| self.draw_failed_sync(n, RARE, true))
             }
         };
         if let Some(call) = call {
@@ -50,6 +51,17 @@ impl World {
             self.nodes[n].has_failed |= call != Call::Read;
         }
         call.is_some()
+    }
+
+    /// A fault of this kind, with this probability, if disks may fail now. `what`: for the schedule and the figures.
+    fn draw_disk_fault(&mut self, kind: Kind, probability: f64, n: usize, what: &str) -> Option<Strike> {
+        if !self.schedule.chance(kind, probability) || !self.disks_may_fail() {
+            return None;
+        }
+        let strike = self.schedule.strikes(kind)?;
+        self.stats.count_fault(what);
+        self.note(strike.name, |world| format!("{what} at {}", world.nodes[n].name));
+        Some(strike)
     }
 
     /// The process must end by it, unless nothing came of it: a disk that was full before, a file that could not even be opened.
@@ -69,34 +81,21 @@ impl World {
     }
 
     /// A record cannot be read.
-    fn draw_failed_read(&mut self) -> Option<Call> {
-        let is_drawn = self.disk_fault_dice.chance(self.plan.disk_faults.failed_reads);
-        if !is_drawn || !self.disks_may_fail() {
-            return None;
-        }
-        self.stats.count_fault("failed read");
-        Some(Call::Read)
+    fn draw_failed_read(&mut self, n: usize) -> Option<Call> {
+        self.draw_disk_fault(Kind::FailedRead, self.plan.disk_faults.failed_reads, n, "failed read").map(|_| Call::Read)
     }
 
     /// A part of something is written.
-    fn draw_failed_write(&mut self, times: f64) -> Option<Call> {
-        let is_drawn = self.disk_fault_dice.chance(times * self.plan.disk_faults.failed_writes);
-        if !is_drawn || !self.disks_may_fail() {
-            return None;
-        }
-        self.stats.count_fault("failed write");
-        Some(Call::Write)
+    fn draw_failed_write(&mut self, n: usize, times: f64) -> Option<Call> {
+        self.draw_disk_fault(Kind::FailedWrite, times * self.plan.disk_faults.failed_writes, n, "failed write").map(|_| Call::Write)
     }
 
     /// What was written is dropped, and not synced. Behind that the power may fail, some time after the next start.
     fn draw_failed_sync(&mut self, n: usize, times: f64, is_synced: bool) -> Option<Call> {
-        let is_drawn = self.disk_fault_dice.chance(times * self.plan.disk_faults.failed_syncs);
-        let is_cut = self.disk_fault_dice.chance(self.plan.disk_faults.cuts_behind);
-        let delay = self.disk_fault_dice.spread(1_000, 2_000_000);
-        if !is_drawn || !is_synced || !self.disks_may_fail() {
-            return None;
-        }
-        self.stats.count_fault("failed sync");
+        let share = if is_synced { times * self.plan.disk_faults.failed_syncs } else { 0.0 };
+        let mut strike = self.draw_disk_fault(Kind::FailedSync, share, n, "failed sync")?;
+        let is_cut = strike.dice.chance(self.plan.disk_faults.cuts_behind);
+        let delay = strike.dice.spread(1_000, 2_000_000);
         self.nodes[n].cut_after_start = is_cut.then_some(delay);
         Some(Call::Sync)
     }
@@ -125,18 +124,18 @@ impl World {
 
     /// Starts a peer whose disk fails in one of the first calls; the process ends, and is started again, now and then after a power cut.
     pub(super) fn fail_starts(&mut self, n: usize) {
-        let is_drawn = self.disk_fault_dice.chance(self.plan.disk_faults.failed_starts);
-        let fail = self.disk_fault_dice.below(FIRST_CALLS);
-        let is_cut = self.disk_fault_dice.chance(0.3);
-        if !is_drawn || !self.disks_may_fail() || self.nodes[n].peer.is_some() || !self.violations.is_empty() {
+        if self.nodes[n].peer.is_some() || !self.violations.is_empty() {
             return;
         }
-        let faults = Faults { fail: Some(fail), ..Faults::default() };
-        match self.nodes[n].start(self.time, self.plan.sync, faults, &mut self.disk_fault_dice) {
+        let share = self.plan.disk_faults.failed_starts;
+        let Some(mut strike) = self.draw_disk_fault(Kind::FailedStart, share, n, "failing start") else { return };
+        let faults = Faults { fail: Some(strike.dice.below(FIRST_CALLS)), ..Faults::default() };
+        let is_cut = strike.dice.chance(0.3);
+        match self.nodes[n].start(self.time, self.plan.sync, faults, &mut strike.dice) {
             Ok(Started::Failed) => {
                 self.stats.count_fault("failed start");
                 if is_cut {
-                    self.nodes[n].lose_power(&mut self.disk_fault_dice);
+                    self.nodes[n].lose_power(&mut strike.dice);
                 }
             }
             Ok(_) => {}
@@ -146,24 +145,26 @@ impl World {
 
     fn schedule_full_disk(&mut self) {
         if let Some(interval) = self.plan.disk_faults.full_interval {
-            let delay = (-(1.0 - self.disk_fault_dice.unit()).ln() * interval as f64) as u64;
+            let delay = (-(1.0 - self.schedule.dice(Kind::FullDisk).unit()).ln() * interval as f64) as u64;
             self.after(delay, Event::FillDisk);
         }
     }
 
     /// A disk is full for a while, but for a little.
     pub(super) fn fill_disk(&mut self) {
-        let n = self.disk_fault_dice.below(self.nodes.len() as u64) as usize;
-        let left = *self.disk_fault_dice.pick(&[0, 0, 100, 5_000, 20_000]);
-        let length = self.disk_fault_dice.spread(200_000, 4_000_000);
         if !self.is_chaotic {
             return;
         }
         self.schedule_full_disk();
+        let Some(Strike { name, mut dice }) = self.schedule.strikes(Kind::FullDisk) else { return };
+        let n = dice.below(self.nodes.len() as u64) as usize;
+        let left = *dice.pick(&[0, 0, 100, 5_000, 20_000]);
+        let length = dice.spread(200_000, 4_000_000);
         if !self.disks_may_fail() || self.nodes[n].capacity.is_some() {
             return;
         }
         self.stats.count_fault("full disk");
+        self.note(name, |world| format!("the disk of {} is full for {} ms", world.nodes[n].name, length / 1_000));
         let node = &mut self.nodes[n];
         node.capacity = Some(node.disk.used() + left);
         node.settle_disk();
@@ -191,16 +192,10 @@ impl World {
         self.after(NO_ROOM_WAIT, Event::Start { node: n });
     }
 
-    /// What happens to a disk in the place of `kind`, if it is a flipped bit.
-    pub(super) fn draw_flip(&mut self, kind: Disaster) -> Disaster {
-        let is_drawn = self.disk_fault_dice.chance(self.plan.disk_faults.flips);
-        if is_drawn { Disaster::Flip } else { kind }
-    }
-
     /// A bit of a peer's disk flips.
-    pub(super) fn flip_bit(&mut self, n: usize) {
-        match self.nodes[n].flip_bit(&mut self.disk_fault_dice) {
-            Some(true) => self.note_disaster(n, Disaster::Flip),
+    pub(super) fn flip_bit(&mut self, n: usize, strike: &mut Strike) {
+        match self.nodes[n].flip_bit(&mut strike.dice) {
+            Some(true) => self.note_disaster(n, Disaster::Flip, Some(strike.name)),
             Some(false) => self.stats.count_fault("flipped bit that nothing uses"),
             None => {}
         }

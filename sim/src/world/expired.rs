@@ -1,7 +1,7 @@
 //! What has expired, at the end: dropped everywhere, and nowhere before its time.
 
 use super::{World, key_name};
-use crate::history::{KeyId, Values, Write};
+use crate::history::{KeyId, Outcome, Values, Write};
 use crate::machine_clock::EPOCH_MS;
 use crate::oracle::{Violation, expiry, explained};
 use henge::limits::{EXPIRED_KEPT_MS, EXPIRY_GRACE_MS};
@@ -56,24 +56,30 @@ impl World {
         self.stats.dropped = due.filter(|(_, value)| !kept.contains(value)).count() as u64;
     }
 
-    /// True if somebody wrote with a context when this had expired. An answer that hides it covers it all the same, and who stands in for the owners
-    /// covers it without having seen it, so that no receipt names it.
-    fn was_hidden_and_replaced(&self, expired: &Write) -> bool {
-        let wall_ms = |time: u64| if self.clocks_jumped { self.latest_wall_ms } else { EPOCH_MS + time / 1_000 };
-        let mut later = self.history.of_key(expired.key).filter(|write| write.context.is_some());
-        later.any(|write| write.invoked > expired.invoked && expired.may_have_expired(wall_ms(write.invoked)))
+    /// True if a later write may have covered a value that had expired by then: its context covers what is held, and its client was not shown
+    /// what of that had expired.
+    fn may_be_covered_unseen(&self, expired: &Write, path: &str) -> bool {
+        let by = |later: &Write| if self.clocks_jumped { u64::MAX } else { EPOCH_MS + later.invoked / 1_000 + 1 };
+        let covers = |later: &&Write| {
+            later.context.is_some()
+                && later.outcome != Outcome::Refused
+                && later.invoked > expired.invoked
+                && later.scope.may_replace(path)
+                && expired.may_have_expired(by(later))
+        };
+        self.history.of_key(expired.key).any(|later| covers(&later))
     }
 
     /// Oracle x: what no clock has ever called over for a while is held by some owner, though nobody shows it any more, or was replaced.
     fn nothing_was_dropped_early(&mut self, key: KeyId, held: &Values) {
         let wall_ms = self.latest_wall().saturating_sub(EXPIRED_KEPT_MS.min(EXPIRY_GRACE_MS));
-        let explained = explained(&self.history, (key, ""), held, u64::MAX, wall_ms);
+        // What had expired and was covered unseen explains what it had replaced itself.
+        let written = self.history.of_key(key).flat_map(|write| write.values.iter().map(move |value| (write, value)));
+        let unseen = written.filter(|(write, (path, _))| self.may_be_covered_unseen(write, path)).map(|(_, (_, value))| *value);
+        let gone: Values = held.iter().copied().chain(unseen).collect();
+        let explained = explained(&self.history, (key, ""), &gone, u64::MAX, wall_ms);
         let acked = self.history.of_key(key).filter(|write| write.is_acked());
-        let missing: Vec<_> = acked
-            .filter(|write| !self.was_hidden_and_replaced(write))
-            .flat_map(|write| &write.values)
-            .filter(|(_, value)| !explained.contains(value))
-            .collect();
+        let missing: Vec<_> = acked.flat_map(|write| &write.values).filter(|(_, value)| !explained.contains(value)).collect();
         if let Some((path, value)) = missing.first() {
             let what = format!("{value} of key {} path `{path}` was dropped, and was not to be for a while; left {held:?}", key.0);
             self.violations.push(Violation::new("x", what));

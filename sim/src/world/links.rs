@@ -8,7 +8,7 @@ use henge::peer::{Input, Verdict};
 impl World {
     pub(super) fn dial_all(&mut self, n: usize) {
         for other in (0..self.nodes.len()).filter(|other| *other != n) {
-            let delay = 200 + self.network_dice.below(5_000);
+            let delay = 200 + self.network_dice.of(n, other).below(5_000);
             self.dial_after(delay, n, other);
         }
     }
@@ -29,7 +29,7 @@ impl World {
         let is_cut = self.network.is_cut(a, b) || self.network.is_cut(b, a);
         let are_members = !left.founders().is_empty() && !right.founders().is_empty();
         if is_stopping || is_paused || is_cut || !are_members {
-            let delay = 50_000 + self.network_dice.below(100_000);
+            let delay = 50_000 + self.network_dice.of(a, b).below(100_000);
             return self.dial_after(delay, a, b);
         }
         let (mine, theirs) = (left.introduction(), right.introduction());
@@ -95,11 +95,11 @@ impl World {
         let session = link.session;
         for (node, other) in [(a, b), (b, a)] {
             if self.network.believes(node, other) {
-                let delay = self.network_dice.spread(100, limit);
+                let delay = self.network_dice.of(node, other).spread(100, limit);
                 self.after(delay, Event::Hangup { node, other, session });
             }
         }
-        let delay = self.network_dice.spread(5_000, 500_000);
+        let delay = self.network_dice.of(a, b).spread(5_000, 500_000);
         self.dial_after(delay, a, b);
     }
 

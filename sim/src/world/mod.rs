@@ -17,11 +17,14 @@ mod gate;
 mod links;
 mod notes;
 mod process;
+mod streams;
 
 pub use faults::Fault;
 pub(crate) use gate::Passage;
+use streams::{LinkDice, Stream};
 
 use crate::client::{Client, Stats};
+use crate::conversation::About;
 use crate::dice::Dice;
 use crate::history::{History, KeyId};
 use crate::network::Network;
@@ -29,6 +32,7 @@ use crate::node::{Down, Node};
 use crate::oracle::Violation;
 use crate::oracle::dots::Dots;
 use crate::plan::{Disaster, Plan};
+use crate::schedule::{Name, Schedule, Selection, Strike};
 use crate::trace::Trace;
 use bytes::Bytes;
 use henge::peer::{Input, Origin, Output};
@@ -89,11 +93,11 @@ pub(crate) enum Event {
     /// A peer learns that it runs from an old copy of its folder.
     Refused { node: usize, incarnation: u64, reason: String },
     /// The disk of a peer is hurt.
-    Disaster { node: usize, kind: Disaster },
+    Disaster { node: usize, kind: Disaster, strike: Box<Strike> },
     /// The disk of some time ago is put back under a peer.
-    OldDisk { node: usize },
+    OldDisk { node: usize, name: Name },
     /// A cut that flaps comes once more.
-    CutAgain { directions: Vec<(usize, usize)>, length: u64, again: u64 },
+    CutAgain { directions: Vec<(usize, usize)>, length: u64, again: u64, dice: Box<Dice> },
 }
 
 /// Everything.
@@ -104,11 +108,10 @@ pub struct World {
     heap: BTreeMap<(u64, u64), Event>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) network: Network,
-    pub(crate) network_dice: Dice,
-    pub(crate) fault_dice: Dice,
+    pub(crate) network_dice: LinkDice,
     disk_dice: Vec<Dice>,
-    ambush_dice: Dice,
-    disk_fault_dice: Dice,
+    plant_dice: Dice,
+    pub(crate) schedule: Schedule,
     pub(crate) trace: Trace,
     pub(crate) history: History,
     pub(crate) dots: Dots,
@@ -132,7 +135,7 @@ pub struct World {
     /// How many disks have been lost, hurt, or put back from an earlier time.
     pub(crate) disks_lost: u64,
     /// The next disaster waits for somebody who learns from another one.
-    strike: Option<Disaster>,
+    strike: Option<(Disaster, Box<Strike>)>,
     /// A coordinator has lost power behind an acknowledgement: a stand-in may have the only copy, and is about to hand it over.
     is_payment_awaited: bool,
     /// A disk was put back from an earlier time.
@@ -163,6 +166,11 @@ pub(crate) fn key_of(name: &[u8]) -> Option<KeyId> {
 impl World {
     /// The world of a plan before anything has happened.
     pub fn new(plan: Plan, prints: bool) -> World {
+        World::of(plan, Selection::default(), Trace::new(prints))
+    }
+
+    /// The same, if only some of what would go wrong does.
+    pub fn of(plan: Plan, selection: Selection, trace: Trace) -> World {
         let seed = plan.seed;
         World {
             time: 0,
@@ -170,12 +178,11 @@ impl World {
             heap: BTreeMap::new(),
             nodes: (0..plan.peers).map(|index| Node::new(index, plan.zones, plan.tuning)).collect(),
             network: Network::new(plan.peers),
-            network_dice: Dice::of(seed, 1),
-            fault_dice: Dice::of(seed, 2),
+            network_dice: LinkDice::new(seed, plan.peers),
             disk_dice: (0..plan.peers as u64).map(|index| Dice::of(seed, 100 + index)).collect(),
-            ambush_dice: Dice::of(seed, 6),
-            disk_fault_dice: Dice::of(seed, 22),
-            trace: Trace::new(prints),
+            plant_dice: Dice::of(seed, 1),
+            schedule: Schedule::new(seed, selection),
+            trace,
             history: History::default(),
             dots: Dots::default(),
             dots_of_key: BTreeMap::new(),
@@ -273,7 +280,8 @@ impl World {
                 let peer = &mut self.nodes[node];
                 if peer.incarnation == incarnation && peer.peer.is_some() && peer.wake_at == Some(at) {
                     peer.wake_at = None;
-                    self.trace.event(self.time, format_args!("wake {node}"), || format!("{} wakes", peer.name));
+                    self.trace
+                        .event_about(&About::Routine, self.time, format_args!("wake {node}"), || format!("{} wakes", peer.name));
                     self.step(node, Input::Wake);
                     self.check_wakes(node);
                 }
@@ -300,11 +308,13 @@ impl World {
                     self.on_refused_as_old(node, &reason);
                 }
             }
-            Event::Disaster { node, kind } => self.on_disaster_at(node, kind),
-            Event::OldDisk { node } => self.on_old_disk(node),
-            Event::CutAgain { directions, length, again } => self.cut_these(directions, length, again),
+            Event::Disaster { node, kind, strike } => self.on_disaster_at(node, kind, strike),
+            Event::OldDisk { node, name } => self.on_old_disk(node, name),
+            Event::CutAgain { directions, length, again, dice } => self.cut_these(directions, length, again, *dice),
             Event::Mend { directions } => {
-                self.trace.event(self.time, format_args!("mend {directions:?}"), || format!("mended: {directions:?}"));
+                self.trace.event(self.time, format_args!("mend {directions:?}"), || {
+                    format!("mended: {}", faults::told(&self.nodes, &directions))
+                });
                 directions.into_iter().for_each(|(from, to)| self.network.set_cut(from, to, false));
             }
         }

@@ -1,10 +1,12 @@
 //! A peer as its driver sees it: inputs handed in, outputs held until the log allows them, disk jobs, timers, going down and coming up.
 
-use super::{Event, World};
+use super::{Event, Stream, World};
+use crate::conversation::About;
 use crate::disk::Faults;
 use crate::node::{Down, Held, Hurt, Started};
 use crate::oracle::Violation;
 use crate::plan::Plant;
+use crate::schedule::{Kind, Strike};
 use crate::trace;
 use henge::message::{FetchMode, Position, SyncMode};
 use henge::peer::{Input, Output};
@@ -89,10 +91,12 @@ impl World {
             }
             Output::Reply { to, reply, .. } => {
                 self.note_receipt(n, to, &reply);
-                self.trace.event(self.time, format_args!("reply {n} {to:?}"), || {
+                self.trace.event_about(&About::Answer(to), self.time, format_args!("reply {n} {to:?}"), || {
                     format!("{} ⇒ client {}.{}: {}", self.nodes[n].name, to.client, to.request, trace::reply(&reply))
                 });
-                let delay = self.plan.network.delay(&mut self.network_dice);
+                let usual = self.plan.network.usual_delay(self.network_dice.of(n, n));
+                let delay =
+                    self.delay(usual, |world| format!("slow: an answer of {} to client {}", world.nodes[n].name, to.client));
                 self.send_reply(delay, to, &reply);
                 self.wait_for_acknowledgement(n, &reply);
             }
@@ -100,9 +104,13 @@ impl World {
                 unreachable!("only what names a position is held")
             }
         }
-        if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_at_send) {
+        if self.is_chaotic
+            && self.schedule.chance(Kind::CrashAtSend, self.plan.process.crash_at_send)
+            && let Some(mut strike) = self.schedule.strikes(Kind::CrashAtSend)
+        {
             let incarnation = self.nodes[n].incarnation;
-            let delay = self.fault_dice.below(200);
+            let delay = strike.dice.below(200);
+            self.note(strike.name, |world| format!("{} loses power just after it has sent something", world.nodes[n].name));
             self.after(delay, Event::Down { node: n, incarnation, how: Down::PowerCut });
         }
     }
@@ -110,9 +118,15 @@ impl World {
     pub(super) fn start_job(&mut self, n: usize, job: DiskJob) {
         self.jobs += 1;
         let number = self.jobs;
-        let mut latency = self.plan.disk.latency(&mut self.disk_dice[n]);
+        let mut latency = self.plan.disk.usual_latency(&mut self.disk_dice[n]);
+        if self.schedule.chance(Kind::SlowDisk, self.plan.disk.tail)
+            && let Some(mut strike) = self.schedule.strikes(Kind::SlowDisk)
+        {
+            latency *= strike.dice.spread(1, 100);
+            self.note(strike.name, |world| format!("the disk of {} takes {} ms", world.nodes[n].name, latency / 1_000));
+        }
         if matches!(job, DiskJob::Write(_)) {
-            latency += self.stall();
+            latency += self.stall(n);
         }
         self.nodes[n].jobs.insert(number, job);
         let incarnation = self.nodes[n].incarnation;
@@ -128,12 +142,12 @@ impl World {
         match &job {
             DiskJob::Write(write) => {
                 let (last, sync, bytes) = (write.last.0, write.sync, write.bytes.len());
-                self.trace.event(self.time, format_args!("write {n} {last} {bytes} {sync}"), || {
+                self.trace.event_about(&About::Routine, self.time, format_args!("write {n} {last} {bytes} {sync}"), || {
                     format!("{name} disk: {bytes} bytes up to {last}{}", if sync { ", synced" } else { "" })
                 });
             }
             other => {
-                self.trace.event(self.time, format_args!("job {n} {other:?}"), || {
+                self.trace.event_about(&About::Routine, self.time, format_args!("job {n} {other:?}"), || {
                     format!("{name} disk: {}", format!("{other:?}").chars().take(90).collect::<String>())
                 });
             }
@@ -166,7 +180,8 @@ impl World {
         shadow.before_crash(|key| self.ask(n, key, FetchMode::Dots));
         shadow.kept_before_crash(|key| self.ask_kept(n, key));
         self.nodes[n].shadow = shadow;
-        self.nodes[n].go_down(how, &mut self.fault_dice);
+        let mut dice = self.dice_of(Stream::Downs, n);
+        self.nodes[n].go_down(how, &mut dice);
         self.break_connections(n);
         for other in (0..self.nodes.len()).filter(|other| *other != n) {
             self.network.set_belief(n, other, false);
@@ -177,7 +192,7 @@ impl World {
         }
         let away = match (away, self.is_chaotic) {
             (Some(away), _) => away,
-            (None, true) => self.fault_dice.spread(20_000, 2_000_000),
+            (None, true) => dice.spread(20_000, 2_000_000),
             (None, false) => 1_000,
         };
         self.after(away, Event::Start { node: n });
@@ -189,23 +204,25 @@ impl World {
             return;
         }
         let (hurt, actor) = (self.nodes[n].hurt, self.nodes[n].actor);
-        let cuts = if self.is_chaotic && self.fault_dice.chance(self.plan.process.crash_in_recovery) {
-            self.fault_dice.between(1, 2)
-        } else {
-            0
-        };
+        let is_cut = self.is_chaotic && self.schedule.chance(Kind::CrashInRecovery, self.plan.process.crash_in_recovery);
+        let mut strike = if is_cut { self.schedule.strikes(Kind::CrashInRecovery) } else { None };
+        let cuts = strike.as_mut().map_or(0, |strike| strike.dice.between(1, 2));
         for _ in 0..cuts {
-            let call = self.fault_dice.below(40);
-            let faults = Faults { crash: Some(call), ..Faults::default() };
-            match self.nodes[n].start(self.time, self.plan.sync, faults, &mut self.fault_dice) {
+            let Some(Strike { name, dice }) = &mut strike else { break };
+            let faults = Faults { crash: Some(dice.below(40)), ..Faults::default() };
+            match self.nodes[n].start(self.time, self.plan.sync, faults, dice) {
                 Ok(Started::Up | Started::NoRoom) => break,
-                Ok(_) => self.stats.count_fault("crash in recovery"),
+                Ok(_) => {
+                    self.stats.count_fault("crash in recovery");
+                    self.note(*name, |world| format!("the start of {} is cut short", world.nodes[n].name));
+                }
                 Err(reason) => self.take_over(n, reason),
             }
         }
         self.fail_starts(n);
+        let mut dice = self.dice_of(Stream::Starts, n);
         while self.nodes[n].peer.is_none() && self.violations.is_empty() {
-            match self.nodes[n].start(self.time, self.plan.sync, Faults::default(), &mut self.fault_dice) {
+            match self.nodes[n].start(self.time, self.plan.sync, Faults::default(), &mut dice) {
                 Ok(Started::NoRoom) => return self.wait_for_room(n),
                 Ok(started) => assert_eq!(started, Started::Up, "nothing was to go wrong"),
                 Err(reason) => self.take_over(n, reason),
