@@ -159,8 +159,6 @@ pub enum Rule {
     HintUnreplayed = 69,
     /// A start does not write and sync again what it has read and no mark covers.
     TailUnsynced = 70,
-    /// Who refuses what is owed to it counts as paid.
-    RefusalPays = 71,
     /// A record takes the place of a newer one.
     OlderRecord = 72,
     /// A log whose write or sync has failed goes on as if nothing were.
@@ -169,8 +167,6 @@ pub enum Rule {
     HandedOnForgotten = 75,
     /// A store whose log waits for room wants to be woken at once to sync it.
     FullSpins = 76,
-    /// A peer believes its clock, whatever those of the others say.
-    ClockBelieved = 74,
 }
 
 impl Rule {
@@ -246,12 +242,10 @@ impl Rule {
         ("incarnation_unsent", "wire", Rule::IncarnationUnsent),
         ("hint_unreplayed", "storage", Rule::HintUnreplayed),
         ("tail_unsynced", "storage", Rule::TailUnsynced),
-        ("refusal_pays", "hinted_handoff", Rule::RefusalPays),
         ("older_record", "gossip", Rule::OlderRecord),
         ("failure_ignored", "storage", Rule::FailureIgnored),
         ("handed_on_forgotten", "coordinator", Rule::HandedOnForgotten),
         ("full_spins", "storage", Rule::FullSpins),
-        ("clock_believed", "gossip", Rule::ClockBelieved),
     ];
 }
 

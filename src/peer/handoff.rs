@@ -125,7 +125,6 @@ impl Peer {
         }
         match &applied.refused {
             None => self.on_hint_paid(from, applied.operation),
-            Some(_) if is_broken(Rule::RefusalPays) => self.on_hint_paid(from, applied.operation),
             Some(reason) => {
                 if self.handoff.on_refused(now.monotonic_ms, applied.operation, from) {
                     tracing::debug!(from = ?from, reason, "what is owed to a peer was refused by it");
