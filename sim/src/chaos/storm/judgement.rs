@@ -1,0 +1,137 @@
+//! The end of a round: the cluster comes to rest, everybody is asked, everything is judged.
+
+use super::super::cluster::name;
+use super::super::halves::{CALM_DEADLINE_MS, for_each, patiently, unrest_of};
+use super::super::until;
+use super::super::verdict::{Aftermath, judge, judge_listing};
+use super::super::witness::Witness;
+use super::crowd::Crowd;
+use super::stage::Stage;
+use crate::dice::Dice;
+use crate::history::{KeyId, Values};
+use crate::oracle::Violation;
+use henge::message::Quorum;
+use henge::ring::MemberId;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// Keys that nobody writes to any more, and what is live of them for good.
+pub type Settled = BTreeMap<KeyId, Values>;
+
+/// So often owners that do not agree are told to compare once more.
+const TRIES: usize = 4;
+/// So many settled keys are asked for in each round.
+const SETTLED_ASKED: usize = 24;
+
+/// Heals the cluster, waits for its rest, and judges everything that was told of these keys. Reads are judged from `first_read` on. What is
+/// live is the answer.
+///
+/// # Errors
+/// It does not come to rest, or does not answer: for people.
+pub async fn judge_round(
+    stage: &Stage<'_>,
+    crowd: &Crowd,
+    (keys, settled): (&[KeyId], &Settled),
+    first_read: usize,
+    dice: &mut Dice,
+) -> Result<(Vec<Violation>, Settled), String> {
+    let mut aftermath = Aftermath::default();
+    for _ in 0..TRIES {
+        stage.heal();
+        at_rest(stage).await?;
+        // Nothing that was under way before can still take effect.
+        stage.story.is_quiet();
+        aftermath = own_copies(stage, crowd, keys).await?;
+        if aftermath.is_agreed() {
+            break;
+        }
+    }
+    let one = &crowd.witnesses[dice.below(stage.cluster.len() as u64) as usize];
+    for (key, live) in all_copies(one, keys).await? {
+        aftermath.note(format!("{} of all copies", name(one.peer)), key, live);
+    }
+    let mut violations = judge(&stage.story.told().history, &aftermath, stage.story.replicas(), stage.trouble, first_read);
+    violations.extend(stage.story.told().violations.iter().cloned());
+    let live: Settled = aftermath.states.iter().filter_map(|(key, states)| Some((*key, states.first()?.1.clone()))).collect();
+    violations.extend(settled_stay(one, settled, dice).await?);
+    let listing =
+        patiently(|| one.list(CALM_DEADLINE_MS)).await.ok_or_else(|| format!("{} does not list its keys", name(one.peer)))?;
+    let mut all = Aftermath::default();
+    for (key, live) in settled.iter().chain(&live) {
+        all.note(String::new(), *key, live.clone());
+    }
+    violations.extend(judge_listing(&name(one.peer), &listing, &all));
+    Ok((violations, live))
+}
+
+/// Waits until nothing is kept for others, and all peers have compared with all others since now and found everything equal.
+async fn at_rest(stage: &Stage<'_>) -> Result<(), String> {
+    let (healed, count) = (Instant::now(), stage.cluster.len());
+    let members: Vec<MemberId> = (0..count).filter_map(|peer| stage.story.member(&name(peer))).collect();
+    let mut unrest = String::new();
+    let rest = until("no hints left, and all peers in step after healing", async || {
+        for peer in 0..count {
+            let Some(status) = stage.cluster.status(peer).await else {
+                unrest = format!("{} does not say how it is", name(peer));
+                return None;
+            };
+            if let Some(what) = unrest_of(&status, &members, healed.elapsed()) {
+                unrest = what;
+                return None;
+            }
+        }
+        Some(())
+    });
+    rest.await.map_err(|error| format!("{error}; last of all {unrest}"))
+}
+
+/// Asks every owner for what it holds itself. Reads of one copy repair nothing.
+async fn own_copies(stage: &Stage<'_>, crowd: &Crowd, keys: &[KeyId]) -> Result<Aftermath, String> {
+    let mut aftermath = Aftermath::default();
+    for witness in &crowd.witnesses[..stage.cluster.len()] {
+        let who = name(witness.peer);
+        let own: Vec<KeyId> = keys.iter().copied().filter(|key| stage.story.is_owner(*key, &who)).collect();
+        for (key, live) in ask(witness, &own, Quorum::Exactly(1)).await? {
+            aftermath.note(who.clone(), key, live);
+        }
+    }
+    Ok(aftermath)
+}
+
+async fn all_copies(one: &Witness, keys: &[KeyId]) -> Result<Vec<(KeyId, Values)>, String> {
+    ask(one, keys, Quorum::All).await
+}
+
+async fn ask(witness: &Witness, keys: &[KeyId], r: Quorum) -> Result<Vec<(KeyId, Values)>, String> {
+    let seen = for_each(keys, |key| {
+        let witness = witness.clone();
+        async move { patiently(|| witness.read(key, r, CALM_DEADLINE_MS)).await }
+    });
+    let answer = |(key, seen): (KeyId, Option<super::super::witness::Seen>)| match seen {
+        Some(seen) => Ok((key, seen.live)),
+        None => Err(format!("{} does not answer for key {} after healing", name(witness.peer), key.0)),
+    };
+    seen.await.into_iter().map(answer).collect()
+}
+
+/// What was judged in earlier rounds, and nobody has touched since, is as it was: some of it is asked for again, all copies together.
+async fn settled_stay(one: &Witness, settled: &Settled, dice: &mut Dice) -> Result<Vec<Violation>, String> {
+    let all: Vec<KeyId> = settled.keys().copied().collect();
+    let some: Vec<KeyId> = (0..SETTLED_ASKED.min(all.len())).map(|_| *dice.pick(&all)).collect();
+    let mut violations = Vec::new();
+    for (key, live) in all_copies(one, &some).await? {
+        let was = &settled[&key];
+        let (gone, new): (Vec<_>, Vec<_>) = (was.difference(&live).collect(), live.difference(was).collect());
+        if !gone.is_empty() {
+            violations.push(Violation::new(
+                "a",
+                format!("LOST {gone:?} of key {}, at rest since an earlier round; left {live:?}", key.0),
+            ));
+        }
+        if !new.is_empty() {
+            violations
+                .push(Violation::new("b: resurrected", format!("{new:?} of key {} is back, gone since an earlier round", key.0)));
+        }
+    }
+    Ok(violations)
+}
