@@ -44,6 +44,9 @@ pub struct ChaosArguments {
     /// storm: the last line on stdout is one JSON object
     #[arg(long)]
     json: bool,
+    /// storm: a line for each round, with what was done
+    #[arg(long)]
+    verbose: bool,
     /// storm: peers that are broken on purpose, and are to be found out: lying-sync (no sync is done), or a bug of src/broken.rs
     #[arg(long)]
     control: Option<String>,
@@ -125,7 +128,7 @@ fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, Stri
     let summary = runtime()?.block_on(async {
         // In either case everything that was started ends with the cluster.
         tokio::select! {
-            summary = storm::run(&program, &options, show_progress) => Ok(summary),
+            summary = storm::run(&program, &options, |summary| show_progress(summary, arguments.verbose)) => Ok(summary),
             _ = tokio::signal::ctrl_c() => Err("interrupted".to_string()),
         }
     })?;
@@ -147,7 +150,10 @@ fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, Stri
     }
 }
 
-fn show_progress(summary: &Summary) {
+fn show_progress(summary: &Summary, is_verbose: bool) {
+    if is_verbose {
+        eprintln!("round {}: {}", summary.rounds, summary.last_round);
+    }
     let count = |kinds: &[&str]| kinds.iter().filter_map(|kind| summary.faults.get(kind)).sum::<u64>();
     let line = format!(
         "{:.1} min: {} rounds, {} writes acknowledged, {} reads judged, {} kills, {} power cuts, {} violations",

@@ -13,6 +13,7 @@ use crate::oracle::Violation;
 use henge::message::Quorum;
 use henge::ring::MemberId;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Keys that nobody writes to any more, and what is live of them for good.
@@ -20,11 +21,24 @@ pub type Settled = BTreeMap<KeyId, Values>;
 
 /// So often owners that do not agree are told to compare once more.
 const TRIES: usize = 4;
+/// What comparisons still find unequal is left to their round of a minute. Links that are made anew make them compare at once: they are, after
+/// so long, after twice as long again, and so on.
+const NUDGE_FIRST: Duration = Duration::from_secs(3);
 /// So many settled keys are asked for in each round.
 const SETTLED_ASKED: usize = 24;
 
-/// Heals the cluster, waits for its rest, and judges everything that was told of these keys. Reads are judged from `first_read` on. What is
-/// live is the answer.
+/// How a round has ended.
+#[derive(Clone, Default, Debug)]
+pub struct Judged {
+    /// Promises that were broken.
+    pub violations: Vec<Violation>,
+    /// What is live.
+    pub live: Settled,
+    /// What kept the cluster from its rest at last, and how long that took.
+    pub waited_for: String,
+}
+
+/// Heals the cluster, waits for its rest, and judges everything that was told of these keys. Reads are judged from `first_read` on.
 ///
 /// # Errors
 /// It does not come to rest, or does not answer: for people.
@@ -34,11 +48,12 @@ pub async fn judge_round(
     (keys, settled): (&[KeyId], &Settled),
     first_read: usize,
     dice: &mut Dice,
-) -> Result<(Vec<Violation>, Settled), String> {
+) -> Result<Judged, String> {
     let mut aftermath = Aftermath::default();
+    let mut waited_for = Vec::new();
     for _ in 0..TRIES {
         stage.heal();
-        at_rest(stage).await?;
+        waited_for.push(at_rest(stage).await?);
         // Nothing that was under way before can still take effect.
         stage.story.is_quiet();
         aftermath = own_copies(stage, crowd, keys).await?;
@@ -61,14 +76,15 @@ pub async fn judge_round(
         all.note(String::new(), *key, live.clone());
     }
     violations.extend(judge_listing(&name(one.peer), &listing, &all));
-    Ok((violations, live))
+    Ok(Judged { violations, live, waited_for: waited_for.join("; then ") })
 }
 
 /// Waits until nothing is kept for others, and all peers have compared with all others since now and found everything equal.
-async fn at_rest(stage: &Stage<'_>) -> Result<(), String> {
+async fn at_rest(stage: &Stage<'_>) -> Result<String, String> {
     let (healed, count) = (Instant::now(), stage.cluster.len());
     let members: Vec<MemberId> = (0..count).filter_map(|peer| stage.story.member(&name(peer))).collect();
     let mut unrest = String::new();
+    let (mut nudge, mut pause) = (healed + NUDGE_FIRST, NUDGE_FIRST);
     let rest = until("no hints left, and all peers in step after healing", async || {
         for peer in 0..count {
             let Some(status) = stage.cluster.status(peer).await else {
@@ -77,12 +93,20 @@ async fn at_rest(stage: &Stage<'_>) -> Result<(), String> {
             };
             if let Some(what) = unrest_of(&status, &members, healed.elapsed()) {
                 unrest = what;
+                if Instant::now() >= nudge {
+                    stage.cluster.cuts().reset();
+                    pause *= 2;
+                    nudge = Instant::now() + pause;
+                }
                 return None;
             }
         }
         Some(())
     });
-    rest.await.map_err(|error| format!("{error}; last of all {unrest}"))
+    match rest.await {
+        Ok(()) => Ok(format!("{:.1} s, {unrest}", healed.elapsed().as_secs_f64())),
+        Err(error) => Err(format!("{error}; last of all {unrest}")),
+    }
 }
 
 /// Asks every owner for what it holds itself. Reads of one copy repair nothing.

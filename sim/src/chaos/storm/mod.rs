@@ -24,7 +24,7 @@ use crate::dice::Dice;
 use crate::history::{KeyId, Outcome, Write};
 use crowd::Crowd;
 use faults::{Kind, Plan, available};
-use judgement::{Settled, judge_round};
+use judgement::{Judged, Settled, judge_round};
 use stage::Stage;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,6 +77,8 @@ pub struct Summary {
     pub violations: Vec<String>,
     /// The longest time from healing to judgement.
     pub longest_healing: Duration,
+    /// The last round, for people.
+    pub last_round: String,
 }
 
 /// Keys of a story.
@@ -192,6 +194,7 @@ async fn one_round(
         let told = stage.story.told();
         (told.history.writes().len(), told.history.reads().len(), told.reads_asked)
     };
+    let begin = Instant::now();
     let work = clients.crowd.work(&clients.keys, seed.wrapping_mul(1_000).wrapping_add(round));
     let steps = plan.draw(&mut stage.dice);
     let mut played = Ok(());
@@ -219,8 +222,10 @@ async fn one_round(
     let healed = Instant::now();
     let mut dice = Dice::of(seed, 1_000 + round);
     let judged = judge_round(stage, &clients.crowd, (&clients.keys, &clients.settled), reads, &mut dice).await;
-    let (violations, live) = judged.map_err(|error| format!("{error}; in round {round} of {steps:?}"))?;
+    let Judged { violations, live, waited_for } = judged.map_err(|error| format!("{error}; in round {round} of {steps:?}"))?;
     stage.echoes_end().await?;
+    let (chaos, healing) = ((healed - begin).as_secs_f64(), healed.elapsed().as_secs_f64());
+    summary.last_round = format!("{chaos:.1} s of {steps:?}, {healing:.1} s to the judgement ({waited_for})");
     summary.longest_healing = summary.longest_healing.max(healed.elapsed());
     summary.reads += (stage.story.told().history.reads().len() - reads) as u64;
     summary.rounds += 1;
