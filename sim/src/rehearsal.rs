@@ -123,6 +123,7 @@ fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, Stri
         time: Duration::from_secs_f64(arguments.minutes.max(0.0) * 60.0),
         faults: wanted.to_vec(),
         seed: arguments.seed.unwrap_or_else(drawn),
+        only_blackouts: lies,
     };
     eprintln!("seed {}", options.seed);
     let summary = runtime()?.block_on(async {

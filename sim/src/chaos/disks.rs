@@ -122,6 +122,15 @@ impl Disks {
         self.run("sh", "-ec", POWER_ON, &places).await
     }
 
+    /// Writes everything out that is only in memory, behind the processes' backs.
+    ///
+    /// # Errors
+    /// For people: what the system says.
+    pub async fn write_out(&self, numbers: &[usize]) -> Result<(), String> {
+        let places: Vec<_> = numbers.iter().map(|number| self.place(*number).into_os_string()).collect();
+        self.run("sync", "-f", "--", &places).await
+    }
+
     /// Leaves no room on a peer's file system.
     ///
     /// # Errors

@@ -142,6 +142,8 @@ pub struct Plan {
     /// What is to come before anything comes again.
     deck: Vec<Kind>,
     peers: usize,
+    /// All peers lose power at once, and nothing else happens.
+    pub only_blackouts: bool,
 }
 
 /// Most hits of a round.
@@ -154,11 +156,15 @@ impl Plan {
     pub fn new(kinds: &[Kind], peers: usize) -> Plan {
         let those = |is_one: fn(&Kind) -> bool| kinds.iter().copied().filter(is_one).collect::<Vec<_>>();
         let light = those(|kind| !kind.is_heavy() && !kind.is_of_network());
-        Plan { light, network: those(|kind| kind.is_of_network()), heavy: those(|kind| kind.is_heavy()), deck: Vec::new(), peers }
+        let (network, heavy) = (those(|kind| kind.is_of_network()), those(|kind| kind.is_heavy()));
+        Plan { light, network, heavy, deck: Vec::new(), peers, only_blackouts: false }
     }
 
     /// What happens in the next round.
     pub fn draw(&mut self, dice: &mut Dice) -> Vec<Step> {
+        if self.only_blackouts {
+            return vec![Step::Rest(Duration::from_millis(1_500)), Step::PowerOff((0..self.peers).collect())];
+        }
         let mut steps = Vec::new();
         let weights: Vec<u32> = self.light.iter().map(|kind| kind.weight()).collect();
         for number in 0..dice.between(HITS_MIN, HITS_MAX) {
@@ -181,6 +187,7 @@ impl Plan {
             let from = dice.below(steps.len() as u64) as usize;
             let to = dice.between(from as u64 + 1, (from as u64 + 4).min(steps.len() as u64)) as usize;
             steps.insert(to, Step::Calm);
+            steps.insert(from, Step::Rest(Duration::from_millis(dice.spread(50, 2_500))));
             steps.insert(from, self.weather(kind, dice));
         }
         steps

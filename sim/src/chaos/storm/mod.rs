@@ -44,6 +44,9 @@ pub struct Options {
     /// What decides which faults hit whom. The processes and their clients are not bound to it: the same seed is the same trouble, and
     /// never twice the same history.
     pub seed: u64,
+    /// The control, for a program whose syncs do nothing: what the founding left on the disks is written out behind its back, and then
+    /// all peers lose power at once, again and again.
+    pub only_blackouts: bool,
 }
 
 /// How it went.
@@ -103,6 +106,7 @@ pub async fn run(program: &Program, options: &Options, mut on_round: impl FnMut(
     let needs_disks = kinds.iter().any(|kind| matches!(kind, Kind::Power | Kind::Full | Kind::Fsync));
     let shape = Shape { has_disks: needs_disks && machine.disks.is_ok(), ..options.shape };
     let mut plan = Plan::new(&kinds, shape.peers);
+    plan.only_blackouts = options.only_blackouts;
     while begin.elapsed() < options.time && summary.violations.is_empty() {
         let seed = options.seed.wrapping_mul(1_000).wrapping_add(summary.clusters);
         let deadline = begin + options.time;
@@ -139,6 +143,9 @@ async fn over_one_cluster(
 ) -> Result<(), String> {
     let cluster = Cluster::form(program, shape).await?;
     summary.clusters += 1;
+    if let (true, Some(disks)) = (plan.only_blackouts, cluster.disks()) {
+        disks.write_out(&(0..shape.peers).collect::<Vec<_>>()).await?;
+    }
     let story = Story::new(ring_at(cluster.listen(0)).await?);
     let (counts, trouble, dice) = (BTreeMap::new(), Trouble::default(), Dice::of(seed, 0));
     let mut stage = Stage { program, machine, cluster, story, counts, trouble, dice, echoes: JoinSet::new() };

@@ -83,6 +83,11 @@ impl Stage<'_> {
             Kind::Kill => {
                 self.count(kind.name());
                 self.cluster.kill(peer);
+                if self.dice.chance(0.2) {
+                    // The others notice, and somebody stands in.
+                    let away = self.dice.spread(100, 3_000);
+                    sleep(Duration::from_millis(away)).await;
+                }
                 self.start(peer).await
             }
             Kind::Pause => self.pause(peer).await,
