@@ -21,7 +21,7 @@ pub struct Crowd {
 /// Clients that ask whomever they like.
 const TRAVELLERS: usize = 3;
 /// Nobody waits longer for an answer (milliseconds).
-const DEADLINE_MS: u32 = 1_500;
+const DEADLINE_MS: u32 = 2_000;
 /// One value in this many is a long one (bytes).
 const LONG: (u64, usize) = (12, 24 << 10);
 

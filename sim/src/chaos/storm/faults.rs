@@ -83,8 +83,8 @@ impl Kind {
     /// How likely it is among those that are neither heavy nor of the network.
     fn weight(self) -> u32 {
         match self {
-            Kind::Kill => 8,
-            Kind::Power => 4,
+            Kind::Kill => 12,
+            Kind::Power => 3,
             Kind::Restarts => 2,
             _ => 1,
         }

@@ -22,8 +22,8 @@ pub type Settled = BTreeMap<KeyId, Values>;
 /// So often owners that do not agree are told to compare once more.
 const TRIES: usize = 4;
 /// What comparisons still find unequal is left to their round of a minute. Links that are made anew make them compare at once: they are, after
-/// so long, after twice as long again, and so on.
-const NUDGE_FIRST: Duration = Duration::from_secs(3);
+/// so long, then after half as long again, and so on.
+const NUDGE_FIRST: Duration = Duration::from_millis(1_500);
 /// So many settled keys are asked for in each round.
 const SETTLED_ASKED: usize = 24;
 
@@ -95,7 +95,7 @@ async fn at_rest(stage: &Stage<'_>) -> Result<String, String> {
                 unrest = what;
                 if Instant::now() >= nudge {
                     stage.cluster.cuts().reset();
-                    pause *= 2;
+                    pause = pause * 3 / 2;
                     nudge = Instant::now() + pause;
                 }
                 return None;

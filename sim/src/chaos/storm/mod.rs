@@ -22,11 +22,12 @@ use super::verdict::Trouble;
 use super::witness::Story;
 use crate::dice::Dice;
 use crate::history::{KeyId, Outcome, Write};
+use crate::oracle::Violation;
 use crowd::Crowd;
 use faults::{Kind, Plan, available};
 use judgement::{Judged, Settled, judge_round};
 use stage::Stage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -84,6 +85,8 @@ pub struct Summary {
     pub last_round: String,
 }
 
+/// So many violations of an oracle are told.
+const VIOLATIONS_SHOWN: usize = 6;
 /// Keys of a story.
 const KEYS: u16 = 36;
 /// Rounds of a story.
@@ -236,7 +239,7 @@ async fn one_round(
     summary.longest_healing = summary.longest_healing.max(healed.elapsed());
     summary.reads += (stage.story.told().history.reads().len() - reads) as u64;
     summary.rounds += 1;
-    summary.violations.extend(violations.iter().map(|violation| format!("VIOLATED {violation}")));
+    summary.violations.extend(shortened(&violations));
     if !violations.is_empty() {
         summary.violations.push(format!("in round {round} of a cluster, of {steps:?}"));
     }
@@ -244,6 +247,21 @@ async fn one_round(
         clients.settled.extend(live);
     }
     Ok(())
+}
+
+/// The first of each oracle's, and how many more there are: one loss shows in many reads.
+fn shortened(violations: &[Violation]) -> Vec<String> {
+    let oracles: BTreeSet<&str> = violations.iter().map(|violation| violation.oracle).collect();
+    let mut lines = Vec::new();
+    for oracle in oracles {
+        let mut own = violations.iter().filter(|violation| violation.oracle == oracle);
+        lines.extend(own.by_ref().take(VIOLATIONS_SHOWN).map(|violation| format!("VIOLATED {violation}")));
+        let more = own.count();
+        if more > 0 {
+            lines.push(format!("and {more} more of oracle {oracle}"));
+        }
+    }
+    lines
 }
 
 impl Summary {
