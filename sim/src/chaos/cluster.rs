@@ -44,13 +44,14 @@ impl Program {
         if !Rule::ALL.iter().any(|(known, ..)| *known == name) {
             return Err(format!("{name:?} is no bug that can be planted: src/broken.rs names them"));
         }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = own.parent().unwrap_or(own);
         let target = root.join("target/broken");
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--quiet", "--package", "henge", "--bin", "henge", "--target-dir"])
             .arg(&target)
             .env("RUSTFLAGS", "--cfg henge_broken")
-            .current_dir(&root)
+            .current_dir(root)
             .status()
             .map_err(|error| format!("cargo, which is to build henge, cannot be started: {error}"))?;
         if !status.success() {

@@ -28,6 +28,8 @@ pub enum Kind {
     Power,
     /// A sync of a peer's disk fails, once.
     Fsync,
+    /// The syncs of a peer's disk take long, or those of all peers; and then all lose power.
+    SlowDisk,
     /// A peer's disk is full for a while.
     Full,
     /// A peer's folder is lost.
@@ -39,7 +41,7 @@ pub enum Kind {
 }
 
 /// All of them, with their names.
-pub const KINDS: [(&str, Kind); 13] = [
+pub const KINDS: [(&str, Kind); 14] = [
     ("kill", Kind::Kill),
     ("pause", Kind::Pause),
     ("restarts", Kind::Restarts),
@@ -49,6 +51,7 @@ pub const KINDS: [(&str, Kind); 13] = [
     ("replay", Kind::Replay),
     ("power", Kind::Power),
     ("fsync", Kind::Fsync),
+    ("slow-disk", Kind::SlowDisk),
     ("full", Kind::Full),
     ("wipe", Kind::Wipe),
     ("old", Kind::Old),
@@ -73,7 +76,7 @@ impl Kind {
     /// Those that take a disk, or the trust in it, and those that need a peer of their own. A round has one of them at the most: loss is
     /// only excluded while fewer than W disks are lost between two repairs.
     fn is_heavy(self) -> bool {
-        matches!(self, Kind::Fsync | Kind::Full | Kind::Wipe | Kind::Old | Kind::Clock)
+        matches!(self, Kind::Fsync | Kind::SlowDisk | Kind::Full | Kind::Wipe | Kind::Old | Kind::Clock)
     }
 
     fn is_of_network(self) -> bool {
@@ -101,7 +104,7 @@ impl Kind {
         }
         match self {
             Kind::Power | Kind::Full => machine.disks.clone().err(),
-            Kind::Fsync => machine.tracing.clone().err(),
+            Kind::Fsync | Kind::SlowDisk => machine.tracing.clone().err(),
             Kind::Clock => machine.faketime.clone().err(),
             _ => None,
         }
@@ -255,8 +258,8 @@ mod tests {
     fn without_root_the_others_remain_and_without_syncs_those_without_a_crash() {
         let all = KINDS.map(|(_, kind)| kind);
         let (kinds, skipped) = available(&all, &machine(), SyncMode::Always, 3);
-        assert_eq!(skipped.keys().copied().collect::<Vec<_>>(), ["clock", "fsync", "full", "power"]);
-        assert_eq!(kinds.len(), KINDS.len() - 4);
+        assert_eq!(skipped.keys().copied().collect::<Vec<_>>(), ["clock", "fsync", "full", "power", "slow-disk"]);
+        assert_eq!(kinds.len(), KINDS.len() - 5);
         let (kinds, _) = available(&all, &machine(), SyncMode::Never, 3);
         assert_eq!(kinds, [Kind::Pause, Kind::Cuts, Kind::Slow, Kind::Reset, Kind::Replay]);
     }
@@ -265,7 +268,7 @@ mod tests {
     fn each_kind_has_its_turn_and_no_round_takes_two_disks() {
         let all = KINDS.map(|(_, kind)| kind);
         let (mut plan, mut dice) = (Plan::new(&all, 5), Dice::of(1, 0));
-        let rounds: Vec<Vec<Step>> = (0..5).map(|_| plan.draw(&mut dice)).collect();
+        let rounds: Vec<Vec<Step>> = (0..6).map(|_| plan.draw(&mut dice)).collect();
         for (name, kind) in KINDS.iter().filter(|(_, kind)| !kind.is_of_network() && *kind != Kind::Power) {
             assert!(rounds.iter().flatten().any(|step| matches!(step, Step::Hit(hit, _) if hit == kind)), "{name}");
         }

@@ -106,7 +106,7 @@ pub async fn run(program: &Program, options: &Options, mut on_round: impl FnMut(
     let machine = probe(program).await;
     let (kinds, skipped) = available(&options.faults, &machine, options.shape.sync, options.shape.replicas);
     summary.skipped = skipped;
-    let needs_disks = kinds.iter().any(|kind| matches!(kind, Kind::Power | Kind::Full | Kind::Fsync));
+    let needs_disks = kinds.iter().any(|kind| matches!(kind, Kind::Power | Kind::Full | Kind::Fsync | Kind::SlowDisk));
     let shape = Shape { has_disks: needs_disks && machine.disks.is_ok(), ..options.shape };
     let mut plan = Plan::new(&kinds, shape.peers);
     plan.only_blackouts = options.only_blackouts;

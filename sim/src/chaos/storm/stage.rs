@@ -103,6 +103,7 @@ impl Stage<'_> {
             }
             Kind::Power => self.power_off(&[peer]).await,
             Kind::Fsync => self.fail_sync(peer).await,
+            Kind::SlowDisk => self.slow_disks(peer).await,
             Kind::Full => self.fill(peer).await,
             Kind::Wipe => self.wipe(peer).await,
             Kind::Old => self.bring_back_old(peer).await,
@@ -207,6 +208,34 @@ impl Stage<'_> {
         }
         self.cluster.kill(peer);
         self.start(peer).await
+    }
+
+    /// The disk of a peer, or of all, needs long for each sync; then all lose power, while much is written and little of it synced. Whoever
+    /// promises too early is found out.
+    async fn slow_disks(&mut self, peer: usize) -> Result<(), String> {
+        let peers: Vec<usize> = if self.dice.chance(0.7) { (0..self.cluster.len()).collect() } else { vec![peer] };
+        let micros = self.dice.spread(5_000, 100_000);
+        let slow = Launch::Failing(format!("fdatasync:delay_enter={micros}"));
+        for peer in &peers {
+            self.cluster.kill(*peer);
+            self.cluster.spawn(self.program, *peer, &slow)?;
+        }
+        for peer in &peers {
+            let answers = self.cluster.answers(self.program, *peer, &slow).await;
+            answers.map_err(|error| format!("{} does not start on a slow disk: {error}", name(*peer)))?;
+        }
+        *self.counts.entry(Kind::SlowDisk.name()).or_default() += peers.len() as u64;
+        let so_long = self.dice.between(500, 2_000);
+        sleep(Duration::from_millis(so_long)).await;
+        if self.cluster.disks().is_some() {
+            let all: Vec<usize> = (0..self.cluster.len()).collect();
+            return self.power_off(&all).await;
+        }
+        for peer in peers {
+            self.cluster.kill(peer);
+            self.start(peer).await?;
+        }
+        Ok(())
     }
 
     /// A peer's disk is full for a while. Some are killed meanwhile, and may not come up before there is room.
