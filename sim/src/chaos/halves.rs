@@ -8,7 +8,7 @@ use super::cluster::{Cluster, Program, Shape, name};
 use super::fates::{Cut, Fate, PEERS, Side, Step};
 use super::proxy::Way;
 use super::until;
-use super::verdict::{Aftermath, Trouble, judge};
+use super::verdict::{Aftermath, judge};
 use super::witness::{Story, Token, Witness};
 use crate::history::{KeyId, Outcome, ValueId, Values};
 use henge::message::{ComparisonStatus, Quorum, Status, ViewState};
@@ -176,7 +176,7 @@ impl Run {
             if let Some(seen) = patiently(|| reader.read(key, Quorum::All, CALM_DEADLINE_MS)).await {
                 aftermath.note("the control".to_string(), key, seen.live);
             }
-            let verdict = judge(&self.story.told().history, &aftermath, self.story.replicas(), Trouble::default(), 0);
+            let verdict = judge(&self.story.told().history, &aftermath, self.story.replicas());
             if !verdict.iter().any(|violation| violation.oracle == oracle) {
                 report.objections.push(format!("the control failed: nobody noticed what should break oracle {oracle}"));
             }
@@ -338,7 +338,7 @@ impl Run {
         let told = self.story.told();
         let objections = &mut report.objections;
         objections.extend(told.violations.iter().map(|violation| format!("VIOLATED {violation}")));
-        let verdict = judge(&told.history, aftermath, self.story.replicas(), Trouble::default(), 0);
+        let verdict = judge(&told.history, aftermath, self.story.replicas());
         objections.extend(verdict.iter().map(|violation| format!("VIOLATED {violation}")));
 
         let mut missing = 0;

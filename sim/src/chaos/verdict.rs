@@ -39,11 +39,22 @@ pub struct Trouble {
     pub clocks_jumped: bool,
 }
 
-/// Judges what was told before, during and after the trouble. `replicas` is N. Reads are judged from number `first_read` on.
+/// Judges what was told before, during and after trouble of the network alone. `replicas` is N.
 ///
 /// No acknowledged write is lost, nothing that was replaced or removed is back, nothing is there that nobody wrote (oracles a and b);
 /// whoever is asked says the same (c); every read has seen what it had to (d, e).
-pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize, trouble: Trouble, first_read: usize) -> Vec<Violation> {
+pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize) -> Vec<Violation> {
+    judge_after(Trouble::default(), history, 0, aftermath, replicas)
+}
+
+/// Judges the same after other trouble. Reads are judged from number `first_read` on.
+pub fn judge_after(
+    trouble: Trouble,
+    history: &History,
+    first_read: usize,
+    aftermath: &Aftermath,
+    replicas: usize,
+) -> Vec<Violation> {
     let least = if trouble.disks_lost { replicas / 2 + 1 } else { 1 };
     let mut violations = reads::judge_from(history, first_read, replicas, least);
     violations.retain(|violation| !trouble.old_disk_back || violation.oracle != "e");
@@ -133,7 +144,7 @@ mod tests {
     }
 
     fn oracles((history, aftermath): (History, Aftermath)) -> BTreeSet<&'static str> {
-        judge(&history, &aftermath, 3, Trouble::default(), 0).into_iter().map(|violation| violation.oracle).collect()
+        judge(&history, &aftermath, 3).into_iter().map(|violation| violation.oracle).collect()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::super::cluster::name;
 use super::super::halves::{CALM_DEADLINE_MS, for_each, patiently, unrest_of};
 use super::super::until;
-use super::super::verdict::{Aftermath, judge, judge_listing};
+use super::super::verdict::{Aftermath, judge_after, judge_listing};
 use super::super::witness::Witness;
 use super::crowd::Crowd;
 use super::stage::Stage;
@@ -65,7 +65,7 @@ pub async fn judge_round(
     for (key, live) in all_copies(one, keys).await? {
         aftermath.note(format!("{} of all copies", name(one.peer)), key, live);
     }
-    let mut violations = judge(&stage.story.told().history, &aftermath, stage.story.replicas(), stage.trouble, first_read);
+    let mut violations = judge_after(stage.trouble, &stage.story.told().history, first_read, &aftermath, stage.story.replicas());
     violations.extend(stage.story.told().violations.iter().cloned());
     let live: Settled = aftermath.states.iter().filter_map(|(key, states)| Some((*key, states.first()?.1.clone()))).collect();
     violations.extend(settled_stay(one, settled, dice).await?);
