@@ -225,7 +225,7 @@ impl Plan {
     fn weather(&self, kind: Kind, dice: &mut Dice) -> Step {
         let one = dice.below(self.peers as u64) as usize;
         let another = (one + 1 + dice.below(self.peers as u64 - 1) as usize) % self.peers;
-        let split = dice.between(1, (self.peers as u64 - 1) / 2) as usize;
+        let split = dice.between(1, self.peers as u64 / 2) as usize;
         let all = (0..self.peers).flat_map(|from| (0..self.peers).map(move |to| Way { from, to }));
         let all: Vec<Way> = all.filter(|way| way.from != way.to).collect();
         let shape = dice.below(4);
