@@ -105,6 +105,18 @@ impl Story {
         Story { inner: Arc::new(Mutex::new(next)), begin: self.begin, ring: self.ring.clone() }
     }
 
+    /// All that was asked and told, a line each, in the order of keys: for people.
+    pub fn to_text(&self) -> String {
+        let told = self.told();
+        let line =
+            |key: KeyId, begin: u64, what: &dyn std::fmt::Debug| format!("key {:>4} {:>9} ms {what:?}", key.0, begin / 1_000);
+        let writes = told.history.writes().iter().map(|write| line(write.key, write.invoked, write));
+        let reads = told.history.reads().iter().map(|read| line(read.key, read.invoked, read));
+        let mut lines: Vec<String> = writes.chain(reads).collect();
+        lines.sort_unstable();
+        lines.join("\n") + "\n"
+    }
+
     /// Nothing is under way any more: no write without an answer can still begin to take effect.
     pub fn is_quiet(&self) {
         let now = self.now();

@@ -172,6 +172,8 @@ async fn over_one_cluster(
     }
     if told.is_err() || !summary.violations.is_empty() {
         stage.cluster.preserve().await;
+        // Nothing better can be done for somebody who wants to look.
+        let _ = std::fs::write(stage.cluster.folder().join("history.txt"), stage.story.to_text());
         summary.violations.extend(told.err());
         summary.violations.push(format!("the peers' folders and logs are in {folder}"));
     }
