@@ -46,7 +46,7 @@ enum Command {
     },
     /// Everything that reads bytes from outside, under inputs that are changed again and again: a table.
     Fuzz(fuzzing::FuzzArguments),
-    /// Real processes in trouble, judged by the same oracles: a scenario, once for each kind of cut.
+    /// Real processes in trouble, judged by the same oracles.
     Chaos(rehearsal::ChaosArguments),
     /// All of it, for some minutes: fresh seeds, planted bugs, crash states, repeated seeds, decoders, real processes. One line of the ledger.
     Night(night::NightArguments),

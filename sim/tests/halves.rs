@@ -15,7 +15,7 @@ async fn two_parts_that_do_not_hear_each_other_lose_nothing_and_bring_nothing_ba
 #[tokio::test]
 async fn peers_are_killed_started_again_and_paused_and_end_with_their_cluster() {
     let program = Program::build().expect("cargo builds henge");
-    let mut cluster = Cluster::form(&program, Shape { peers: 3, replicas: 3, partitions: 8 }).await.expect("a cluster");
+    let mut cluster = Cluster::form(&program, Shape { peers: 3, partitions: 8, ..Shape::default() }).await.expect("a cluster");
     let start = cluster.status(1).await.expect("it answers").member.start;
     cluster.kill(1);
     assert!(cluster.status(1).await.is_none(), "a killed peer does not answer");

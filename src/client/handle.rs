@@ -376,7 +376,8 @@ impl Client {
                 }
                 gone_at = give_up;
                 match channel.call(request, self.patience(request, give_up)).await {
-                    Ok(Reply::Failed(failure)) if failure.kind == FailureKind::Overloaded => {}
+                    // That nothing was done is said of this try: what became of the first one is still to be learnt.
+                    Ok(Reply::Failed(failure)) if says_nothing_of_first(failure.kind) => {}
                     Ok(reply) => return reply,
                     Err(CallError::TimedOut | CallError::TooLarge(_)) => break,
                     Err(CallError::NotSent | CallError::Lost) => gone_at = give_up.min(Instant::now() + GONE_DEADLINE),
@@ -390,6 +391,13 @@ impl Client {
         }
         failed(FailureKind::Unknown, unknown(slot.address(), &CallError::Lost))
     }
+}
+
+/// True of what a coordinator may answer to a retry though the first try was done: it has started anew and reaches too few others yet, or its
+/// disk is full by now. What is wrong with the request itself was wrong at the first try, too.
+fn says_nothing_of_first(kind: FailureKind) -> bool {
+    use FailureKind::*;
+    matches!(kind, Overloaded | Unavailable | Storage | NotFormed | TooManySiblings)
 }
 
 /// How one try ended.

@@ -294,6 +294,22 @@ async fn a_write_whose_coordinator_is_gone_is_unknown_and_not_issued_elsewhere()
 }
 
 #[tokio::test]
+async fn a_retry_that_is_refused_does_not_say_that_the_first_try_did_nothing() {
+    let peers = three_peers().await;
+    let client = client_of(&peers).await;
+    for kind in [FailureKind::Unavailable, FailureKind::Storage, FailureKind::TooManySiblings] {
+        peers[0].plays([Act::Hang, Act::Reply(failed(kind, 0)), Act::Reply(failed(kind, 0))]);
+        client.put(put(5_000)).await.expect("the third retry is answered");
+        assert_eq!(peers[0].hears().len(), 4);
+        peers[0].plays(std::iter::once(Act::Hang).chain((0..1_000).map(|_| Act::Reply(failed(kind, 0)))));
+        assert_eq!(client.put(put(300)).await.map_err(|failure| failure.kind).unwrap_err(), FailureKind::Unknown);
+        peers[0].hears();
+        peers[0].plays([]);
+    }
+    assert!(peers[1].hears().is_empty() && peers[2].hears().is_empty(), "nobody else is asked: a write could be done twice");
+}
+
+#[tokio::test]
 async fn an_overloaded_peer_is_asked_again_within_the_deadline() {
     let peers = three_peers().await;
     let client = client_of(&peers).await;

@@ -3,10 +3,12 @@
 //! Nothing but the processes that stand here is ever sent a signal, each through the handle of its own child, and they end with the value
 //! that stands for them, also in a panic. They run with `--stop-at-eof`: if this program is killed, they stop by themselves.
 
+use super::disks::{Disks, run};
 use super::proxy::{Cuts, Proxy, Way};
 use super::until;
+use henge::broken::Rule;
 use henge::client::{Client, Options};
-use henge::message::Status;
+use henge::message::{Status, SyncMode};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,12 +24,51 @@ pub struct Program {
     path: PathBuf,
     /// Where folders of clusters are made.
     folders: PathBuf,
+    /// What is set for its peers in their environment.
+    environment: Vec<(String, String)>,
+    /// What the peers' system calls do, in the language of strace's `inject`.
+    injected: Option<String>,
 }
 
 impl Program {
     /// This program.
     pub fn at(path: &Path) -> Program {
-        Program { path: path.to_path_buf(), folders: std::env::temp_dir() }
+        Program { path: path.to_path_buf(), folders: std::env::temp_dir(), environment: Vec::new(), injected: None }
+    }
+
+    /// Has cargo build the program with the bugs that can be planted (`henge::broken`), in a target folder of its own, and plants this one.
+    ///
+    /// # Errors
+    /// There is no such bug, cargo cannot be started, or it fails.
+    pub fn with_bug(name: &str) -> Result<Program, String> {
+        if !Rule::ALL.iter().any(|(known, ..)| *known == name) {
+            return Err(format!("{name:?} is no bug that can be planted: src/broken.rs names them"));
+        }
+        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = own.parent().unwrap_or(own);
+        let target = root.join("target/broken");
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--quiet", "--package", "henge", "--bin", "henge", "--target-dir"])
+            .arg(&target)
+            .env("RUSTFLAGS", "--cfg henge_broken")
+            .current_dir(root)
+            .status()
+            .map_err(|error| format!("cargo, which is to build henge, cannot be started: {error}"))?;
+        if !status.success() {
+            return Err(format!("cargo has not built henge with its bugs: {status}"));
+        }
+        let environment = vec![("HENGE_BROKEN".to_string(), name.to_string())];
+        Ok(Program { folders: target.join("tmp"), environment, ..Program::at(&target.join("debug/henge")) })
+    }
+
+    /// The same program, on disks that lie: every sync is said to be done, and none is.
+    pub fn with_lying_syncs(self) -> Program {
+        Program { injected: Some("fdatasync,fsync,sync_file_range:retval=0".to_string()), ..self }
+    }
+
+    /// Where folders of clusters are made.
+    pub fn folders(&self) -> &Path {
+        &self.folders
     }
 
     /// Has cargo build `henge` as this very program was built: in the same profile, into the same target folder.
@@ -56,19 +97,81 @@ impl Program {
             })?;
         let path = folder.join(format!("henge{}", std::env::consts::EXE_SUFFIX));
         match status.success() && path.exists() {
-            true => Ok(Program { path, folders: target.join("tmp") }),
+            true => Ok(Program { folders: target.join("tmp"), ..Program::at(&path) }),
             false => Err(format!("cargo has not built {}: {status}", path.display())),
         }
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
+        self.as_told(Command::new(&self.path))
+    }
+
+    fn as_told(&self, mut command: Command) -> Command {
         // What a developer has set for the shell is none of the peers' business.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HENGE_")) {
             command.env_remove(name);
         }
+        command.envs(self.environment.iter().cloned());
         command
     }
+
+    /// The command of a peer: in the namespace of its disks, under a tracer if system calls are to behave otherwise. The process that it
+    /// starts is the peer itself in any case.
+    fn serve(&self, disks: Option<&Disks>, trace: &Path, launch: &Launch) -> Command {
+        let injected = match launch {
+            Launch::Failing(injected) => Some(injected),
+            _ => self.injected.as_ref(),
+        };
+        let begin = |program: &Path| disks.map_or_else(|| Command::new(program), |disks| disks.inside(program));
+        let mut command = match injected {
+            Some(injected) => {
+                let mut command = begin(Path::new("strace"));
+                let traced = injected.split(':').next().unwrap_or_default();
+                let told = if matches!(launch, Launch::Failing(_)) { trace } else { Path::new("/dev/null") };
+                command.args(["-D", "-f", "--seccomp-bpf", "-o"]).arg(told).arg("-e").arg(format!("trace={traced}"));
+                command.arg("-e").arg(format!("inject={injected}")).arg(&self.path);
+                command
+            }
+            None => begin(&self.path),
+        };
+        command.arg("serve");
+        let mut command = self.as_told(command);
+        match launch {
+            Launch::Plain | Launch::Failing(_) => {}
+            Launch::Quarantine => drop(command.arg("--quarantine")),
+            Launch::Replace { member, from } => drop(command.args(["--replace", member, "--from", from])),
+            Launch::Clock { library, ahead_s } => {
+                command.env("LD_PRELOAD", library).env("FAKETIME", format!("{ahead_s:+}")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+                command.env("FAKETIME_DONT_RESET", "1");
+            }
+        }
+        command
+    }
+}
+
+/// How a peer is started.
+#[derive(Clone, Debug)]
+pub enum Launch {
+    /// With its usual flags.
+    Plain,
+    /// With `--quarantine`.
+    Quarantine,
+    /// In the place of a member whose folder is lost.
+    Replace {
+        /// The member.
+        member: String,
+        /// A peer that runs.
+        from: String,
+    },
+    /// Some of its system calls fail, in the language of strace's `inject`.
+    Failing(String),
+    /// Its wall clock is another one.
+    Clock {
+        /// libfaketime.
+        library: PathBuf,
+        /// By so many seconds ahead.
+        ahead_s: i64,
+    },
 }
 
 /// How a cluster is made.
@@ -80,6 +183,16 @@ pub struct Shape {
     pub replicas: u8,
     /// Partitions; a power of two.
     pub partitions: u16,
+    /// When the peers' logs are synced.
+    pub sync: SyncMode,
+    /// Each peer's data is on a file system of its own, which can lose power. The machine has to allow that.
+    pub has_disks: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Shape {
+        Shape { peers: 5, replicas: 3, partitions: 32, sync: SyncMode::Always, has_disks: false }
+    }
 }
 
 /// Peers that have been formed, and everything that belongs to them.
@@ -87,6 +200,8 @@ pub struct Cluster {
     // They end before the folder does.
     peers: Vec<Peer>,
     cuts: Cuts,
+    sync: SyncMode,
+    disks: Option<Disks>,
     folder: Folder,
 }
 
@@ -98,6 +213,8 @@ struct Peer {
     /// Where others reach it: its proxy.
     advertised: String,
     proxy: Proxy,
+    /// Its folder, as it sees it itself.
+    data: PathBuf,
     process: Option<Process>,
 }
 
@@ -116,15 +233,24 @@ impl Cluster {
         let addresses: io::Result<Vec<String>> =
             listeners.iter().map(|listener| listener.local_addr().map(|address| address.to_string())).collect();
         let advertised: Arc<[String]> = addresses.map_err(|error| format!("a proxy has no address: {error}"))?.into();
+        let mut disks = None;
+        if shape.has_disks {
+            let made = disks.insert(Disks::open(&folder.path)?);
+            for number in 0..shape.peers {
+                made.make(number).await?;
+            }
+        }
+        let place = |number| disks.as_ref().map_or_else(|| folder.path.clone(), |disks| disks.place(number));
         let peer = |(number, listener): (usize, TcpListener)| Peer {
-            name: format!("peer-{}", number + 1),
+            name: name(number),
             listen: String::new(),
+            data: place(number).join(name(number)),
             advertised: advertised[number].clone(),
             proxy: Proxy::stand_before(listener, number, advertised.clone(), cuts.clone()),
             process: None,
         };
         let peers = listeners.into_iter().enumerate().map(peer).collect();
-        let mut cluster = Cluster { peers, cuts, folder };
+        let mut cluster = Cluster { peers, cuts, sync: shape.sync, disks, folder };
         for number in 0..shape.peers {
             cluster.start(program, number).await?;
         }
@@ -168,6 +294,11 @@ impl Cluster {
         self.peers.is_empty()
     }
 
+    /// Where a peer is reached by everybody: its proxy.
+    pub fn advertised(&self, number: usize) -> &str {
+        &self.peers[number].advertised
+    }
+
     /// Where the peers' folders and logs are.
     pub fn folder(&self) -> &Path {
         &self.folder.path
@@ -188,15 +319,26 @@ impl Cluster {
     /// # Errors
     /// It does not run, or does not answer.
     pub async fn start(&mut self, program: &Program, number: usize) -> Result<(), String> {
-        let (folder, peer) = (&self.folder.path, &mut self.peers[number]);
+        self.start_as(program, number, &Launch::Plain).await
+    }
+
+    /// Starts a peer in some way, and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not run, or does not answer.
+    pub async fn start_as(&mut self, program: &Program, number: usize, launch: &Launch) -> Result<(), String> {
+        self.spawn(program, number, launch)?;
+        self.answers(program, number, launch).await
+    }
+
+    /// Waits until a peer answers that has just been spawned.
+    ///
+    /// # Errors
+    /// It does not run, or does not answer.
+    pub async fn answers(&mut self, program: &Program, number: usize, launch: &Launch) -> Result<(), String> {
         loop {
-            // Another one each time: somebody else may have taken the old one meanwhile.
-            peer.listen = format!("127.0.0.1:{}", free_port().ok_or("no port is free")?);
-            let mut command = program.command();
-            command.arg("serve").arg("--dir").arg(folder.join(&peer.name)).args(["--listen", &peer.listen, "--advertise"]);
-            command.args([&peer.advertised, "--stop-at-eof"]);
-            let started = Process::start(command, &folder.join(format!("{}.log", peer.name)));
-            let process = peer.process.insert(started.map_err(|error| format!("{} cannot be started: {error}", peer.name))?);
+            let peer = &mut self.peers[number];
+            let Some(process) = &mut peer.process else { return Err(format!("{} does not run", peer.name)) };
             let listen = std::slice::from_ref(&peer.listen);
             let what = format!("an answer of {}", peer.name);
             let answers = until(&what, async || match process.has_ended() {
@@ -207,11 +349,96 @@ impl Cluster {
                 peer.proxy.lead_to(&peer.listen);
                 return Ok(());
             }
-            let said = process.said();
             // Only what it said this time.
-            let said = said.get(process.begins..).unwrap_or_default().trim();
-            if !said.contains("is in use") {
-                return Err(format!("{} has ended: {said}", peer.name));
+            let said = process.said_now();
+            if !said.contains("the port of") {
+                return Err(format!("{} has ended: {}", peer.name, said.trim()));
+            }
+            // Somebody else has taken it meanwhile.
+            peer.listen.clear();
+            self.spawn(program, number, launch)?;
+        }
+    }
+
+    /// Starts a peer's process, and waits for nothing.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn spawn(&mut self, program: &Program, number: usize, launch: &Launch) -> Result<(), String> {
+        let peer = &mut self.peers[number];
+        if peer.listen.is_empty() {
+            peer.listen = format!("127.0.0.1:{}", free_port().ok_or("no port is free")?);
+        }
+        let mut command = program.serve(self.disks.as_ref(), &peer.data.with_extension("trace"), launch);
+        command.arg("--dir").arg(&peer.data).args(["--listen", &peer.listen, "--advertise", &peer.advertised, "--stop-at-eof"]);
+        command.args(["--sync", &sync_flag(self.sync)]);
+        let started = Process::start(command, &self.folder.path.join(format!("{}.log", peer.name)));
+        peer.process = Some(started.map_err(|error| format!("{} cannot be started: {error}", peer.name))?);
+        Ok(())
+    }
+
+    /// True if a peer's process has been started and has not ended by itself.
+    pub fn is_running(&mut self, number: usize) -> bool {
+        self.peers[number].process.as_mut().is_some_and(|process| !process.has_ended())
+    }
+
+    /// What a peer has said since its last start.
+    pub fn said(&self, number: usize) -> String {
+        self.peers[number].process.as_ref().map_or_else(String::new, Process::said_now)
+    }
+
+    /// Waits for a peer's process to end by itself.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ended(&mut self, number: usize) -> Result<String, String> {
+        let peer = &mut self.peers[number];
+        let what = format!("the end of {}", peer.name);
+        let Some(process) = &mut peer.process else { return Ok(String::new()) };
+        until(&what, async || process.has_ended().then_some(())).await?;
+        Ok(process.said_now())
+    }
+
+    /// True if one of a peer's system calls has failed as it was told to.
+    pub fn has_injected(&self, number: usize) -> bool {
+        std::fs::read_to_string(self.data(number).with_extension("trace")).is_ok_and(|trace| trace.contains("(INJECTED)"))
+    }
+
+    /// The file systems of the peers, if they have some of their own.
+    pub fn disks(&self) -> Option<&Disks> {
+        self.disks.as_ref()
+    }
+
+    /// A peer's folder, as this program sees it.
+    pub fn data(&self, number: usize) -> PathBuf {
+        let data = &self.peers[number].data;
+        self.disks.as_ref().map_or_else(|| data.clone(), |disks| disks.seen_from_outside(data))
+    }
+
+    /// These peers lose power in the same moment; if all of them do, whoever wrote to one of them has nothing left of it but what was synced.
+    ///
+    /// # Errors
+    /// They have no file systems of their own, or for people: what the system says.
+    pub async fn cut_power(&mut self, numbers: &[usize]) -> Result<(), String> {
+        let disks = self.disks.as_ref().ok_or("the peers have no disks of their own")?;
+        // First the disks: what the processes still do fails, so they can promise nothing more.
+        disks.lose_power(numbers).await?;
+        for number in numbers {
+            self.peers[*number].process = None;
+        }
+        disks.power_on(numbers).await
+    }
+
+    /// The folders of the peers' disks go when the cluster ends: here they are copied to where they stay. All peers are killed.
+    pub async fn preserve(&mut self) {
+        self.keep_folder();
+        for number in 0..self.len() {
+            self.kill(number);
+            if self.disks.is_some() {
+                let mut copy = Command::new("cp");
+                copy.arg("-a").arg(self.data(number)).arg(&self.folder.path);
+                // Nothing better can be done for somebody who wants to look.
+                let _ = run(copy).await;
             }
         }
     }
@@ -267,7 +494,7 @@ impl Cluster {
         for peer in &mut self.peers {
             let Some(process) = &mut peer.process else { continue };
             let said = process.said();
-            if process.has_ended() || said.contains("panicked") {
+            if process.has_ended() || said.contains("panicked at") {
                 let last = said.lines().rev().take(5).collect::<Vec<_>>().join(" | ");
                 complaints.push(format!("{} has ended or panicked: {last}", peer.name));
             }
@@ -304,6 +531,11 @@ impl Process {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// What it has said itself.
+    fn said_now(&self) -> String {
+        self.said().get(self.begins..).unwrap_or_default().to_string()
+    }
+
     fn has_ended(&mut self) -> bool {
         // If nothing can be learnt of it any more, it is gone.
         !matches!(self.child.try_wait(), Ok(None))
@@ -327,17 +559,37 @@ impl Drop for Process {
     }
 }
 
+/// What the peer with this number is called.
+pub fn name(number: usize) -> String {
+    format!("peer-{}", number + 1)
+}
+
+fn sync_flag(sync: SyncMode) -> String {
+    match sync {
+        SyncMode::Always => "always".to_string(),
+        SyncMode::Interval(ms) => format!("interval:{ms}"),
+        SyncMode::Never => "never".to_string(),
+    }
+}
+
 /// The folder of a cluster, removed with this value unless somebody wants to look.
 struct Folder {
     path: PathBuf,
     is_kept: bool,
 }
 
+/// How all folders of clusters are called; the number of their process follows.
+const FOLDERS: &str = "henge-chaos-";
+/// In a folder that is kept for somebody to look at.
+const KEPT: &str = "KEPT";
+
 impl Folder {
     fn new(parent: &Path) -> io::Result<Folder> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        std::fs::create_dir_all(parent)?;
+        tidy_up(parent);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("henge-chaos-{}-{number}", std::process::id()));
+        let path = parent.join(format!("{FOLDERS}{}-{number}", std::process::id()));
         match std::fs::remove_dir_all(&path) {
             // Left behind by an earlier process of the same number.
             Ok(()) => {}
@@ -349,9 +601,24 @@ impl Folder {
     }
 }
 
+/// Removes the folders of this harness's own runs that were killed. Of one that is kept, and of a process that lives, it takes nothing.
+fn tidy_up(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(FOLDERS).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        let is_dead =
+            process.is_some_and(|process| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists());
+        if is_dead && !entry.path().join(KEPT).exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !self.is_kept && !std::thread::panicking() {
+        if self.is_kept || std::thread::panicking() {
+            let _ = std::fs::write(self.path.join(KEPT), b"for somebody to look at; nobody else needs it\n");
+        } else {
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }

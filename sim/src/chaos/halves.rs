@@ -4,7 +4,7 @@
 //! read before the cut; the same keys too. What each client was told is written down. After healing, when hints are drained and comparisons
 //! find nothing any more, everything is judged: `verdict`.
 
-use super::cluster::{Cluster, Program, Shape};
+use super::cluster::{Cluster, Program, Shape, name};
 use super::fates::{Cut, Fate, PEERS, Side, Step};
 use super::proxy::Way;
 use super::until;
@@ -71,7 +71,7 @@ const IN_FLIGHT: usize = 24;
 /// Clients that are surprised by the cut do not wait for long (milliseconds).
 const SURPRISED_DEADLINE_MS: u32 = 1_000;
 /// While nothing is cut, anything that is asked for has to be answered, however busy the machine is (milliseconds).
-const CALM_DEADLINE_MS: u32 = 60_000;
+pub(super) const CALM_DEADLINE_MS: u32 = 60_000;
 /// So many times it is asked for.
 const CALM_TRIES: usize = 20;
 /// Of this many keys one is worked on when the cut has just begun and nobody has noticed.
@@ -84,7 +84,7 @@ const ACKED_SHARE_LEAST: f64 = 0.6;
 /// # Errors
 /// It could not be carried out: for people, with the folder to look at.
 pub async fn run(program: &Program, cut: Cut, keys: u16) -> Result<Report, String> {
-    let mut cluster = Cluster::form(program, Shape { peers: PEERS, replicas: 3, partitions: 32 }).await?;
+    let mut cluster = Cluster::form(program, Shape { peers: PEERS, ..Shape::default() }).await?;
     let folder = cluster.folder().to_path_buf();
     let ring = ring_at(cluster.listen(0)).await?;
     let story = Story::new(ring);
@@ -105,7 +105,7 @@ pub async fn run(program: &Program, cut: Cut, keys: u16) -> Result<Report, Strin
     Ok(report)
 }
 
-async fn ring_at(address: &str) -> Result<std::sync::Arc<henge::message::RingTable>, String> {
+pub(super) async fn ring_at(address: &str) -> Result<std::sync::Arc<henge::message::RingTable>, String> {
     let client = henge::client::Client::connect(&[address.to_string()], henge::client::Options::default()).await;
     let client = client.map_err(|error| error.to_string())?;
     client.ring_table().await.map_err(|failure| format!("the ring cannot be learnt: {}", failure.message))
@@ -383,14 +383,13 @@ fn is_surprised(key: &KeyId) -> bool {
     key.0 % SURPRISED_EVERY == SURPRISED_EVERY - 1
 }
 
-/// What a peer is called.
-fn name(peer: usize) -> String {
-    format!("peer-{}", peer + 1)
-}
-
 /// What a peer has still to do after healing, so long ago; none if it is at rest. `anew` are those with whom it has to compare anew.
-fn unrest_of(status: &Status, anew: &[MemberId], healed: Duration) -> Option<String> {
+pub(super) fn unrest_of(status: &Status, anew: &[MemberId], healed: Duration) -> Option<String> {
     let Status { member, links, comparisons, gossip } = status;
+    let incomplete = member.incomplete_partitions;
+    if incomplete > 0 {
+        return Some(format!("{} has lost something of {incomplete} partitions", member.name));
+    }
     let name = |of| links.iter().find(|link| link.member == of).map_or("a member", |link| &link.name);
     let no_link = links.iter().find(|link| !link.up).map(|link| format!("has no link to {}", link.name));
     let dead = gossip.others.iter().find(|view| view.state != ViewState::Alive);
@@ -427,7 +426,7 @@ async fn go_steps(witness: Witness, key: KeyId, steps: &[Step], mut token: Optio
 }
 
 /// Asks until there is an answer, while all is well: a machine that is busy may be slow, and take a peer for dead for a moment.
-async fn patiently<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> Option<T> {
+pub(super) async fn patiently<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> Option<T> {
     for _ in 0..CALM_TRIES {
         if let Some(answer) = ask().await {
             return Some(answer);
@@ -438,7 +437,7 @@ async fn patiently<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F)
 }
 
 /// Works on these keys, some at a time.
-async fn for_each<T, F>(keys: &[KeyId], work: impl Fn(KeyId) -> F) -> BTreeMap<KeyId, T>
+pub(super) async fn for_each<T, F>(keys: &[KeyId], work: impl Fn(KeyId) -> F) -> BTreeMap<KeyId, T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,

@@ -6,15 +6,20 @@
 //! | `cluster` | the processes: started, killed, paused, in folders and on ports of their own |
 //! | `witness` | a client that writes down what it asked and was told, as the history that the oracles know |
 //! | `verdict` | what must hold after healing, of all that was written down |
+//! | `disks`, `machine` | file systems that lose power and run full; what this machine allows |
+//! | `storm` | the scenario of many faults: clients at work, faults, healing, judgement, round after round |
 //! | `halves` | the scenario: a cluster cut in two, both parts at work, healed |
 //! | `fates` | its kinds of cuts, and what happens to each key |
 
 pub mod cluster;
+pub mod disks;
 pub mod fates;
 pub mod halves;
+pub mod machine;
 pub mod proxy;
 #[cfg(test)]
 mod proxy_tests;
+pub mod storm;
 pub mod verdict;
 pub mod witness;
 

@@ -40,17 +40,24 @@ impl Way {
 pub struct Cuts {
     table: Arc<watch::Sender<Table>>,
     passed: Arc<Mutex<BTreeMap<Way, u64>>>,
+    said: Arc<Mutex<BTreeMap<Way, Vec<u8>>>>,
 }
 
 #[derive(Default)]
 struct Table {
     cut: BTreeSet<Way>,
     delays: BTreeMap<Way, Duration>,
+    /// Nothing is taken from the sender.
+    stopped: BTreeSet<Way>,
+    /// After so many bytes more the connection breaks.
+    breaks: BTreeMap<Way, u64>,
+    /// How often all connections have been broken.
+    resets: u64,
 }
 
 impl Default for Cuts {
     fn default() -> Cuts {
-        Cuts { table: Arc::new(watch::Sender::new(Table::default())), passed: Arc::default() }
+        Cuts { table: Arc::new(watch::Sender::new(Table::default())), passed: Arc::default(), said: Arc::default() }
     }
 }
 
@@ -70,6 +77,83 @@ impl Cuts {
         self.table.send_modify(|table| {
             table.delays.insert(way, delay);
         });
+    }
+
+    /// From now on nothing is taken from whoever sends this way: a reader that has stopped. What is under way arrives.
+    pub fn stop_reading(&self, way: Way) {
+        self.table.send_modify(|table| {
+            table.stopped.insert(way);
+        });
+    }
+
+    /// When so many bytes more have gone this way, the connection they are on breaks, wherever in a frame that is.
+    pub fn break_after(&self, way: Way, bytes: u64) {
+        self.table.send_modify(|table| {
+            table.breaks.insert(way, bytes);
+        });
+    }
+
+    /// Breaks every connection between peers that is there now.
+    pub fn reset(&self) {
+        self.table.send_modify(|table| table.resets += 1);
+    }
+
+    /// From now on nothing is cut, slow, stopped, or about to break.
+    pub fn calm(&self) {
+        self.table.send_modify(|table| *table = Table { resets: table.resets, ..Table::default() });
+    }
+
+    /// What the dialler of the last connection of this way said first, [`SAID_BYTES_MAX`] at the most.
+    pub fn said(&self, way: Way) -> Option<Vec<u8>> {
+        self.said.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&way).cloned()
+    }
+
+    fn note_said(&self, way: Way, is_first: bool, piece: &[u8]) {
+        let mut said = self.said.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let said = said.entry(way).or_default();
+        if is_first {
+            said.clear();
+        }
+        let room = SAID_BYTES_MAX - said.len().min(SAID_BYTES_MAX);
+        said.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
+    /// How many of these bytes may still go this way; 0 if the connection is to break now.
+    fn allowed(&self, ways: &[Way], bytes: usize) -> usize {
+        let table = self.table.borrow();
+        ways.iter()
+            .filter_map(|way| table.breaks.get(way))
+            .fold(bytes, |bytes, left| bytes.min(usize::try_from(*left).unwrap_or(bytes)))
+    }
+
+    /// So many bytes have gone this way, or at 0: the connection has broken.
+    fn spend(&self, ways: &[Way], bytes: usize) {
+        if self.table.borrow().breaks.is_empty() {
+            return;
+        }
+        self.table.send_modify(|table| {
+            for way in ways {
+                match table.breaks.get_mut(way) {
+                    Some(_) if bytes == 0 => drop(table.breaks.remove(way)),
+                    Some(left) => *left = left.saturating_sub(bytes as u64),
+                    None => {}
+                }
+            }
+        });
+    }
+
+    /// Returns when all connections are broken the next time.
+    async fn is_reset(&self) {
+        let mut table = self.table.subscribe();
+        let now = table.borrow_and_update().resets;
+        let _ = table.wait_for(|table| table.resets != now).await;
+    }
+
+    /// Returns when this way is read from.
+    async fn is_read(&self, ways: &[Way]) {
+        if !self.table.borrow().stopped.is_empty() {
+            let _ = self.table.subscribe().wait_for(|table| ways.iter().all(|way| !table.stopped.contains(way))).await;
+        }
     }
 
     /// How many bytes have passed this way so far.
@@ -99,6 +183,9 @@ impl Cuts {
         let _ = self.table.subscribe().wait_for(is_open).await;
     }
 }
+
+/// Of what a connection says first so much is kept, to be said again (bytes).
+pub const SAID_BYTES_MAX: usize = 64 << 10;
 
 /// The proxy in front of one peer. Its connections end with it.
 pub struct Proxy {
@@ -181,11 +268,16 @@ async fn serve(mut stream: TcpStream, post: Post) -> io::Result<()> {
     behind.set_nodelay(true)?;
     let (from_dialer, to_dialer) = stream.into_split();
     let (from_behind, to_behind) = behind.into_split();
-    tokio::join!(
-        pump(first.freeze(), from_dialer, to_behind, way, &post.cuts),
-        pump(Bytes::new(), from_behind, to_dialer, way.map(Way::back), &post.cuts)
-    );
-    Ok(())
+    let both = async {
+        tokio::try_join!(
+            pump((first.freeze(), from_dialer), to_behind, (way, true), &post.cuts),
+            pump((Bytes::new(), from_behind), to_dialer, (way.map(Way::back), false), &post.cuts)
+        )
+    };
+    tokio::select! {
+        ended = both => ended.map(drop),
+        () = post.cuts.is_reset(), if way.is_some() => Err(ErrorKind::ConnectionReset.into()),
+    }
 }
 
 /// The number of the peer that dials, none if it is no peer. Keeps what has arrived.
@@ -222,33 +314,51 @@ const PIECES_MAX: usize = 64;
 /// The size of a piece (bytes).
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Carries one direction of a connection, from its first byte to its end.
-async fn pump(first: Bytes, mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf, way: Option<Way>, cuts: &Cuts) {
+/// Carries one direction of a connection, from its first byte to its end; that of the dialler or the other. An error is that of writing: it
+/// is the end of the other direction, too.
+async fn pump(
+    (first, mut reader): (Bytes, OwnedReadHalf),
+    mut writer: OwnedWriteHalf,
+    (way, is_dialler): (Option<Way>, bool),
+    cuts: &Cuts,
+) -> io::Result<()> {
     let (queue, mut due) = mpsc::channel::<(Instant, Bytes)>(PIECES_MAX);
+    let ways = Vec::from_iter(way);
+    let taken_from = ways.clone();
     let take = async move {
-        let mut piece = first;
+        let (mut piece, mut is_first) = (first, true);
         loop {
+            if let (Some(way), true) = (way, is_dialler && !piece.is_empty()) {
+                cuts.note_said(way, is_first, &piece);
+                is_first = false;
+            }
             if !piece.is_empty() && queue.send((Instant::now() + cuts.delay_of(way), piece)).await.is_err() {
-                return;
+                return Ok(());
             }
             let mut buffer = BytesMut::with_capacity(PIECE_BYTES);
+            cuts.is_read(&taken_from).await;
             match reader.read_buf(&mut buffer).await {
                 Ok(read) if read > 0 => piece = buffer.freeze(),
-                _ => return,
+                _ => return Ok(()),
             }
         }
     };
-    let ways = Vec::from_iter(way);
     let hand_over = async move {
         while let Some((at, mut piece)) = due.recv().await {
             sleep_until(at).await;
             while !piece.is_empty() {
                 writer.writable().await?;
                 cuts.open(&ways).await;
+                let allowed = cuts.allowed(&ways, piece.len());
+                if allowed == 0 {
+                    cuts.spend(&ways, 0);
+                    return Err(ErrorKind::ConnectionReset.into());
+                }
                 // Nothing is waited for between the look at the cuts and the bytes: not one passes a cut.
-                match writer.try_write(&piece) {
+                match writer.try_write(&piece[..allowed]) {
                     Ok(written) => {
                         cuts.count(way, written);
+                        cuts.spend(&ways, written);
                         let _ = piece.split_to(written);
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -259,6 +369,5 @@ async fn pump(first: Bytes, mut reader: OwnedReadHalf, mut writer: OwnedWriteHal
         cuts.open(&ways).await;
         writer.shutdown().await
     };
-    // An error is the end of the connection; the other direction learns of it by itself.
-    let (_, _) = tokio::join!(take, hand_over);
+    tokio::try_join!(take, hand_over).map(drop)
 }

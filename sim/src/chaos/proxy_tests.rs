@@ -157,3 +157,45 @@ async fn the_connections_of_a_proxy_end_with_it() {
         assert!(ended.is_err());
     }
 }
+
+#[tokio::test]
+async fn a_connection_breaks_behind_so_many_bytes_and_no_other_does() {
+    let stage = Stage::new().await;
+    let (mut dialer, mut behind) = stage.connected().await;
+    stage.cuts.break_after(THERE, 3);
+    dialer.write_all(b"frame").await.expect("sent");
+    let mut all = Vec::new();
+    let _ = timeout(PATIENCE, behind.read_to_end(&mut all)).await.expect("it ends");
+    assert_eq!(all, b"fra");
+    assert!(timeout(PATIENCE, dialer.read_u8()).await.expect("the other way ends with it").is_err());
+    stage.connected().await;
+}
+
+#[tokio::test]
+async fn all_connections_are_broken_at_once_and_made_anew() {
+    let stage = Stage::new().await;
+    let (mut dialer, mut behind) = stage.connected().await;
+    stage.cuts.reset();
+    for end in [&mut dialer, &mut behind] {
+        assert!(timeout(PATIENCE, end.read_u8()).await.expect("it ends").is_err());
+    }
+    stage.connected().await;
+}
+
+#[tokio::test]
+async fn what_a_dialler_says_first_is_kept_and_nothing_is_taken_from_it_while_reading_has_stopped() {
+    let stage = Stage::new().await;
+    let (mut dialer, mut behind) = stage.connected().await;
+    let hello = stage.cuts.said(THERE).expect("it has said hello");
+    dialer.write_all(b"more").await.expect("sent");
+    assert_eq!(read(&mut behind, 4).await, b"more");
+    assert_eq!(stage.cuts.said(THERE).expect("it is kept"), [hello.as_slice(), b"more"].concat());
+    stage.cuts.stop_reading(THERE);
+    // What was waited for already still comes.
+    dialer.write_all(b"last").await.expect("sent");
+    assert_eq!(read(&mut behind, 4).await, b"last");
+    dialer.write_all(b"held").await.expect("sent");
+    assert!(is_silent(&mut behind).await);
+    stage.cuts.calm();
+    assert_eq!(read(&mut behind, 4).await, b"held");
+}

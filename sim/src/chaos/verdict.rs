@@ -28,16 +28,42 @@ impl Aftermath {
     }
 }
 
-/// Judges what was told before, during and after the trouble. `replicas` is N.
+/// What the trouble was, as far as less is promised under it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Trouble {
+    /// A disk was lost, or an old one came back.
+    pub disks_lost: bool,
+    /// An old copy of a folder was started: before it meets others it does not know what it is.
+    pub old_disk_back: bool,
+    /// A wall clock jumped.
+    pub clocks_jumped: bool,
+}
+
+/// Judges what was told before, during and after trouble of the network alone. `replicas` is N.
 ///
 /// No acknowledged write is lost, nothing that was replaced or removed is back, nothing is there that nobody wrote (oracles a and b);
 /// whoever is asked says the same (c); every read has seen what it had to (d, e).
 pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize) -> Vec<Violation> {
-    let mut violations = reads::judge(history, replicas, 1);
+    judge_after(Trouble::default(), history, 0, aftermath, replicas)
+}
+
+/// Judges the same after other trouble. Reads are judged from number `first_read` on.
+pub fn judge_after(
+    trouble: Trouble,
+    history: &History,
+    first_read: usize,
+    aftermath: &Aftermath,
+    replicas: usize,
+) -> Vec<Violation> {
+    let least = if trouble.disks_lost { replicas / 2 + 1 } else { 1 };
+    let mut violations = reads::judge_from(history, first_read, replicas, least);
+    violations.retain(|violation| !trouble.old_disk_back || violation.oracle != "e");
     for (key, states) in &aftermath.states {
         let distinct: BTreeSet<&Values> = states.iter().map(|(_, live)| live).collect();
         for live in &distinct {
-            let healed = Healed { key: *key, live: (*live).clone(), replicas, disks_lost: false, clocks_agree: true, wall_ms: 0 };
+            let Trouble { disks_lost, clocks_jumped, .. } = trouble;
+            let (live, clocks_agree) = ((*live).clone(), !clocks_jumped);
+            let healed = Healed { key: *key, live, replicas, disks_lost, clocks_agree, wall_ms: 0 };
             violations.extend(siblings::judge(history, &healed));
         }
         if distinct.len() > 1 {
@@ -49,7 +75,7 @@ pub fn judge(history: &History, aftermath: &Aftermath, replicas: usize) -> Vec<V
 }
 
 /// A listing names just the keys of which something is live, each once.
-fn judge_listing(who: &str, names: &[Bytes], aftermath: &Aftermath) -> Vec<Violation> {
+pub fn judge_listing(who: &str, names: &[Bytes], aftermath: &Aftermath) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut listed = BTreeSet::new();
     for name in names {

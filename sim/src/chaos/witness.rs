@@ -37,6 +37,10 @@ pub struct Told {
     pub violations: Vec<Violation>,
     /// Writes that stand-ins have acknowledged too.
     pub stood_in: u64,
+    /// A disk is in trouble, and peers may say so.
+    pub may_fail_storage: bool,
+    /// Reads that were asked for, answered or not.
+    pub reads_asked: u64,
     next_value: u64,
 }
 
@@ -45,6 +49,8 @@ pub struct Told {
 pub enum Deed {
     /// Writes a new plain value.
     Put,
+    /// Writes a new plain value with so many bytes behind it.
+    PutLong(usize),
     /// Writes a document with a new value at each of these paths.
     PutAt(&'static [&'static str]),
     /// Sets a new value at a path.
@@ -76,10 +82,11 @@ pub struct Seen {
 /// One client, the neighbour of one peer.
 #[derive(Clone)]
 pub struct Witness {
-    /// The peer's number.
+    /// The peer's number; of a client that asks whom it likes a number above those of all peers.
     pub peer: usize,
     client: Client,
-    address: String,
+    /// None: whoever can be reached, as the client chooses.
+    address: Option<String>,
     story: Story,
 }
 
@@ -87,6 +94,37 @@ impl Story {
     /// Nothing has been told yet. `ring` says who owns what.
     pub fn new(ring: Arc<RingTable>) -> Story {
         Story { inner: Arc::default(), begin: Instant::now(), ring }
+    }
+
+    /// The next story of the same peers: what was told is told, but dots and values go on as they are.
+    pub fn sequel(&self) -> Story {
+        let mut told = self.told();
+        let (dots, next_value) = (std::mem::take(&mut told.dots), told.next_value);
+        let next = Told { dots, next_value, ..Told::default() };
+        drop(told);
+        Story { inner: Arc::new(Mutex::new(next)), begin: self.begin, ring: self.ring.clone() }
+    }
+
+    /// All that was asked and told, a line each, in the order of keys: for people.
+    pub fn to_text(&self) -> String {
+        let told = self.told();
+        let line =
+            |key: KeyId, begin: u64, what: &dyn std::fmt::Debug| format!("key {:>4} {:>9} ms {what:?}", key.0, begin / 1_000);
+        let writes = told.history.writes().iter().map(|write| line(write.key, write.invoked, write));
+        let reads = told.history.reads().iter().map(|read| line(read.key, read.invoked, read));
+        let mut lines: Vec<String> = writes.chain(reads).collect();
+        lines.sort_unstable();
+        lines.join("\n") + "\n"
+    }
+
+    /// Nothing is under way any more: no write without an answer can still begin to take effect.
+    pub fn is_quiet(&self) {
+        let now = self.now();
+        let mut told = self.told();
+        for id in 0..told.history.writes().len() {
+            let write = told.history.write_mut(WriteId(id));
+            write.until = write.until.min(now);
+        }
     }
 
     /// What has been told so far.
@@ -131,7 +169,7 @@ impl Story {
             (path.to_string(), ValueId(told.next_value))
         };
         let (scope, values) = match deed {
-            Deed::Put => (Scope::Whole, vec![new("")]),
+            Deed::Put | Deed::PutLong(_) => (Scope::Whole, vec![new("")]),
             Deed::PutAt(paths) => (Scope::Whole, paths.iter().map(|path| new(path)).collect()),
             Deed::Set(path) => (Scope::Paths(vec![Target { path: path.to_string(), is_removal: false }]), vec![new(path)]),
             Deed::Remove => (Scope::Whole, Vec::new()),
@@ -153,7 +191,7 @@ impl Story {
     }
 
     /// A write was acknowledged. The context that its client holds now.
-    fn on_written(&self, id: WriteId, receipt: &Receipt) -> Token {
+    fn on_written(&self, id: WriteId, receipt: &Receipt, may_be_retried: bool) -> Token {
         let (now, owners, replicas) = (self.now(), self.owners(self.told().history.write(id).key), self.replicas());
         let mut told = self.told();
         let Told { history, dots, violations, stood_in, .. } = &mut *told;
@@ -172,7 +210,7 @@ impl Story {
         write.outcome = Outcome::Acked { at: now, w };
         write.until = now;
         // What is not known to the oracle cannot be followed: then the receipt excuses whatever was there.
-        write.is_retried = !all_known;
+        write.is_retried = !all_known || may_be_retried;
         write.covered = covered;
         let mut covers: Values = write.values.iter().map(|(_, value)| *value).collect();
         covers.extend(write.covered.iter().chain(write.context.iter().flatten()));
@@ -183,7 +221,8 @@ impl Story {
         let mut told = self.told();
         let outcome = if failure.kind == FailureKind::Unknown { Outcome::Unknown } else { Outcome::Refused };
         told.history.write_mut(id).outcome = outcome;
-        told.violations.extend(unfounded(failure));
+        let may_fail = told.may_fail_storage;
+        told.violations.extend(unfounded(failure, may_fail));
     }
 
     fn on_read(&self, mut read: Read, reply: Reply) -> Option<Seen> {
@@ -194,7 +233,9 @@ impl Story {
             }
             Reply::Missing(missing) => (Values::new(), missing.context, missing.answered, true, Vec::new()),
             Reply::Failed(failure) => {
-                self.told().violations.extend(unfounded(&failure));
+                let mut told = self.told();
+                let may_fail = told.may_fail_storage;
+                told.violations.extend(unfounded(&failure, may_fail));
                 return None;
             }
             other => {
@@ -225,7 +266,29 @@ impl Witness {
     pub async fn beside(peer: usize, address: &str, story: &Story) -> Result<Witness, String> {
         let client = Client::connect(&[address.to_string()], Options::default()).await;
         let client = client.map_err(|error| format!("no client at peer {}: {error}", peer + 1))?;
-        Ok(Witness { peer, client, address: address.to_string(), story: story.clone() })
+        Ok(Witness { peer, client, address: Some(address.to_string()), story: story.clone() })
+    }
+
+    /// A client that asks whomever of these peers it likes, and another one where that fails, and tries again what was not answered.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn traveller(number: usize, addresses: &[String], story: &Story) -> Result<Witness, String> {
+        let client = Client::connect(addresses, Options::default()).await;
+        let client = client.map_err(|error| format!("no client: {error}"))?;
+        Ok(Witness { peer: number, client, address: None, story: story.clone() })
+    }
+
+    /// The same client in another story.
+    pub fn in_story(&self, story: &Story) -> Witness {
+        Witness { story: story.clone(), ..self.clone() }
+    }
+
+    async fn ask(&self, request: Request) -> Reply {
+        match &self.address {
+            Some(address) => self.client.request_at(address, request).await,
+            None => self.client.request(request).await,
+        }
     }
 
     /// Does something to a key, with the context of an earlier answer or without one, and gives up after so many milliseconds (0: the
@@ -234,8 +297,8 @@ impl Witness {
         let id = self.story.invoke(self.peer as u64, key, deed, token);
         let values = self.story.told().history.write(id).values.clone();
         let request = request(key, deed, &values, token.map(|token| token.sealed.clone()).unwrap_or_default(), deadline_ms);
-        match self.client.request_at(&self.address, request).await {
-            Reply::Written(receipt) => Some(self.story.on_written(id, &receipt)),
+        match self.ask(request).await {
+            Reply::Written(receipt) => Some(self.story.on_written(id, &receipt, self.address.is_none())),
             Reply::Failed(failure) => {
                 self.story.on_not_written(id, &failure);
                 None
@@ -252,7 +315,7 @@ impl Witness {
     pub async fn tamper(&self, key: KeyId, value: Option<ValueId>, deadline_ms: u32) -> bool {
         let deed = if value.is_some() { Deed::Put } else { Deed::Remove };
         let values: Vec<(String, ValueId)> = value.map(|value| (String::new(), value)).into_iter().collect();
-        let reply = self.client.request_at(&self.address, request(key, deed, &values, Bytes::new(), deadline_ms)).await;
+        let reply = self.ask(request(key, deed, &values, Bytes::new(), deadline_ms)).await;
         matches!(reply, Reply::Written(_))
     }
 
@@ -265,10 +328,11 @@ impl Witness {
             Quorum::All => replicas,
         };
         let (client, shown, session) = (self.peer as u64, Values::new(), Values::new());
+        self.story.told().reads_asked += 1;
         let read =
             Read { client, key, path: String::new(), r: size, invoked: self.story.now(), ended: 0, wall_ms: 0, shown, session };
         let get = Get { key: name(key), path: String::new(), r, session: Bytes::new(), last_writer_wins: false, deadline_ms };
-        let reply = self.client.request_at(&self.address, Request::Get(get)).await;
+        let reply = self.ask(Request::Get(get)).await;
         self.story.on_read(read, reply)
     }
 
@@ -277,7 +341,7 @@ impl Witness {
         let (mut keys, mut after) = (Vec::new(), Bytes::new());
         loop {
             let list = List { prefix: Bytes::new(), after, limit: 1_000, r: Quorum::All, deadline_ms };
-            let Reply::Listed(listed) = self.client.request_at(&self.address, Request::List(list)).await else { return None };
+            let Reply::Listed(listed) = self.ask(Request::List(list)).await else { return None };
             keys.extend(listed.keys);
             if !listed.more {
                 return Some(keys);
@@ -302,6 +366,7 @@ fn request(key: KeyId, deed: Deed, values: &[(String, ValueId)], context: Bytes,
     let put = |key, context, body| Request::Put(Put { key, body, context, w, deadline_ms, retry, strict, ttl_ms });
     match deed {
         Deed::Put => put(key, context, Body::Bytes(values[0].1.to_string().into())),
+        Deed::PutLong(bytes) => put(key, context, Body::Bytes(format!("{}{}", values[0].1, " ".repeat(bytes)).into())),
         Deed::PutAt(_) => {
             let leaves: Vec<String> = values.iter().map(|(path, value)| format!("\"{path}\":\"{value}\"")).collect();
             put(key, context, Body::Json(format!("{{{}}}", leaves.join(",")).into()))
@@ -328,9 +393,10 @@ fn note_dots(dots: &mut Dots, history: &History, id: WriteId, partition: u16, ma
     values.into_iter().zip(made).filter_map(note).collect()
 }
 
-/// A failure that no fault of the network can explain.
-fn unfounded(failure: &Failure) -> Option<Violation> {
-    let is_founded = matches!(failure.kind, FailureKind::Unavailable | FailureKind::Unknown | FailureKind::Overloaded);
+/// A failure that no fault of the network, or of a disk where there is one, can explain.
+fn unfounded(failure: &Failure, may_fail_storage: bool) -> Option<Violation> {
+    let is_founded = matches!(failure.kind, FailureKind::Unavailable | FailureKind::Unknown | FailureKind::Overloaded)
+        || (may_fail_storage && failure.kind == FailureKind::Storage);
     (!is_founded).then(|| Violation::new("i", format!("refused as {:?}: {}", failure.kind, failure.message)))
 }
 

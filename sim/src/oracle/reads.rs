@@ -9,7 +9,12 @@ use crate::history::{History, Outcome, Read, Scope, ValueId, Values, Write, cont
 
 /// Judges every read of the history. `replicas` is N; `least`: writes that fewer owners have acknowledged need not be seen.
 pub fn judge(history: &History, replicas: usize, least: usize) -> Vec<Violation> {
-    history.reads().iter().flat_map(|read| judge_one(history, read, (replicas, least))).collect()
+    judge_from(history, 0, replicas, least)
+}
+
+/// Judges the reads from number `first` on.
+pub fn judge_from(history: &History, first: usize, replicas: usize, least: usize) -> Vec<Violation> {
+    history.reads()[first..].iter().flat_map(|read| judge_one(history, read, (replicas, least))).collect()
 }
 
 fn judge_one(history: &History, read: &Read, (replicas, least): (usize, usize)) -> Vec<Violation> {
