@@ -102,7 +102,7 @@ fn log_round(log: &mut Log, threads: &mut Threads, waiters: usize) -> f64 {
         {
             threads.write.send(DiskJob::Write(write)).expect("the thread runs");
         }
-        if let Some(prepare) = log.take_prepare(0) {
+        if let Some(prepare) = log.take_prepare(0, 0) {
             threads.prepare.send(DiskJob::Prepare(prepare)).expect("the thread runs");
         }
         match threads.done.recv().expect("the threads run") {

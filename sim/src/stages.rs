@@ -80,11 +80,11 @@ impl Stage {
 
 fn of_chaos(chaos: Chaos) -> Line {
     chaos.skipped.iter().for_each(|(fault, reason)| println!("skipped: {fault}: {reason}"));
-    let count = |word: &str| chaos.faults.iter().filter(|(kind, _)| kind.contains(word)).map(|(_, count)| count).sum();
+    let count = |kind: &str| chaos.faults.get(kind).copied().unwrap_or_default();
     let mut line = Line {
         real_acked: chaos.acked,
         real_reads: chaos.reads,
-        kills: count("kill"),
+        kills: count("kill") + count("restarts"),
         power_cuts: count("power"),
         ..Line::default()
     };
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_chaos_says_becomes_figures_of_real_processes() {
         let said = r#"{"minutes":3,"seed":7,"rounds":4,"asked":100,"acked":80,"unknown":2,"reads":30,
-            "faults":{"kill":5,"kill in recovery":1,"power-cut":2,"pause":9},"skipped":{"full-disk":"no root"},"violations":["one"]}"#;
+            "faults":{"kill":5,"restarts":1,"power":2,"power of all":1,"pause":9},"skipped":{"full-disk":"no root"},"violations":["one"]}"#;
         let line = stage("chaos").figures(said, false);
         assert_eq!((line.real_acked, line.real_reads, line.kills, line.power_cuts, line.violations), (80, 30, 6, 2, 1));
         assert_eq!((line.real_faults["pause"], line.violated), (9, vec!["one".to_string()]));

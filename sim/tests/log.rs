@@ -36,7 +36,7 @@ fn run(disk: &SimDisk, log: &mut Log, sync: bool) -> (usize, usize) {
     let mut files = OpenFiles::default();
     let (mut batches, mut synced) = (0, 0);
     loop {
-        if let Some(prepare) = log.take_prepare(0) {
+        if let Some(prepare) = log.take_prepare(0, 0) {
             let DiskDone::Prepared(done) = execute(disk, &mut files, DiskJob::Prepare(prepare)) else { unreachable!() };
             log.on_prepared(done).expect("the disk works");
         } else if let Some(write) = log.take_write(sync) {
@@ -173,7 +173,7 @@ fn a_failed_sync_ends_the_log() {
     let DiskDone::Written(done) = execute(&disk, &mut OpenFiles::default(), DiskJob::Write(write)) else { unreachable!() };
     assert!(log.on_write_done(done).is_err());
     log.append(&entry(b"b", b"2")).expect("it is small");
-    assert_eq!((log.take_write(true), log.take_idle_mark(), log.take_prepare(0)), (None, None, None));
+    assert_eq!((log.take_write(true), log.take_idle_mark(), log.take_prepare(0, 0)), (None, None, None));
     assert_eq!(log.progress().durable, Position(0));
 }
 
@@ -185,9 +185,9 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let appended: Vec<_> = (0..40u8).map(|number| log.append(&entry(&[number], &[7; 500])).expect("it is small")).collect();
     run(&disk, &mut log, true);
     assert!(log.is_full() && log.progress().durable < appended[0].position);
-    assert_eq!(log.take_prepare(500), None);
+    assert_eq!(log.take_prepare(500, 0), None);
     disk.set_faults(Faults::default());
-    let prepare = log.take_prepare(1_000).expect("a second later it is tried again");
+    let prepare = log.take_prepare(1_000, 0).expect("a second later it is tried again");
     let DiskDone::Prepared(done) = execute(&disk, &mut OpenFiles::default(), DiskJob::Prepare(prepare)) else { unreachable!() };
     log.on_prepared(done).expect("there is room now");
     assert!(!log.is_full());

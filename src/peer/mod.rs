@@ -329,11 +329,9 @@ impl Peer {
         }
         let check = self.checks.front().map(|check| check.0);
         let hedge = self.paces.next_wake();
-        // A full disk is tried again now and then.
-        let full = store.is_full().then_some(self.stripped_ms + STRIP_MS);
         let pulls = [self.rounds.next_wake(), self.pulls.next_wake()];
         let closing = self.placement.is_some().then(|| self.closing.next_wake());
-        let own = [check, hedge, store.next_wake(), full, self.next_expired(), self.next_payment()];
+        let own = [check, hedge, store.next_wake(), self.next_expired(), self.next_payment()];
         let rest = own.into_iter().chain([self.gossip.next_wake(), closing, self.next_healing()]);
         rest.chain(pulls).flatten().min()
     }
@@ -378,7 +376,7 @@ impl Peer {
             outbox.push(Output::Halt { reason });
         }
         // The end of the log may need a segment yet.
-        while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
+        while let Some(job) = self.replica.store_mut().take_background_job(now.monotonic_ms, now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
     }
@@ -424,7 +422,7 @@ impl Peer {
         self.pay_hints(now, outbox);
         self.settle_pulls(now);
         self.drive_pulls(now, outbox);
-        while let Some(job) = self.replica.store_mut().take_background_job(now.wall_ms) {
+        while let Some(job) = self.replica.store_mut().take_background_job(now.monotonic_ms, now.wall_ms) {
             outbox.push(Output::Disk(job));
         }
         self.drop_idle_hedges();

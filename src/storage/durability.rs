@@ -63,9 +63,13 @@ impl Store {
         Some(DiskJob::Write(write))
     }
 
-    /// When [`Store::take_log_write`] has something to do that nothing else will bring up (monotonic milliseconds).
+    /// When [`Store::take_log_write`] or [`Store::take_background_job`] has something to do that nothing else will bring up (monotonic milliseconds).
     pub fn next_wake(&self) -> Option<u64> {
-        // What waits for room is written when there is some.
+        self.log.next_try().into_iter().chain(self.next_write()).min()
+    }
+
+    /// When something is to be written that nothing else will bring up. What waits for room is written when there is some.
+    fn next_write(&self) -> Option<u64> {
         if self.log.is_writing() || (self.log.waits_for_segment() && !is_broken(Rule::FullSpins)) {
             return None;
         }
@@ -78,7 +82,7 @@ impl Store {
     }
 
     /// A job that may run beside all others: a segment to prepare or to look through, an identity to store.
-    pub fn take_background_job(&mut self, wall_ms: u64) -> Option<DiskJob> {
+    pub fn take_background_job(&mut self, monotonic_ms: u64, wall_ms: u64) -> Option<DiskJob> {
         if let Some((after, identity)) = self.identity_due
             && after <= self.log.progress().durable
         {
@@ -87,7 +91,7 @@ impl Store {
         }
         match self.take_survey() {
             Some(survey) => Some(DiskJob::Survey(survey)),
-            None => self.log.take_prepare(wall_ms).map(DiskJob::Prepare),
+            None => self.log.take_prepare(monotonic_ms, wall_ms).map(DiskJob::Prepare),
         }
     }
 

@@ -37,8 +37,8 @@ pub struct Log {
     to_prepare: VecDeque<SegmentInfo>,
     /// The one that the disk has been asked for.
     preparing: Option<SegmentInfo>,
-    /// When a segment could not be prepared because the disk is full, by the wall clock in milliseconds.
-    full_since: Option<u64>,
+    /// A segment could not be prepared because the disk is full: when that is tried again, in monotonic milliseconds.
+    full_until: Option<u64>,
     /// Up to this one, segments are ready to be written to.
     ready: u32,
     /// The number of the next segment to be made, and its size if nothing large needs more.
@@ -56,8 +56,8 @@ pub struct Log {
     marked: Position,
     stop: Stop,
     failed: bool,
-    /// When a segment was last asked for.
-    wall_ms: u64,
+    /// When a segment was last asked for, in monotonic milliseconds.
+    asked_ms: u64,
     /// The buffer of an earlier batch, to be used again: fresh memory costs more than filling it.
     spare: BytesMut,
     random: ChaCha8Rng,
@@ -156,8 +156,8 @@ impl Log {
             ahead,
             to_prepare: VecDeque::new(),
             preparing: None,
-            full_since: None,
-            wall_ms: 0,
+            full_until: None,
+            asked_ms: 0,
             ready,
             next_segment: (newest + 1, next_size),
             segment_bytes_max: resume.segment_bytes_max,
@@ -267,15 +267,15 @@ impl Log {
     }
 
     /// A segment that has to be prepared in the background, if there is one. One at a time; on a full disk, one a second.
-    pub fn take_prepare(&mut self, wall_ms: u64) -> Option<PrepareSegment> {
-        if self.preparing.is_some() || self.failed || self.full_since.is_some_and(|since| wall_ms.abs_diff(since) < FULL_RETRY_MS) {
+    pub fn take_prepare(&mut self, monotonic_ms: u64, wall_ms: u64) -> Option<PrepareSegment> {
+        if self.preparing.is_some() || self.failed || self.full_until.is_some_and(|until| monotonic_ms < until) {
             return None;
         }
         let half_full = self.offset > self.current.size / 2;
         if half_full && self.ahead.is_empty() && self.stop == Stop::Running {
             self.plan(0);
         }
-        self.wall_ms = wall_ms;
+        self.asked_ms = monotonic_ms;
         self.preparing = self.to_prepare.pop_front();
         self.preparing.map(|segment| PrepareSegment { segment, wall_ms })
     }
@@ -288,10 +288,10 @@ impl Log {
         match done.result {
             Ok(()) => {
                 self.ready = segment.id;
-                self.full_since = None;
+                self.full_until = None;
             }
             Err(error) if error.reason == Reason::Full => {
-                self.full_since = Some(self.wall_ms);
+                self.full_until = Some(self.asked_ms + FULL_RETRY_MS);
                 self.to_prepare.push_front(segment);
             }
             Err(error) => {
@@ -305,7 +305,12 @@ impl Log {
     /// True while the next segment cannot be prepared because the disk is full. What still fits is written; the owner refuses
     /// new writes, and goes on asking [`take_prepare`](Log::take_prepare).
     pub fn is_full(&self) -> bool {
-        self.full_since.is_some()
+        self.full_until.is_some()
+    }
+
+    /// When [`take_prepare`](Log::take_prepare) tries a full disk again, in monotonic milliseconds.
+    pub fn next_try(&self) -> Option<u64> {
+        self.full_until.filter(|_| self.preparing.is_none() && !self.failed)
     }
 
     /// Begins a clean stop: no more appends. What is pending is written and synced, then a mark that says that this start

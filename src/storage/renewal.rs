@@ -227,7 +227,7 @@ impl<'a, D: Disk> NewLog<'a, D> {
     /// Writes and syncs all that waits.
     fn write(&mut self) -> Result<(), DiskError> {
         loop {
-            let job = match self.log.take_prepare(self.wall_ms) {
+            let job = match self.log.take_prepare(0, self.wall_ms) {
                 Some(prepare) => DiskJob::Prepare(prepare),
                 None => match self.log.take_write(true) {
                     Some(write) => DiskJob::Write(write),

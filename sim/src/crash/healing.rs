@@ -175,7 +175,7 @@ impl Hurt {
     fn settle(&mut self) -> bool {
         loop {
             self.ms += 1_000;
-            let job = self.store.take_log_write(self.ms).or_else(|| self.store.take_background_job(0));
+            let job = self.store.take_log_write(self.ms).or_else(|| self.store.take_background_job(0, 0));
             let Some(job) = job else { return true };
             match self.store.on_disk(execute(&self.disk, &mut self.files, job)) {
                 DiskEvent::Failed { .. } => return false,

@@ -253,7 +253,7 @@ impl<'d> Life<'d> {
 
     fn prepare(&mut self, log: &mut Log) -> Result<bool, DiskError> {
         let mut any = false;
-        while let Some(prepare) = log.take_prepare(7) {
+        while let Some(prepare) = log.take_prepare(0, 7) {
             let DiskDone::Prepared(done) = execute(self.disk, &mut self.files, DiskJob::Prepare(prepare)) else { unreachable!() };
             log.on_prepared(done)?;
             any = true;

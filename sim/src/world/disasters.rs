@@ -209,6 +209,8 @@ impl World {
         }
         self.stats.count_fault("refused as an old copy");
         self.go_down(n, Down::Kill);
+        // Whoever finds the process ended with no room for its last words makes some.
+        self.make_room(n);
         if let Err(error) = self.nodes[n].note_refusal(reason) {
             self.violations.push(Violation::new("i", format!("{} cannot note why it was refused: {error}", self.nodes[n].name)));
         }

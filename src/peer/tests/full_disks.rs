@@ -118,3 +118,19 @@ fn a_full_disk_hands_nothing_over_until_it_has_room() {
     cluster.wait(20_000);
     assert_eq!(cluster.peer(stand_in).store().hints(), 0);
 }
+
+#[test]
+fn a_peer_that_is_asked_to_stop_while_its_disk_is_full_ends_when_there_is_room_even_if_its_wall_clock_stands_still() {
+    let mut cluster = Cluster::new(3);
+    let full = cluster.owners("k")[0];
+    fill(&mut cluster, full);
+    let peer = cluster.machines[full].peer.as_mut().expect("it is up");
+    peer.stop();
+    let next = peer.next_wake().expect("the disk is tried again");
+    assert!(next > cluster.now.monotonic_ms && !cluster.peer(full).is_drained());
+    cluster.machines[full].disk.set_full(false);
+    cluster.now = Now { monotonic_ms: next, ..cluster.now };
+    cluster.step(full, Input::Wake);
+    cluster.run();
+    assert!(cluster.peer(full).is_drained());
+}
