@@ -123,6 +123,11 @@ impl RetryMemory {
         }
     }
 
+    /// Whoever was handed that write has refused it, and nothing was done.
+    pub fn take_back(&mut self, session: u64, number: u64) {
+        self.handed_on.remove(&(session, number));
+    }
+
     /// To whom a write of this session and number was handed on.
     pub fn handed_on(&self, session: u64, number: u64) -> Option<Attempt> {
         self.handed_on.get(&(session, number)).copied().filter(|_| !is_broken(Rule::HandedOnForgotten))

@@ -20,6 +20,8 @@ pub(super) struct Forwarding {
     asked: Vec<(MemberId, Option<u64>)>,
     /// What is read, to be handed on again; none of a write.
     read: Option<Box<Get>>,
+    /// The first try of a write that this peer, an owner of its key, has handed on: session and number.
+    first_try: Option<(u64, u64)>,
 }
 
 impl Forwarding {
@@ -75,6 +77,11 @@ impl Peer {
             && (!was_forwarded || retry.and_then(|retry| retry.first) != Some(first))
             && !is_broken(Rule::RetryElsewhere)
         {
+            if matches!(to, ReplyTo::Peer(from, _) if from == first.member) {
+                // Whoever took it would know it, and not ask here.
+                let message = format!("{} does not know the first try any more: read the key to see", self.name_of(first.member));
+                return Err(Refusal(FailureKind::Unknown, message, 0));
+            }
             if self.is_live(first.member) {
                 return Ok(Some(first.member));
             }
@@ -114,11 +121,11 @@ impl Peer {
         }
     }
 
-    /// Who coordinated the first try of a write, if its client knows whom it asked: this peer may have handed it on.
+    /// Who coordinated the first try of a write, if its client knows whom it asked: that peer may have handed it on, to this one too.
     fn first_coordinator(&self, retry: &Retry) -> Option<Attempt> {
         let first = retry.first?;
         if self.retries.get(retry.session, retry.number).is_some() {
-            return Some(first);
+            return Some(Attempt { member: self.me, start: self.replica.store().start() });
         }
         match self.retries.handed_on(retry.session, retry.number) {
             Some(to) if first.member == self.me && first.start == self.replica.store().start() => Some(to),
@@ -126,25 +133,30 @@ impl Peer {
         }
     }
 
-    /// An owner hands a write on: from now on it knows to whom, and whoever gets it is told which try it was of which of its starts.
-    pub(super) fn remember_handing_on(&mut self, now: Now, target: MemberId, request: &mut Request) {
+    /// An owner hands a write on: from now on it knows to whom, and whoever gets it is told which try it was of which of its starts. Answers
+    /// with session and number of a first try.
+    fn remember_handing_on(&mut self, now: Now, target: MemberId, request: &mut Request) -> Option<(u64, u64)> {
         let (key, retry) = match request {
             Request::Put(put) => (&put.key, &mut put.retry),
             Request::Update(update) => (&update.key, &mut update.retry),
             Request::Remove(remove) => (&remove.key, &mut remove.retry),
-            _ => return,
+            _ => return None,
         };
         if !self.is_owner(self.partition_of(key)) {
-            return;
+            return None;
         }
-        let Some(retry) = retry else { return };
+        let retry = retry.as_mut()?;
         match (self.first_coordinator(retry), self.links.get(&target)) {
-            (Some(first), _) => retry.first = Some(first),
+            (Some(first), _) => {
+                retry.first = Some(first);
+                None
+            }
             (None, Some(linked)) => {
                 let to = Attempt { member: target, start: linked.start };
                 self.retries.hand_on(now.monotonic_ms, retry, to);
+                Some((retry.session, retry.number))
             }
-            (None, None) => {}
+            (None, None) => None,
         }
     }
 
@@ -189,10 +201,11 @@ impl Peer {
         now: Now,
         to: ReplyTo,
         target: MemberId,
-        request: Request,
+        mut request: Request,
         outbox: &mut Vec<Output>,
     ) -> Result<(), Refusal> {
         let id = self.next_operation_id();
+        let first_try = self.remember_handing_on(now, target, &mut request);
         let deadline_ms = deadline(now, deadline_of(&request));
         let read = match &request {
             Request::Get(get) => Some(Box::new(get.clone())),
@@ -202,7 +215,7 @@ impl Peer {
             let owners = self.owner_paces(self.partition_of(&get.key));
             self.try_the_slow(now, &get.key, &owners);
         }
-        let forwarding = Forwarding { asked: vec![(target, Some(now.monotonic_ms))], read };
+        let forwarding = Forwarding { asked: vec![(target, Some(now.monotonic_ms))], read, first_try };
         let is_read = !forwarding.is_write();
         self.begin(now, id, Operation { to, deadline_ms, machine: Machine::Forward(forwarding), retry: None });
         self.effects.send(target, Message::Forward(Box::new(Forward { operation: id, request })));
@@ -246,6 +259,12 @@ impl Peer {
             if let Machine::Forward(forwarding) = &operation.machine {
                 let late = forwarding.waits_for();
                 late.for_each(|(member, since)| self.paces.note_forward(member, now.monotonic_ms.saturating_sub(since), false));
+                if let (Some((session, number)), Reply::Failed(failure)) = (forwarding.first_try, &forwarded.reply)
+                    && failure.kind != FailureKind::Unknown
+                {
+                    // Nothing was done: the next try is a first one, wherever it is.
+                    self.retries.take_back(session, number);
+                }
             }
             self.reply(operation.to, forwarded.reply, Position(0), outbox);
         }

@@ -132,8 +132,6 @@ impl Peer {
         }
         let partition = self.partition_of(key);
         if let Some(target) = self.forward_to(to, partition, write.as_ref())? {
-            let mut request = request;
-            self.remember_handing_on(now, target, &mut request);
             return self.forward(now, to, target, request, outbox);
         }
         let (count, intent) = match &request {

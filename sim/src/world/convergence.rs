@@ -17,8 +17,6 @@ const HELD_MAX: usize = 20_000;
 const PENDING_BYTES_MAX: usize = 16 << 20;
 /// Operations of one peer at most: each client has one request, tried a few times, and a list reads each key.
 const OPERATIONS_MAX: usize = 200;
-/// So many times as many where disks are full.
-const FULL_DISKS: usize = 4;
 /// Pulls of one peer that wait for the disk at most: one that syncs once a second lets some for each pair wait.
 const SETTLING_MAX: u64 = 1_000;
 /// Times that a peer wakes within one millisecond of its clock at most: each has something to do.
@@ -149,10 +147,9 @@ impl World {
         })
     }
 
-    /// More clients and keys have more operations under way; so have owners that do not answer for seconds, since their disks are full.
+    /// More clients and keys have more operations under way.
     fn operations_max(&self) -> u64 {
-        let full = if self.plan.disk_faults.full_interval.is_some() { FULL_DISKS } else { 1 };
-        (OPERATIONS_MAX * full * (1 + self.plan.peers / 8)).min(REQUESTS_IN_FLIGHT_MAX) as u64
+        (OPERATIONS_MAX * (1 + self.plan.peers / 8)).min(REQUESTS_IN_FLIGHT_MAX) as u64
     }
 
     /// Oracle h: nobody wakes again and again for something that does not come of it.

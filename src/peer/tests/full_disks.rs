@@ -1,5 +1,7 @@
 use super::*;
 use crate::message::Attempt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Writes other keys at a peer until its disk is full.
 fn fill(cluster: &mut Cluster, at: usize) {
@@ -60,6 +62,35 @@ fn a_write_that_an_owner_began_is_not_handed_on_when_its_disk_is_full_at_the_nex
     assert!(failed(cluster.ask(full, write_one(first))).message.contains("is full"));
     has_room_again(&mut cluster, full);
     assert_eq!(written(cluster.ask(full, write_one(first))).dots, dots);
+}
+
+/// Each hands it to the other, refuses what it is handed, and forgets that it ever had it: nobody sends it to and fro.
+#[test]
+fn a_write_that_two_full_owners_have_handed_to_each_other_is_refused_and_done_once_when_there_is_room() {
+    let mut cluster = Cluster::new(3);
+    for at in [0, 1] {
+        fill(&mut cluster, at);
+    }
+    cluster.kill(2);
+    for at in [0, 1, 0] {
+        assert!(failed(cluster.ask(at, write_one(None))).message.contains("is full"));
+    }
+    let forwards = Arc::new(AtomicUsize::new(0));
+    let count = forwards.clone();
+    cluster.filter = Box::new(move |_, message| {
+        count.fetch_add(usize::from(matches!(message, Message::Forward(_))), Ordering::Relaxed);
+        true
+    });
+    for (at, first) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let first = Some(attempt(&cluster, first));
+        assert!(failed(cluster.ask(at, write_one(first))).message.contains("is full"), "{at}");
+    }
+    assert_eq!(forwards.load(Ordering::Relaxed), 2, "each went to the one that was named, if it was another one");
+    has_room_again(&mut cluster, 0);
+    has_room_again(&mut cluster, 1);
+    let (first, again) = (write_one(None), write_one(Some(attempt(&cluster, 0))));
+    let dots = written(cluster.ask(0, first)).dots;
+    assert_eq!(written(cluster.ask(1, again)).dots, dots);
 }
 
 fn holds(cluster: &mut Cluster, at: usize, key: &str) -> bool {
