@@ -198,6 +198,8 @@ pub const COMPARE_ROUND_MS: u64 = 60_000;
 pub const COMPARE_BURST_MS: u64 = 1_000;
 /// Pulls under way at one peer: each keeps a clock, and the keys and prefixes that it has still to ask for.
 pub const PULLS_MAX: usize = 32;
+/// Pulls that are taken over and wait for the disk, at one peer: behind a full or a slow one there are no more, until some are durable.
+pub const PULLS_SETTLING_MAX: usize = 1_000;
 /// Questions of pulls that wait for an answer, all pulls together, while clients ask for little.
 pub const PULL_QUESTIONS_MAX: usize = 8;
 /// From so many operations under way on, pulls ask one question at a time and pause between them.

@@ -4,7 +4,9 @@ use super::replica::Task;
 use super::{Now, Output, Peer};
 use crate::anti_entropy::{Ended, Next, Pull, Serving, Taking};
 use crate::broken::{Rule, is_broken};
-use crate::limits::{CLOCK_AHEAD_MS_MAX, PULL_PAUSE_US_PER_ITEM, PULL_QUESTIONS_MAX, PULL_YIELDS_FROM_OPERATIONS, PULLS_MAX};
+use crate::limits::{
+    CLOCK_AHEAD_MS_MAX, PULL_PAUSE_US_PER_ITEM, PULL_QUESTIONS_MAX, PULL_YIELDS_FROM_OPERATIONS, PULLS_MAX, PULLS_SETTLING_MAX,
+};
 use crate::message::{Comparing, Declined, Message, OperationId, Position, SyncMode};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::StoreError;
@@ -288,7 +290,8 @@ impl Peer {
 
     /// Begins what is due or wanted, as far as there is room.
     pub(super) fn begin_pulls(&mut self, now: Now) {
-        let room = PULLS_MAX.saturating_sub(self.pulls.under_way.len());
+        let unfinished = self.pulls.under_way.len();
+        let room = PULLS_MAX.min(PULLS_SETTLING_MAX.saturating_sub(self.pulls.taken_over.len())).saturating_sub(unfinished);
         let live: BTreeSet<MemberId> = self.links.keys().copied().filter(|member| self.is_live(*member)).collect();
         let begun = self.rounds.begin(now.monotonic_ms, room, |member| live.contains(&member));
         for (partition, partner, known) in begun {

@@ -4,7 +4,7 @@ use super::World;
 use crate::oracle::Violation;
 use crate::oracle::views::{self, Belief};
 use henge::gossip::MemberState;
-use henge::limits::{HINT_BYTES_MAX, HINTS_MAX, PULLS_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_MEMORY_MAX};
+use henge::limits::{HINT_BYTES_MAX, HINTS_MAX, PULLS_MAX, PULLS_SETTLING_MAX, REQUESTS_IN_FLIGHT_MAX, RETRY_MEMORY_MAX};
 use henge::message::{FetchMode, MemberRecord, Rank};
 use henge::peer::Load;
 use henge::ring::PartitionId;
@@ -17,8 +17,6 @@ const HELD_MAX: usize = 20_000;
 const PENDING_BYTES_MAX: usize = 16 << 20;
 /// Operations of one peer at most: each client has one request, tried a few times, and a list reads each key.
 const OPERATIONS_MAX: usize = 200;
-/// Pulls of one peer that wait for the disk at most: one that syncs once a second lets some for each pair wait.
-const SETTLING_MAX: u64 = 1_000;
 /// Times that a peer wakes within one millisecond of its clock at most: each has something to do.
 const WAKES_MAX: u32 = 50;
 /// Bytes that a hint for one key takes at most: some siblings of the largest values here.
@@ -179,7 +177,7 @@ impl World {
             ("contexts", store.contexts(), keys),
             ("operations under way", load.operations as u64, self.operations_max()),
             ("pulls under way", load.pulls as u64, PULLS_MAX as u64),
-            ("pulls that wait for the disk", load.settling as u64, SETTLING_MAX),
+            ("pulls that wait for the disk", load.settling as u64, PULLS_SETTLING_MAX as u64),
             ("writes remembered for retries", load.retries as u64, writes.min(RETRY_MEMORY_MAX) as u64),
             ("hints", load.hints as u64, keys.min(HINTS_MAX as u64)),
             ("bytes of hints", load.hint_bytes, HINT_BYTES_MAX.min(keys * HINT_BYTES_OF_KEY_MAX)),
