@@ -91,18 +91,18 @@ impl Peer {
             );
             return Err(Refusal(FailureKind::Unknown, message, 0));
         }
+        if retry.is_some_and(|retry| self.retries.get(retry.session, retry.number).is_some()) {
+            // It has begun it, as an owner, or in the place of all of them: another one would not know that, even if this is its first try,
+            // which came later than the second one.
+            return Ok(None);
+        }
         if owners.contains(&self.me) {
-            // Another one would not know what this peer has begun.
             let was_tried = retry.is_some_and(|retry| retry.first.is_some());
             return if is_write && self.replica.store().is_full() {
                 self.other_coordinator(partition, was_forwarded || was_tried)
             } else {
                 Ok(None)
             };
-        }
-        if retry.is_some_and(|retry| self.retries.get(retry.session, retry.number).is_some()) {
-            // It stood in for all owners at the first try, and coordinated it.
-            return Ok(None);
         }
         let live = self.best_owner(partition, |_| true);
         if is_write && !strict && live.is_none() {

@@ -3,6 +3,7 @@
 use super::{Event, World, key_name};
 use crate::dice::Dice;
 use crate::node::Down;
+use crate::node::Node;
 use crate::plan::{PAYMENT_CUT, STALL};
 use crate::schedule::Kind;
 use henge::message::{Message, Reply};
@@ -94,8 +95,9 @@ impl World {
         let is_asked = |world: &World, partition: PartitionId| {
             world.nodes.iter().filter_map(|node| node.peer.as_ref()).any(|peer| peer.is_learning(partition, member))
         };
-        // What it has promised and not said yet would be said of a copy that is not there any more.
-        let is_up = self.nodes[n].peer.is_some() && !self.nodes[n].stopping && self.nodes[n].held.is_empty();
+        // What it has promised and not said yet, or counts for a write that it coordinates, would be said of a copy that is not there any more.
+        let is_at_rest = |node: &Node| node.held.is_empty() && node.peer.as_ref().is_some_and(|peer| peer.load().operations == 0);
+        let is_up = is_at_rest(&self.nodes[n]) && !self.nodes[n].stopping;
         let owned: Vec<PartitionId> = self
             .partitions()
             .into_iter()
