@@ -3,9 +3,10 @@
 use clap::Args;
 use henge::limits::SYNC_INTERVAL_MS_MAX;
 use henge::message::SyncMode;
-use sim::chaos::cluster::{Program, Shape};
+use sim::chaos::cluster::Shape;
 use sim::chaos::fates::Cut;
 use sim::chaos::halves;
+use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
 use sim::chaos::storm::{self, Summary};
 use std::io::{IsTerminal, Write};

@@ -1,6 +1,7 @@
 //! A minute of storm over real processes with every `cargo test`, and its control; `cargo sim chaos` has more of it.
 
-use sim::chaos::cluster::{Program, Shape};
+use sim::chaos::cluster::Shape;
+use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
 use sim::chaos::storm::{self, Options};
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Real peers that are cut in two, with every `cargo test`; `cargo sim chaos` plays more of it.
 
-use sim::chaos::cluster::{Cluster, Program, Shape};
+use sim::chaos::cluster::{Cluster, Shape};
 use sim::chaos::fates::Cut;
 use sim::chaos::halves;
+use sim::chaos::program::Program;
 
 #[tokio::test]
 async fn two_parts_that_do_not_hear_each_other_lose_nothing_and_bring_nothing_back() {

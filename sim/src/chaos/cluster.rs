@@ -4,175 +4,19 @@
 //! that stands for them, also in a panic. They run with `--stop-at-eof`: if this program is killed, they stop by themselves.
 
 use super::disks::{Disks, run};
+use super::folder::Folder;
+use super::process::Process;
+use super::program::{Launch, Program};
 use super::proxy::{Cuts, Proxy, Way};
 use super::until;
-use henge::broken::Rule;
 use henge::client::{Client, Options};
 use henge::message::{Status, SyncMode};
-use rustix::process::{Pid, Signal, kill_process};
-use std::fs::{File, OpenOptions};
+use rustix::process::Signal;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-
-/// The program whose processes are tried.
-#[derive(Clone, Debug)]
-pub struct Program {
-    path: PathBuf,
-    /// Where folders of clusters are made.
-    folders: PathBuf,
-    /// What is set for its peers in their environment.
-    environment: Vec<(String, String)>,
-    /// What the peers' system calls do, in the language of strace's `inject`.
-    injected: Option<String>,
-}
-
-impl Program {
-    /// This program.
-    pub fn at(path: &Path) -> Program {
-        Program { path: path.to_path_buf(), folders: std::env::temp_dir(), environment: Vec::new(), injected: None }
-    }
-
-    /// Has cargo build the program with the bugs that can be planted (`henge::broken`), in a target folder of its own, and plants this one.
-    ///
-    /// # Errors
-    /// There is no such bug, cargo cannot be started, or it fails.
-    pub fn with_bug(name: &str) -> Result<Program, String> {
-        if !Rule::ALL.iter().any(|(known, ..)| *known == name) {
-            return Err(format!("{name:?} is no bug that can be planted: src/broken.rs names them"));
-        }
-        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = own.parent().unwrap_or(own);
-        let target = root.join("target/broken");
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--quiet", "--package", "henge", "--bin", "henge", "--target-dir"])
-            .arg(&target)
-            .env("RUSTFLAGS", "--cfg henge_broken")
-            .current_dir(root)
-            .status()
-            .map_err(|error| format!("cargo, which is to build henge, cannot be started: {error}"))?;
-        if !status.success() {
-            return Err(format!("cargo has not built henge with its bugs: {status}"));
-        }
-        let environment = vec![("HENGE_BROKEN".to_string(), name.to_string())];
-        Ok(Program { folders: target.join("tmp"), environment, ..Program::at(&target.join("debug/henge")) })
-    }
-
-    /// The same program, on disks that lie: every sync is said to be done, and none is.
-    pub fn with_lying_syncs(self) -> Program {
-        Program { injected: Some("fdatasync,fsync,sync_file_range:retval=0".to_string()), ..self }
-    }
-
-    /// Where folders of clusters are made.
-    pub fn folders(&self) -> &Path {
-        &self.folders
-    }
-
-    /// Has cargo build `henge` as this very program was built: in the same profile, into the same target folder.
-    ///
-    /// # Errors
-    /// This program does not stand in a target folder of cargo, cargo cannot be started, or it fails.
-    pub fn build() -> Result<Program, String> {
-        let own = std::env::current_exe().map_err(|error| format!("this program cannot be found: {error}"))?;
-        // target/release/sim, or target/debug/deps/halves-0123.
-        let folder = own.ancestors().skip(1).find(|folder| folder.file_name().is_some_and(|name| name != "deps"));
-        let (Some(folder), Some(target)) = (folder, folder.and_then(Path::parent)) else {
-            return Err(format!("{} does not stand in a target folder of cargo; name the program with --program", own.display()));
-        };
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            Some("debug") => "dev",
-            Some(name) => name,
-            None => return Err(format!("{} has no name that cargo could be told", folder.display())),
-        };
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--quiet", "--workspace", "--bin", "henge", "--profile", profile, "--target-dir"])
-            .arg(target)
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .map_err(|error| {
-                format!("cargo, which is to build henge, cannot be started: {error}; name a program with --program")
-            })?;
-        let path = folder.join(format!("henge{}", std::env::consts::EXE_SUFFIX));
-        match status.success() && path.exists() {
-            true => Ok(Program { folders: target.join("tmp"), ..Program::at(&path) }),
-            false => Err(format!("cargo has not built {}: {status}", path.display())),
-        }
-    }
-
-    fn command(&self) -> Command {
-        self.as_told(Command::new(&self.path))
-    }
-
-    fn as_told(&self, mut command: Command) -> Command {
-        // What a developer has set for the shell is none of the peers' business.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HENGE_")) {
-            command.env_remove(name);
-        }
-        command.envs(self.environment.iter().cloned());
-        command
-    }
-
-    /// The command of a peer: in the namespace of its disks, under a tracer if system calls are to behave otherwise. The process that it
-    /// starts is the peer itself in any case.
-    fn serve(&self, disks: Option<&Disks>, trace: &Path, launch: &Launch) -> Command {
-        let injected = match launch {
-            Launch::Failing(injected) => Some(injected),
-            _ => self.injected.as_ref(),
-        };
-        let begin = |program: &Path| disks.map_or_else(|| Command::new(program), |disks| disks.inside(program));
-        let mut command = match injected {
-            Some(injected) => {
-                let mut command = begin(Path::new("strace"));
-                let traced = injected.split(':').next().unwrap_or_default();
-                let told = if matches!(launch, Launch::Failing(_)) { trace } else { Path::new("/dev/null") };
-                command.args(["-D", "-f", "--seccomp-bpf", "-o"]).arg(told).arg("-e").arg(format!("trace={traced}"));
-                command.arg("-e").arg(format!("inject={injected}")).arg(&self.path);
-                command
-            }
-            None => begin(&self.path),
-        };
-        command.arg("serve");
-        let mut command = self.as_told(command);
-        match launch {
-            Launch::Plain | Launch::Failing(_) => {}
-            Launch::Quarantine => drop(command.arg("--quarantine")),
-            Launch::Replace { member, from } => drop(command.args(["--replace", member, "--from", from])),
-            Launch::Clock { library, ahead_s } => {
-                command.env("LD_PRELOAD", library).env("FAKETIME", format!("{ahead_s:+}")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-                command.env("FAKETIME_DONT_RESET", "1");
-            }
-        }
-        command
-    }
-}
-
-/// How a peer is started.
-#[derive(Clone, Debug)]
-pub enum Launch {
-    /// With its usual flags.
-    Plain,
-    /// With `--quarantine`.
-    Quarantine,
-    /// In the place of a member whose folder is lost.
-    Replace {
-        /// The member.
-        member: String,
-        /// A peer that runs.
-        from: String,
-    },
-    /// Some of its system calls fail, in the language of strace's `inject`.
-    Failing(String),
-    /// Its wall clock is another one.
-    Clock {
-        /// libfaketime.
-        library: PathBuf,
-        /// By so many seconds ahead.
-        ahead_s: i64,
-    },
-}
 
 /// How a cluster is made.
 #[derive(Clone, Copy, Debug)]
@@ -509,56 +353,6 @@ impl Cluster {
     }
 }
 
-/// A running child process. It is killed when this value goes.
-struct Process {
-    child: Child,
-    log: PathBuf,
-    /// Where in the log it begins to speak.
-    begins: usize,
-}
-
-impl Process {
-    fn start(mut command: Command, log: &Path) -> io::Result<Process> {
-        let begins = std::fs::metadata(log).map_or(0, |log| log.len() as usize);
-        let append = || -> io::Result<File> { OpenOptions::new().create(true).append(true).open(log) };
-        // Its standard input stays open as long as the child's handle: it stops when this program is gone.
-        let child = command.stdin(Stdio::piped()).stdout(append()?).stderr(append()?).spawn()?;
-        Ok(Process { child, log: log.to_path_buf(), begins })
-    }
-
-    /// What it, and those before it, have said.
-    fn said(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
-    }
-
-    /// What it has said itself.
-    fn said_now(&self) -> String {
-        self.said().get(self.begins..).unwrap_or_default().to_string()
-    }
-
-    fn has_ended(&mut self) -> bool {
-        // If nothing can be learnt of it any more, it is gone.
-        !matches!(self.child.try_wait(), Ok(None))
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        // A child that has been waited for could have given its number to somebody else.
-        let id = if self.has_ended() { None } else { i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) };
-        if let Some(id) = id {
-            // It fails only if the child has ended at this moment, and then there is nobody to tell.
-            let _ = kill_process(id, signal);
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Neither fails in a way that matters: it has ended already, or it ends now. It does so also where it stands still.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// What the peer with this number is called.
 pub fn name(number: usize) -> String {
     format!("peer-{}", number + 1)
@@ -569,58 +363,6 @@ fn sync_flag(sync: SyncMode) -> String {
         SyncMode::Always => "always".to_string(),
         SyncMode::Interval(ms) => format!("interval:{ms}"),
         SyncMode::Never => "never".to_string(),
-    }
-}
-
-/// The folder of a cluster, removed with this value unless somebody wants to look.
-struct Folder {
-    path: PathBuf,
-    is_kept: bool,
-}
-
-/// How all folders of clusters are called; the number of their process follows.
-const FOLDERS: &str = "henge-chaos-";
-/// In a folder that is kept for somebody to look at.
-const KEPT: &str = "KEPT";
-
-impl Folder {
-    fn new(parent: &Path) -> io::Result<Folder> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        std::fs::create_dir_all(parent)?;
-        tidy_up(parent);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("{FOLDERS}{}-{number}", std::process::id()));
-        match std::fs::remove_dir_all(&path) {
-            // Left behind by an earlier process of the same number.
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        std::fs::create_dir_all(&path)?;
-        Ok(Folder { path, is_kept: false })
-    }
-}
-
-/// Removes the folders of this harness's own runs that were killed. Of one that is kept, and of a process that lives, it takes nothing.
-fn tidy_up(parent: &Path) {
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix(FOLDERS).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        let is_dead =
-            process.is_some_and(|process| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists());
-        if is_dead && !entry.path().join(KEPT).exists() {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.is_kept || std::thread::panicking() {
-            let _ = std::fs::write(self.path.join(KEPT), b"for somebody to look at; nobody else needs it\n");
-        } else {
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
     }
 }
 

@@ -4,8 +4,9 @@
 //! read before the cut; the same keys too. What each client was told is written down. After healing, when hints are drained and comparisons
 //! find nothing any more, everything is judged: `verdict`.
 
-use super::cluster::{Cluster, Program, Shape, name};
+use super::cluster::{Cluster, Shape, name};
 use super::fates::{Cut, Fate, PEERS, Side, Step};
+use super::program::Program;
 use super::proxy::Way;
 use super::until;
 use super::verdict::{Aftermath, judge};

@@ -3,7 +3,8 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `proxy` | a TCP proxy before each peer: cuts and delays, way by way, at run time |
-//! | `cluster` | the processes: started, killed, paused, in folders and on ports of their own |
+//! | `program`, `process`, `folder` | what is started, and how; what runs; where it keeps what it has |
+//! | `cluster` | the processes together: started, killed, paused, on ports of their own |
 //! | `witness` | a client that writes down what it asked and was told, as the history that the oracles know |
 //! | `verdict` | what must hold after healing, of all that was written down |
 //! | `disks`, `machine` | file systems that lose power and run full; what this machine allows |
@@ -14,8 +15,11 @@
 pub mod cluster;
 pub mod disks;
 pub mod fates;
+mod folder;
 pub mod halves;
 pub mod machine;
+mod process;
+pub mod program;
 pub mod proxy;
 #[cfg(test)]
 mod proxy_tests;

@@ -15,9 +15,10 @@ pub mod faults;
 pub mod judgement;
 pub mod stage;
 
-use super::cluster::{Cluster, Program, Shape};
+use super::cluster::{Cluster, Shape};
 use super::halves::ring_at;
 use super::machine::Machine;
+use super::program::Program;
 use super::verdict::Trouble;
 use super::witness::Story;
 use crate::dice::Dice;

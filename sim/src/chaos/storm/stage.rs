@@ -1,8 +1,9 @@
 //! What is done to a cluster in a storm, and how it is healed.
 
-use super::super::cluster::{Cluster, Launch, Program, name};
+use super::super::cluster::{Cluster, name};
 use super::super::disks::run;
 use super::super::machine::Machine;
+use super::super::program::{Launch, Program};
 use super::super::verdict::Trouble;
 use super::super::witness::Story;
 use super::super::{PATIENCE, until};
