@@ -213,7 +213,13 @@ impl Cluster {
         if peer.listen.is_empty() {
             peer.listen = format!("127.0.0.1:{}", free_port().ok_or("no port is free")?);
         }
-        let mut command = program.serve(self.disks.as_ref(), &peer.data.with_extension("trace"), launch);
+        let trace = peer.data.with_extension("trace");
+        // The tracer begins it anew some time after its start: until then nobody must take an earlier one for it.
+        match std::fs::remove_file(&trace) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{} stays: {error}", trace.display())),
+            _ => {}
+        }
+        let mut command = program.serve(self.disks.as_ref(), &trace, launch);
         command.arg("--dir").arg(&peer.data).args(["--listen", &peer.listen, "--advertise", &peer.advertised, "--stop-at-eof"]);
         command.args(["--sync", &sync_flag(self.sync)]);
         let started = Process::start(command, &self.folder.path.join(format!("{}.log", peer.name)));
