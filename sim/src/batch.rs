@@ -102,6 +102,12 @@ pub fn run_batch(seeds: Range<u64>, batch: Batch) -> Summary {
                     let report = run(seed, plant, false);
                     SEED.set(None);
                     let mut summary = summary.lock().expect("nobody panics while he counts");
+                    if let Some(violation) = report.violations.first()
+                        && batch.shows_progress
+                        && summary.failures.len() < TOLD_MAX
+                    {
+                        progress.tell(&format!("seed {seed}: {violation}"));
+                    }
                     summary.add(report);
                     if stops_at_first && !summary.failures.is_empty() {
                         next.store(seeds.end, Ordering::Relaxed);

@@ -42,6 +42,12 @@ impl Progress {
             let _ = std::io::stderr().flush();
         }
     }
+
+    /// A line that stays, wherever standard error goes: long before the end somebody may want to know.
+    pub fn tell(&self, words: &str) {
+        let wiped = if self.is_shown { format!("\r{:WIDTH$}\r", "") } else { String::new() };
+        eprintln!("{wiped}{words}");
+    }
 }
 
 impl Drop for Progress {
