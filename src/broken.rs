@@ -88,8 +88,8 @@ pub enum Rule {
     // coordinator
     /// An owner that acknowledges twice counts twice.
     AckTwice = 38,
-    /// A stand-in that acknowledges twice counts twice.
-    StandInTwice = 39,
+    /// A stand-in counts beside the owners that it stands in for, though they have acknowledged themselves.
+    StandInBeside = 39,
     /// A read waits for one answer less than it should.
     ReadOneLess = 40,
     /// A stand-in counts like an owner for saying that nothing is there.
@@ -210,7 +210,7 @@ impl Rule {
         ("expired_early", "expiry", Rule::ExpiredEarly),
         ("pays_once", "hinted_handoff", Rule::PaysOnce),
         ("ack_twice", "coordinator", Rule::AckTwice),
-        ("stand_in_twice", "coordinator", Rule::StandInTwice),
+        ("stand_in_beside", "coordinator", Rule::StandInBeside),
         ("read_one_less", "coordinator", Rule::ReadOneLess),
         ("stand_in_absence", "coordinator", Rule::StandInAbsence),
         ("stand_in_removal", "coordinator", Rule::StandInRemoval),

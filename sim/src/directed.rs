@@ -26,7 +26,7 @@ pub struct Directed {
 }
 
 /// All of them.
-pub const DIRECTED: [Directed; 6] = [
+pub const DIRECTED: [Directed; 7] = [
     Directed {
         rule: Rule::LateTakeover,
         name: "a late copy of what is deleted arrives in the middle of a comparison",
@@ -56,6 +56,11 @@ pub const DIRECTED: [Directed; 6] = [
         rule: Rule::CloseEarly,
         name: "a gap is closed while only a stand-in holds a write of that start",
         run: only_a_hint,
+    },
+    Directed {
+        rule: Rule::PromiseMissing,
+        name: "the stand-in that alone holds a write of that start has not promised anything",
+        run: a_silent_stand_in,
     },
 ];
 
@@ -284,9 +289,17 @@ fn partner_is_lost(seed: u64, prints: bool) -> Vec<Violation> {
     world.violations
 }
 
-/// Of the owners a, b, c one is away; a writes, is acknowledged by the stand-in alone, and loses power before its sync. When all are linked
-/// again, the stand-in cannot pay for a while.
 fn only_a_hint(seed: u64, prints: bool) -> Vec<Violation> {
+    only_a_stand_in(seed, prints, |_| false)
+}
+
+fn a_silent_stand_in(seed: u64, prints: bool) -> Vec<Violation> {
+    only_a_stand_in(seed, prints, |message| matches!(message, Message::FencePromise(_)))
+}
+
+/// Of the owners a, b, c one is away; a writes, is acknowledged by the stand-in alone, and loses power before its sync. When all are linked
+/// again, the stand-in cannot pay for a while. `is_lost`: what else it says in vain.
+fn only_a_stand_in(seed: u64, prints: bool, is_lost: fn(&Message) -> bool) -> Vec<Violation> {
     let mut world = begin((seed, prints), 4, 4);
     let key = KeyId(0);
     let owners = world.owners(key);
@@ -301,7 +314,7 @@ fn only_a_hint(seed: u64, prints: bool) -> Vec<Violation> {
     if world.violations.is_empty() && !world.has_all_acknowledged(client) {
         world.violations.push(Violation::new("story", "the stand-in alone has not acknowledged the write"));
     }
-    world.set_gate(move |from, _, message| match from == stand_in && is_apply_of(message, key) {
+    world.set_gate(move |from, _, message| match from == stand_in && (is_apply_of(message, key) || is_lost(message)) {
         true => Passage::Lost,
         false => Passage::Goes,
     });

@@ -73,7 +73,7 @@ impl StandIns {
     /// A member has stored it. True if it stands in, and this is new.
     pub fn count(&mut self, from: MemberId) -> bool {
         let Some(chosen) = self.chosen.iter_mut().find(|chosen| chosen.member == from) else { return false };
-        !std::mem::replace(&mut chosen.acked, true) || is_broken(Rule::StandInTwice)
+        !std::mem::replace(&mut chosen.acked, true)
     }
 
     /// A member refuses to stand in. False if it does not.
@@ -90,7 +90,8 @@ impl StandIns {
     /// How many acknowledgements count beside those of the owners that have acknowledged. One that is owed to these alone does not: the stand-in hands
     /// it over and forgets it, and then the owner's copy is the only one of the two.
     pub fn acks_beside(&self, has_acked: impl Fn(MemberId) -> bool) -> usize {
-        self.chosen.iter().filter(|chosen| chosen.acked && !chosen.owed.iter().all(|owner| has_acked(*owner))).count()
+        let is_needed = |owed: &[MemberId]| !owed.iter().all(|owner| has_acked(*owner)) || is_broken(Rule::StandInBeside);
+        self.chosen.iter().filter(|chosen| chosen.acked && is_needed(&chosen.owed)).count()
     }
 
     /// Those who have acknowledged.
