@@ -26,7 +26,6 @@ pub mod run;
 pub mod scenarios;
 pub mod schedule;
 pub mod shrink;
-
 pub mod trace;
 pub mod tuning;
 pub mod workload;
