@@ -52,3 +52,15 @@ pub fn measure(seeds: &Range<u64>, peers: usize) -> bool {
     );
     failed == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_of_fifty_keeps_every_promise_and_comes_to_rest() {
+        let report = run_plan(sized(7, 50), false);
+        assert_eq!(report.violations, []);
+        assert!(report.stats.acked > 1_000, "{} writes were acknowledged", report.stats.acked);
+    }
+}

@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 const EVENTS_MAX: u64 = 3_000_000;
 
 /// With more peers than this it is not looked behind every event whether what is waited for holds.
-const FEW_PEERS: usize = 8;
+pub(crate) const FEW_PEERS: usize = 8;
 
 /// A client hangs up when a peer has stood still for so long (microseconds).
 const HANG_UP: u64 = 60_000_000;
