@@ -33,4 +33,6 @@ pub mod client;
 
 pub mod server;
 
+pub mod gateway;
+
 pub mod cli;

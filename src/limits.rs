@@ -118,6 +118,8 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
 pub const LINK_QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Client connections of one peer.
 pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
+/// Connections of each further door (HTTP, RESP). Browsers and pools of applications hold many, mostly idle.
+pub const GATEWAY_CONNECTIONS_MAX: usize = 2_048;
 /// A connection that has not said hello after this long is closed (milliseconds).
 pub const HELLO_DEADLINE_MS: u64 = 5_000;
 /// How long a dial may take, hello included (milliseconds): far above any round trip, below a person's patience.

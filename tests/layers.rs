@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wire", &["vclock", "ring", "message"]),
     ("client", &["hedging", "vclock", "ring", "message", "wire"]),
     ("server", &["vclock", "ring", "message", "storage", "peer", "wire"]),
+    ("gateway", &["vclock", "ring", "message", "server"]),
     (
         "cli",
         &[
@@ -37,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
             "client",
             "server",
+            "gateway",
         ],
     ),
 ];

@@ -4,7 +4,9 @@ mod harness;
 
 use bytes::{Bytes, BytesMut};
 use harness::values::{found, key, read_all, value, write};
-use harness::{Cluster, Folder, Peer, Process, bytes, connect, failed, free_ports, get, henge, json, put, read, says, until};
+use harness::{
+    Cluster, Folder, Peer, Process, bytes, connect, failed, free_base_port, free_ports, get, henge, json, put, read, says, until,
+};
 use henge::client::{Client, Read};
 use henge::limits;
 use henge::message::{Body, Failure, FailureKind, Get, List, PatchBody, Put, Quorum, Request, Update};
@@ -51,7 +53,7 @@ async fn a_port_in_use_is_refused_before_the_folder_is_touched() {
     says(&said, &[&peer.address, "in use", "choose another --listen"]);
     assert!(!peer.dir.exists(), "a folder was made for it");
 
-    let base_port = free_ports(4);
+    let base_port = free_base_port(3);
     let taken = format!("127.0.0.1:{}", base_port + 2);
     let _other = TcpListener::bind(&taken).expect("a free port");
     let dir = folder.path().join("up").display().to_string();
@@ -145,7 +147,7 @@ async fn a_cluster_is_formed_of_peers_that_answer_and_belong_to_no_other() {
 #[tokio::test]
 async fn a_cluster_is_started_again_only_as_it_was_formed_and_by_one_at_a_time() {
     let folder = Folder::new("refused-up");
-    let (base_port, other_port) = (free_ports(4).to_string(), free_ports(4).to_string());
+    let (base_port, other_port) = (free_base_port(3).to_string(), free_base_port(3).to_string());
     let dir = folder.path().join("data").display().to_string();
     let arguments = ["up", "--peers", "3", "--base-port", &base_port, "--dir", &dir];
     let mut up = Process::start(folder.path(), "up", &arguments.map(String::from));

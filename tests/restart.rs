@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::values::{read_all, write};
-use harness::{Folder, Process, connect, free_ports, says, until};
+use harness::{Folder, Process, connect, free_base_port, says, until};
 use rustix::process::Signal;
 use std::path::Path;
 
@@ -43,7 +43,7 @@ impl Up<'_> {
 #[tokio::test]
 async fn all_that_was_acknowledged_is_there_after_a_clean_stop_and_after_killing_every_peer() {
     let folder = Folder::new("restart");
-    let base_port = free_ports(PEERS + 1);
+    let base_port = free_base_port(PEERS);
     let data = folder.path().join("data").display().to_string();
     let arguments = ["up", "--peers", &PEERS.to_string(), "--base-port", &base_port.to_string(), "--dir", &data];
     let cluster = Up { folder: folder.path(), base_port, arguments: arguments.map(String::from).into() };

@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::process::PROGRAM;
-use harness::{Folder, Process, free_ports, until};
+use harness::{Folder, Process, free_base_port, until};
 use std::path::Path;
 use std::process::Command;
 
@@ -77,7 +77,7 @@ fn without_count_before(text: &str, of: &str) -> String {
 #[tokio::test]
 async fn every_command_of_the_tour_says_what_the_readme_prints() {
     let folder = Folder::new("tour");
-    let base_port = free_ports(6);
+    let base_port = free_base_port(5);
     let data = folder.path().join("henge-data").display().to_string();
     let arguments = ["up", "--base-port", &base_port.to_string(), "--dir", &data].map(String::from);
     let up = Process::start(folder.path(), "up", &arguments);

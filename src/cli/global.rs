@@ -34,13 +34,15 @@ impl Global {
 
 /// Reads a shared secret. Exit code 2 if the file cannot be read, or what stands in it is none.
 pub(super) fn read_secret(file: &Path) -> Result<Secret, Exit> {
-    use std::io::Read;
     let refused = |reason: String| Exit::new(Exit::USAGE, format!("the secret file {} cannot be used: {reason}", file.display()));
-    let mut contents = Vec::new();
-    // White space round the secret is allowed, a device without an end is not.
-    let bound = SECRET_BYTES_MAX as u64 * 2;
-    std::fs::File::open(file)
-        .and_then(|opened| opened.take(bound).read_to_end(&mut contents))
-        .map_err(|error| refused(error.to_string()))?;
+    let contents = read_short(file).map_err(|error| refused(error.to_string()))?;
     Secret::new(&contents).map_err(|error| refused(error.to_string()))
+}
+
+/// What stands in a file for a secret, or its beginning. White space round the secret is allowed, a device without an end is not.
+pub(super) fn read_short(file: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut contents = Vec::new();
+    std::fs::File::open(file)?.take(SECRET_BYTES_MAX as u64 * 2).read_to_end(&mut contents)?;
+    Ok(contents)
 }

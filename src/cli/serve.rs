@@ -1,12 +1,13 @@
 //! `henge serve`: runs one peer.
 
-use super::global::read_secret;
+use super::global::{read_secret, read_short};
 use super::{Exit, Global};
 use crate::client::Client;
+use crate::gateway::{Token, http, resp};
 use crate::limits;
 use crate::message::SyncMode;
 use crate::ring::{Change, Founder};
-use crate::server::{Config, Replacement, ServeError, serve};
+use crate::server::{Config, Gateway, Replacement, ServeError, serve};
 use crate::vclock::Start;
 use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
@@ -47,6 +48,18 @@ pub struct Args {
     /// When the log is synced: always, interval:MS, never
     #[arg(long, default_value = "always", value_parser = parse_sync)]
     sync: SyncMode,
+    /// A door for HTTP clients
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
+    /// A door for Redis clients
+    #[arg(long, value_name = "HOST:PORT")]
+    resp: Option<String>,
+    /// A file with the token that clients of these two doors show (`AUTH`, a bearer token)
+    #[arg(long, value_name = "FILE")]
+    client_token_file: Option<PathBuf>,
+    /// Open these two doors to other machines too, though whatever passes them can be read on the way
+    #[arg(long)]
+    insecure: bool,
     /// Never ask one replica more than a read needs, however late the others are: to measure what that brings
     #[arg(long)]
     no_hedge: bool,
@@ -71,6 +84,7 @@ enum LogFormat {
 pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
     let secret = global.secret_file.as_deref().map(read_secret).transpose()?;
     start_tracing(args.log);
+    let gateways = gateways(&args)?;
     let replace = match (&args.replace, &args.from) {
         (Some(member), Some(from)) => Some(ask_for_members(member, from, global).await?),
         _ => None,
@@ -91,7 +105,22 @@ pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
         cache_bytes: limits::CACHE_BYTES_DEFAULT,
         stop_at_eof: args.stop_at_eof,
     };
-    serve(config).await.map_err(|error| Exit::new(code(&error), error.to_string()))
+    serve(config, gateways).await.map_err(|error| Exit::new(code(&error), error.to_string()))
+}
+
+/// The doors that are to be opened.
+fn gateways(args: &Args) -> Result<Vec<Gateway>, Exit> {
+    let token = args.client_token_file.as_deref().map(read_token).transpose()?;
+    let http = args.http.clone().map(|listen| http::gateway(listen, args.insecure, http::Options { token: token.clone() }));
+    let resp = args.resp.clone().map(|listen| resp::gateway(listen, args.insecure, resp::Options { token }));
+    Ok(http.into_iter().chain(resp).collect())
+}
+
+/// Reads a token. Exit code 2 if the file cannot be read, or what stands in it is none.
+fn read_token(file: &Path) -> Result<Token, Exit> {
+    let refused = |reason: String| Exit::new(Exit::USAGE, format!("the token file {} cannot be used: {reason}", file.display()));
+    let contents = read_short(file).map_err(|error| refused(error.to_string()))?;
+    Token::new(&contents).map_err(|error| refused(error.to_string()))
 }
 
 /// Asks a running peer for the list of members, and finds in it the one whose place is to be taken.
@@ -133,7 +162,10 @@ async fn ask_for_members(member: &str, from: &str, global: &Global) -> Result<Re
 fn code(error: &ServeError) -> u8 {
     match error {
         ServeError::Halted { .. } | ServeError::Threads { .. } => 1,
-        ServeError::Address { .. } | ServeError::NoSecret { .. } | ServeError::NoAdvertise { .. } => Exit::USAGE,
+        ServeError::Address { .. }
+        | ServeError::PlainDoor { .. }
+        | ServeError::NoSecret { .. }
+        | ServeError::NoAdvertise { .. } => Exit::USAGE,
         ServeError::PortInUse { .. } | ServeError::Listen { .. } => Exit::UNAVAILABLE,
         ServeError::Store { .. } => Exit::REFUSED,
     }

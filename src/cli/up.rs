@@ -24,7 +24,7 @@ pub struct Args {
     /// How many peers
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     peers: u16,
-    /// Peer i listens on 127.0.0.1 at this port + i
+    /// Peer i listens on 127.0.0.1 at this port + i, for HTTP at this port + 100 + i, and for Redis clients at this port + 200 + i
     #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     base_port: u16,
     /// The folder with the data of all peers, one folder each
@@ -78,6 +78,8 @@ pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
 struct Plan {
     name: String,
     address: String,
+    http: String,
+    resp: String,
     log: PathBuf,
     program: PathBuf,
     arguments: Vec<String>,
@@ -94,11 +96,13 @@ struct Running {
 impl Plan {
     fn new(args: &Args, global: &Global, program: &Path, number: u16) -> Plan {
         let name = format!("peer-{number}");
-        let address = format!("127.0.0.1:{}", args.base_port + number);
+        let [address, http, resp] = [0, 100, 200].map(|door| format!("127.0.0.1:{}", args.base_port + door + number));
         // The line that brings the peer back works from any folder.
         let dir = std::path::absolute(args.dir.join(&name)).unwrap_or_else(|_| args.dir.join(&name));
         let mut arguments = vec!["serve".to_string(), "--dir".to_string(), dir.display().to_string()];
-        arguments.extend(["--listen".to_string(), address.clone()]);
+        for (flag, at) in [("--listen", &address), ("--http", &http), ("--resp", &resp)] {
+            arguments.extend([flag.to_string(), at.clone()]);
+        }
         if args.sync != SyncMode::Always {
             arguments.extend(["--sync".to_string(), show_sync(args.sync)]);
         }
@@ -109,7 +113,7 @@ impl Plan {
             arguments.extend(["--secret-file".to_string(), file.display().to_string()]);
         }
         let log = args.dir.join(format!("{name}.log"));
-        Plan { name, address, log, program: program.to_path_buf(), arguments }
+        Plan { name, address, http, resp, log, program: program.to_path_buf(), arguments }
     }
 
     /// Starts the peer as a child. It holds the other end of a pipe to us as its standard input, and stops when that ends: so no
@@ -148,7 +152,7 @@ async fn start(args: &Args, peers: &mut [Running], options: Options, json: bool)
     let client = Client::connect(&addresses, options).await?;
     let statuses = all_linked(&client, peers, &addresses, deadline).await?;
     if json {
-        show_json(&statuses);
+        show_json(&statuses, peers);
     } else {
         show(args, &statuses, formed.new);
     }
@@ -285,11 +289,11 @@ async fn stop_all(peers: &mut [Running], tell: bool) {
 
 /// Every port has to be free before anything is started.
 fn check_ports(plan: &[Plan]) -> Result<(), Exit> {
-    for peer in plan {
-        if let Err(error) = TcpListener::bind(&peer.address) {
+    for (name, address) in plan.iter().flat_map(|peer| [&peer.address, &peer.http, &peer.resp].map(|address| (&peer.name, address)))
+    {
+        if let Err(error) = TcpListener::bind(address) {
             let message = format!(
-                "{} cannot listen on {}: {error}; stop what listens there (another `henge up`?), or choose another --base-port; nothing was started",
-                peer.name, peer.address
+                "{name} cannot listen on {address}: {error}; stop what listens there (another `henge up`?), or choose another --base-port; nothing was started"
             );
             return Err(Exit::new(Exit::UNAVAILABLE, message));
         }
@@ -370,15 +374,17 @@ fn show(args: &Args, statuses: &[Status], new: bool) {
     for line in ["put ada '{\"name\": \"Ada\", \"born\": 1815}'", "query ada.name", "status"] {
         println!("  henge{peer} {line}");
     }
+    println!("  redis-cli -p {} get ada", args.base_port + 201);
+    println!("  curl http://127.0.0.1:{}/doc/ada/name", args.base_port + 101);
     println!("\nCtrl-C stops all peers; the same command starts them again with their data.");
 }
 
-fn show_json(statuses: &[Status]) {
-    for Status { member, links, .. } in statuses {
+fn show_json(statuses: &[Status], peers: &[Running]) {
+    for (Status { member, links, .. }, Running { plan, .. }) in statuses.iter().zip(peers) {
         let up = links.iter().filter(|link| link.up).count();
         let line = serde_json::json!({
-            "name": member.name, "address": member.address, "member": member.member.to_string(), "start": member.start.0,
-            "partitions": member.partitions, "keys": member.keys, "links_up": up,
+            "name": member.name, "address": member.address, "http": plan.http, "resp": plan.resp, "member": member.member.to_string(),
+            "start": member.start.0, "partitions": member.partitions, "keys": member.keys, "links_up": up,
         });
         println!("{line}");
     }

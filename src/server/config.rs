@@ -85,6 +85,17 @@ pub enum ServeError {
         /// Where.
         listen: SocketAddr,
     },
+    /// A door without a seal, reachable from other machines.
+    #[error(
+        "the door --{door} at {listen} could be reached from other machines, and whatever passes it can be read on the way; \
+         listen on 127.0.0.1, behind something that seals it, or say --insecure"
+    )]
+    PlainDoor {
+        /// Which.
+        door: &'static str,
+        /// Where.
+        listen: SocketAddr,
+    },
     /// It listens on every address of the machine, so it cannot know by which of them others reach it.
     #[error("{listen} is no address that others can dial; say with --advertise HOST:PORT where this peer is reached")]
     NoAdvertise {

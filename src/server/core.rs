@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::connection::{Connection, Total};
 use super::disk::DiskThreads;
+use super::door::Doors;
 use super::held::Held;
 use crate::limits;
 use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
@@ -28,6 +29,7 @@ pub(super) struct Core {
     outbox: Vec<Output>,
     clients: HashMap<u64, ClientSide>,
     next_client: u64,
+    pub(super) doors: Doors,
     links: BTreeMap<MemberId, LinkSide>,
     next_link: u64,
     held_replies: Held<(Origin, Reply)>,
@@ -113,7 +115,7 @@ impl Signals {
 }
 
 impl Core {
-    pub(super) fn new(peer: Peer, clock: Clock, disk: DiskThreads, signals: Rc<Signals>) -> Core {
+    pub(super) fn new(peer: Peer, clock: Clock, disk: DiskThreads, signals: Rc<Signals>, doors: Doors) -> Core {
         Core {
             peer,
             clock,
@@ -121,6 +123,7 @@ impl Core {
             outbox: Vec::new(),
             clients: HashMap::new(),
             next_client: 0,
+            doors,
             links: BTreeMap::new(),
             next_link: 0,
             held_replies: Held::new(),
@@ -157,7 +160,7 @@ impl Core {
             match output {
                 Output::Send { to, message, after } if after <= released => self.send(to, &message),
                 Output::Send { to, message, after } => self.held_messages.push(after, (to, message)),
-                Output::Reply { to, reply, after } if after <= released => self.reply(to, &reply),
+                Output::Reply { to, reply, after } if after <= released => self.reply(to, reply),
                 Output::Reply { to, reply, after } => self.held_replies.push(after, (to, reply)),
                 Output::Disk(job) => {
                     if !self.disk.as_ref().is_some_and(|disk| disk.run(job)) {
@@ -177,7 +180,7 @@ impl Core {
                 self.send(to, &message);
             }
             while let Some((to, reply)) = self.held_replies.take(released) {
-                self.reply(to, &reply);
+                self.reply(to, reply);
             }
         }
         self.signals.want_flush();
@@ -220,8 +223,7 @@ impl Core {
     /// A request of a client begins.
     pub(super) fn request(&mut self, client: u64, id: u64, request: Request) {
         if self.life != Life::Serving {
-            let message = "this peer is stopping; nothing was done; ask another".to_string();
-            return self.answer(client, id, Failure { kind: FailureKind::Unavailable, message, retry_after_ms: 0 });
+            return self.answer(client, id, stopping());
         }
         if let Some(side) = self.clients.get_mut(&client) {
             side.in_flight += 1;
@@ -229,11 +231,19 @@ impl Core {
         }
     }
 
+    /// A request of somebody at a door begins.
+    pub(super) fn request_at_door(&mut self, id: u64, request: Request) {
+        if self.life != Life::Serving {
+            return self.doors.reply(id, Reply::Failed(stopping()));
+        }
+        self.step(Input::Request { from: Origin { client: AT_DOORS, request: id }, request });
+    }
+
     /// Answers a client out of turn: its frame was no request.
     pub(super) fn answer(&mut self, client: u64, id: u64, failure: Failure) {
         if let Some(side) = self.clients.get_mut(&client) {
             side.in_flight += 1;
-            self.reply(Origin { client, request: id }, &Reply::Failed(failure));
+            self.reply(Origin { client, request: id }, Reply::Failed(failure));
             self.signals.want_flush();
         }
     }
@@ -277,6 +287,7 @@ impl Core {
 
     /// Closes all connections. Whatever lies in them is not read: neither links nor clients are known any more.
     fn hang_up(&mut self) {
+        self.doors.hang_up();
         for (_, side) in self.clients.drain() {
             side.connection.close();
         }
@@ -315,11 +326,12 @@ impl Core {
     /// From here on clients begin nothing new.
     pub(super) fn finish(&mut self) {
         self.life = Life::Finishing;
+        self.doors.finish();
     }
 
     /// True if no client waits for an answer.
     pub(super) fn is_quiet(&self) -> bool {
-        self.clients.values().all(|side| side.in_flight == 0)
+        self.clients.values().all(|side| side.in_flight == 0) && self.doors.is_empty()
     }
 
     /// Ends the log: from here on only its last writes are done. The links are closed, so that the others count on us no more.
@@ -361,18 +373,29 @@ impl Core {
         }
     }
 
-    fn reply(&mut self, to: Origin, reply: &Reply) {
+    fn reply(&mut self, to: Origin, reply: Reply) {
+        if to.client == AT_DOORS {
+            return self.doors.reply(to.request, reply);
+        }
         let Some(side) = self.clients.get_mut(&to.client) else { return };
         let paused = side.in_flight >= limits::CLIENT_IN_FLIGHT_MAX;
         side.in_flight = side.in_flight.saturating_sub(1);
         let connection = &side.connection;
-        if connection.queue(|out| encode_reply(to.request, reply, out)) {
+        if connection.queue(|out| encode_reply(to.request, &reply, out)) {
             self.unflushed.push(connection.clone());
         }
         if paused {
             connection.resume();
         }
     }
+}
+
+/// The client that stands for all who come through other doors. No connection gets this number.
+const AT_DOORS: u64 = u64::MAX - 1;
+
+fn stopping() -> Failure {
+    let message = "this peer is stopping; nothing was done; ask another".to_string();
+    Failure { kind: FailureKind::Unavailable, message, retry_after_ms: 0 }
 }
 
 /// So many different reasons are remembered, so that none of them is told every second.

@@ -3,12 +3,11 @@
 use super::clients::serve_client;
 use super::config::{Config, ServeError};
 use super::core::SharedCore;
+use super::door::Gateway;
 use super::handshake::{self, Caller, Credentials};
 use super::links::serve_link;
-use crate::limits;
 use crate::wire::{Refused, encode_refused};
 use bytes::BytesMut;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -44,6 +43,22 @@ pub(super) async fn reserve(config: &Config) -> Result<Reserved, ServeError> {
     if config.advertise.is_none() && listen.ip().is_unspecified() {
         return Err(ServeError::NoAdvertise { listen });
     }
+    let (socket, at) = bind(listen)?;
+    let address = config.advertise.clone().unwrap_or_else(|| at.to_string());
+    Ok(Reserved { socket, at, address })
+}
+
+/// Reserves the port of a door. Nothing that it carries is sealed, so it opens to other machines only on demand.
+pub(super) async fn reserve_door(gateway: &Gateway) -> Result<Reserved, ServeError> {
+    let listen = resolve(&gateway.listen).await?;
+    if !listen.ip().is_loopback() && !gateway.insecure {
+        return Err(ServeError::PlainDoor { door: gateway.name, listen });
+    }
+    let (socket, at) = bind(listen)?;
+    Ok(Reserved { socket, at, address: at.to_string() })
+}
+
+fn bind(listen: SocketAddr) -> Result<(TcpSocket, SocketAddr), ServeError> {
     let bound = (|| {
         let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A port on which connections of an earlier start are still dying is free; one on which somebody listens is not.
@@ -52,9 +67,7 @@ pub(super) async fn reserve(config: &Config) -> Result<Reserved, ServeError> {
         let at = socket.local_addr()?;
         Ok((socket, at))
     })();
-    let (socket, at) = bound.map_err(|error| refused(listen, &error))?;
-    let address = config.advertise.clone().unwrap_or_else(|| at.to_string());
-    Ok(Reserved { socket, at, address })
+    bound.map_err(|error| refused(listen, &error))
 }
 
 fn refused(listen: SocketAddr, error: &std::io::Error) -> ServeError {
@@ -70,35 +83,11 @@ async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {
     found.next().ok_or_else(|| wrong("the name has no address".to_string()))
 }
 
-/// Connections of all kinds, those without a hello included: so many that clients at their bound leave room for every peer.
-const CONNECTIONS_MAX: usize = limits::CLIENT_CONNECTIONS_MAX + limits::MEMBERS_MAX;
-
-/// How many connections the system's bound on file handles leaves room for. The soft bound is raised as far as needed and
-/// allowed. The log must always find a handle for its next segment: a crowd of connections must not stop the peer.
-fn connections_max() -> usize {
-    let wanted = CONNECTIONS_MAX as u64 + limits::HANDLES_RESERVED;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let mut handles = current.unwrap_or(wanted);
-    if handles < raised && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok() {
-        handles = raised;
-    }
-    let left = handles.min(wanted).saturating_sub(limits::HANDLES_RESERVED).max(HANDLES_LEAST);
-    if left < CONNECTIONS_MAX as u64 {
-        tracing::warn!(connections = left, handles, "few file handles are allowed (ulimit -n); fewer connections are taken");
-    }
-    left as usize
-}
-
-/// Connections that are taken however few handles there are: else nobody could even ask.
-const HANDLES_LEAST: u64 = 64;
-
 /// After a failed accept (no more file handles, mostly) it is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections in, for ever.
-pub(super) async fn accept_all(core: SharedCore, listener: TcpListener, own: Credentials) {
-    let connections_max = connections_max();
+pub(super) async fn accept_all(core: SharedCore, listener: TcpListener, own: Credentials, connections_max: usize) {
     let open = Rc::new(Cell::new(0_usize));
     loop {
         match listener.accept().await {

@@ -11,7 +11,9 @@ mod config;
 mod connection;
 mod core;
 mod disk;
+mod door;
 pub mod file_disk;
+mod handles;
 mod handshake;
 mod held;
 mod links;
@@ -20,4 +22,5 @@ mod reader;
 mod run;
 
 pub use config::{Config, Replacement, ServeError};
+pub use door::{Door, Gateway, Serve};
 pub use run::serve;

@@ -4,10 +4,12 @@ use super::clock::{Clock, wall_ms};
 use super::config::{Config, Replacement, ServeError};
 use super::core::{Core, SharedCore, Signals};
 use super::disk::DiskThreads;
+use super::door::{Door, Gateway, door, serve_doors};
 use super::file_disk::FileDisk;
+use super::handles::connections;
 use super::handshake::Credentials;
 use super::links::keep_links;
-use super::listener::{accept_all, reserve};
+use super::listener::{Reserved, accept_all, reserve, reserve_door};
 use crate::limits;
 use crate::message::{Form, Request};
 use crate::peer::{Input, Origin, Peer, PeerConfig};
@@ -21,20 +23,24 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Runs one peer until SIGTERM, SIGINT, or the end of standard input if the configuration says so.
+/// Runs one peer, with these further doors, until SIGTERM, SIGINT, or the end of standard input if the configuration says so.
 ///
 /// Requires: a tokio runtime on the current thread, with time, I/O and signals.
 ///
 /// Errors: it could not start; or it has stopped itself, because going on would risk data.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
-    LocalSet::new().run_until(serve_here(config)).await
+pub async fn serve(config: Config, gateways: Vec<Gateway>) -> Result<(), ServeError> {
+    LocalSet::new().run_until(serve_here(config, gateways)).await
 }
 
-async fn serve_here(config: Config) -> Result<(), ServeError> {
+async fn serve_here(config: Config, gateways: Vec<Gateway>) -> Result<(), ServeError> {
     let reserved = reserve(&config).await?;
+    let mut doors = Vec::new();
+    for gateway in gateways {
+        doors.push((reserve_door(&gateway).await?, gateway));
+    }
     let address = reserved.address.clone();
     let (peer, disk, clock) = open_peer(&config, address.clone())?;
     let listener = reserved.listen()?;
@@ -42,7 +48,8 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
     let (threads, results) = DiskThreads::start(disk).map_err(|error| ServeError::Threads { reason: error.to_string() })?;
     let signals = Rc::new(Signals::default());
     let introduction = peer.introduction();
-    let core = Rc::new(RefCell::new(Core::new(peer, clock, threads, signals.clone())));
+    let (door, calls, side) = door();
+    let core = Rc::new(RefCell::new(Core::new(peer, clock, threads, signals.clone(), side)));
     let own = Credentials { secret: config.secret.clone() };
     spawn_local(take_results(core.clone(), results));
     spawn_local(flush_behind(core.clone()));
@@ -50,7 +57,10 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
         found_alone(&core, &config);
     }
     spawn_local(keep_links(core.clone(), own.clone()));
-    let accepting = spawn_local(accept_all(core.clone(), listener, own));
+    let connections = connections(doors.len());
+    let accepting = spawn_local(accept_all(core.clone(), listener, own, connections.own));
+    spawn_local(serve_doors(core.clone(), calls));
+    let serving = open_doors(doors, &door, connections.each_gateway)?;
     tracing::info!(name = %config.name, %address, member = %introduction.member, start = introduction.start.0, dir = %config.dir.display(), "ready");
     wait_for_stop(&config, &signals).await;
     if signals.is_copy.get()
@@ -62,10 +72,30 @@ async fn serve_here(config: Config) -> Result<(), ServeError> {
     drop(kept);
     accepting.abort();
     let stopped = stop(&core).await;
+    let last_answers = async {
+        for gateway in serving {
+            // One that has panicked has ended, too.
+            let _ = gateway.await;
+        }
+    };
+    if timeout(FINISH_DEADLINE, last_answers).await.is_err() {
+        tracing::warn!("some clients have not taken their last answers");
+    }
     core.borrow_mut().let_go();
     // The process ends now. Giving the tries back node by node would keep a large store's process alive for seconds.
     std::mem::forget(core);
     stopped
+}
+
+/// Lets callers in at the other doors.
+fn open_doors(doors: Vec<(Reserved, Gateway)>, door: &Door, connections_max: usize) -> Result<Vec<JoinHandle<()>>, ServeError> {
+    let mut serving = Vec::new();
+    for (reserved, gateway) in doors {
+        let (name, address) = (gateway.name, reserved.address.clone());
+        serving.push(spawn_local((gateway.serve)(reserved.listen()?, door.clone(), connections_max)));
+        tracing::info!(door = name, %address, "open");
+    }
+    Ok(serving)
 }
 
 /// Opens the folder. Blocking: nobody is served before it is done.

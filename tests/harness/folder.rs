@@ -62,3 +62,14 @@ pub fn free_ports(count: u16) -> u16 {
     }
     panic!("{count} free ports in a row between {PORTS_FROM} and {PORTS_TO}");
 }
+
+/// A base port for `henge up` with so many peers: those of all their doors are free.
+pub fn free_base_port(peers: u16) -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    loop {
+        let base = free_ports(peers + 1);
+        if [100, 200].iter().all(|door| (base..=base + peers).all(|port| is_free(port + door))) {
+            return base;
+        }
+    }
+}

@@ -10,7 +10,7 @@ pub mod peer;
 pub mod process;
 pub mod values;
 
-pub use folder::{Folder, free_ports};
+pub use folder::{Folder, free_base_port, free_ports};
 pub use peer::{Cluster, Peer};
 pub use process::{Process, henge};
 pub use values::{bytes, conflict, get, json, put, read, read_all, value, write};

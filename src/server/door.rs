@@ -1,0 +1,146 @@
+//! The way in for doors other than henge's own protocol.
+//!
+//! A door runs in the process of its peer, on the same thread, and asks the same coordinator with the same plain requests as any client:
+//! what holds of one door holds of all of them. It never touches the peer itself.
+
+use super::core::{Core, SharedCore};
+use crate::limits;
+use crate::message::{Failure, FailureKind, Reply, Request};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A way to the coordinator of this very process.
+#[derive(Clone, Debug)]
+pub struct Door {
+    calls: mpsc::Sender<Call>,
+    told: watch::Receiver<Told>,
+}
+
+/// What all who stand at a door are told.
+#[derive(Clone, Copy, Default, Debug)]
+struct Told {
+    /// The peer is asked to stop.
+    stopping: bool,
+    /// How often it has hung up.
+    hang_ups: u64,
+}
+
+/// A request, and where its reply goes.
+#[derive(Debug)]
+pub(super) struct Call {
+    request: Request,
+    answer: oneshot::Sender<Reply>,
+}
+
+/// A door: what it is called, where it listens, who serves it.
+pub struct Gateway {
+    /// What people call it, and its flag: `http`, `resp`.
+    pub name: &'static str,
+    /// Where it listens, `HOST:PORT`; port 0 takes any free one.
+    pub listen: String,
+    /// True: may listen where other machines reach it, though nothing it carries is sealed.
+    pub insecure: bool,
+    /// Serves those who call, until [`Door::stopping`] completes and the last of them has his answer.
+    pub serve: Serve,
+}
+
+/// Serves a listener, with at most so many connections at a time.
+pub type Serve = Box<dyn FnOnce(TcpListener, Door, usize) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+impl Door {
+    /// Asks this peer, and waits for its reply, which comes within the deadline of the request. A failure is a reply, too. Who does
+    /// not wait to the end takes back nothing.
+    pub async fn ask(&self, request: Request) -> Reply {
+        let (answer, reply) = oneshot::channel();
+        if self.calls.send(Call { request, answer }).await.is_err() {
+            return stopping("nothing was done");
+        }
+        reply.await.unwrap_or_else(|_| stopping("it is not known whether it took effect"))
+    }
+
+    /// Completes when the peer is asked to stop: from then on nobody new is served.
+    pub async fn stopping(&self) {
+        // If nobody can tell any more, it has stopped.
+        let _ = self.told.clone().wait_for(|told| told.stopping).await;
+    }
+
+    /// Completes when the peer hangs up on everybody: it stood still for so long that who has asked meanwhile has given up, and nothing that lies in
+    /// a connection may be read any more.
+    pub fn hung_up(&self) -> impl Future<Output = ()> + use<> {
+        let (mut told, before) = (self.told.clone(), self.told.borrow().hang_ups);
+        async move {
+            let _ = told.wait_for(|told| told.hang_ups > before).await;
+        }
+    }
+}
+
+fn stopping(outcome: &str) -> Reply {
+    let kind = FailureKind::Unavailable;
+    Reply::Failed(Failure { kind, message: format!("this peer is stopping; {outcome}; ask another"), retry_after_ms: 0 })
+}
+
+/// What comes through the doors.
+pub(super) type Calls = mpsc::Receiver<Call>;
+
+/// A door, what comes through it, and the peer's side of it.
+pub(super) fn door() -> (Door, Calls, Doors) {
+    let (sender, calls) = mpsc::channel(limits::FRAMES_PER_TURN_MAX);
+    let (tell, told) = watch::channel(Told::default());
+    (Door { calls: sender, told }, calls, Doors { replies: HashMap::new(), next: 0, tell })
+}
+
+/// The peer's side of all doors: those who wait for replies.
+pub(super) struct Doors {
+    replies: HashMap<u64, oneshot::Sender<Reply>>,
+    next: u64,
+    tell: watch::Sender<Told>,
+}
+
+impl Doors {
+    /// Somebody waits: the number of his request.
+    fn add(&mut self, answer: oneshot::Sender<Reply>) -> u64 {
+        self.next += 1;
+        self.replies.insert(self.next, answer);
+        self.next
+    }
+
+    /// His reply has come. He may be gone.
+    pub(super) fn reply(&mut self, request: u64, reply: Reply) {
+        if let Some(answer) = self.replies.remove(&request) {
+            let _ = answer.send(reply);
+        }
+    }
+
+    /// True if nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
+
+    /// Nobody new is to be let in.
+    pub(super) fn finish(&self) {
+        self.tell.send_modify(|told| told.stopping = true);
+    }
+
+    /// All connections are to be closed.
+    pub(super) fn hang_up(&mut self) {
+        self.replies.clear();
+        self.tell.send_modify(|told| told.hang_ups += 1);
+    }
+}
+
+/// Hands what comes through the doors to the peer, up to a turn's share at a time, for ever.
+pub(super) async fn serve_doors(core: SharedCore, mut calls: Calls) {
+    let mut batch = Vec::new();
+    while calls.recv_many(&mut batch, limits::FRAMES_PER_TURN_MAX).await > 0 {
+        let mut core = core.borrow_mut();
+        batch.drain(..).for_each(|call| take(&mut core, call));
+    }
+}
+
+fn take(core: &mut Core, call: Call) {
+    let number = core.doors.add(call.answer);
+    core.request_at_door(number, call.request);
+}
