@@ -1,6 +1,8 @@
 //! The command line: one file per command, each with its `Args` and `run`.
 
 mod bench;
+mod completions;
+mod config;
 mod del;
 mod exit;
 mod form;
@@ -11,6 +13,7 @@ mod indent;
 mod key_path;
 mod load;
 pub mod load_lines;
+mod options;
 mod output;
 mod patch;
 mod put;
@@ -29,7 +32,7 @@ mod why;
 pub use exit::Exit;
 pub use global::Global;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A leaderless peer-to-peer key-value and document store.
 #[derive(Parser)]
@@ -48,6 +51,8 @@ pub enum Command {
     Up(up::Args),
     /// Run one peer
     Serve(serve::Args),
+    /// Show the options of a peer that are in force, and where each came from; check a file of them
+    Config(config::Args),
     /// Form a cluster of peers that stand by
     Form(form::Args),
     /// Write a value: JSON becomes a document, other text a string
@@ -76,12 +81,16 @@ pub enum Command {
     Bench(bench::Args),
     /// Write random nested records, one line each, for `load`
     Gen(r#gen::Args),
+    /// Print a script that lets a shell complete henge's commands
+    Completions(completions::Args),
 }
 
 /// Parses the command line, runs the command, prints what went wrong, and returns the exit code.
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    // The matches say which values come from the environment.
+    let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version are no errors; `exit_code` knows. Printing fails only if nobody reads.
             let _ = error.print();
@@ -95,7 +104,7 @@ pub fn main() -> u8 {
             return Exit::UNAVAILABLE;
         }
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(run(cli, &matches)) {
         Ok(()) => 0,
         Err(exit) => {
             if let Some(message) = exit.message {
@@ -106,11 +115,13 @@ pub fn main() -> u8 {
     }
 }
 
-async fn run(cli: Cli) -> Result<(), Exit> {
+async fn run(cli: Cli, matches: &ArgMatches) -> Result<(), Exit> {
     let global = &cli.global;
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     match cli.command {
         Command::Up(args) => up::run(args, global).await,
-        Command::Serve(args) => serve::run(args, global).await,
+        Command::Serve(args) => serve::run(args, matches, global).await,
+        Command::Config(args) => config::run(args, matches, global).await,
         Command::Form(args) => form::run(args, global).await,
         Command::Put(args) => put::run(args, global).await,
         Command::Get(args) => get::run(args, global).await,
@@ -125,5 +136,9 @@ async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Shell(args) => shell::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,
         Command::Gen(args) => r#gen::run(&args).map_err(Exit::from),
+        Command::Completions(args) => {
+            completions::run(&args);
+            Ok(())
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What is said about a write that was acknowledged.
 
+use super::options::show_sync;
 use super::request_flags::WriteFlags;
-use super::serve::show_sync;
 use super::{Exit, output};
 use crate::client::Client;
 use crate::message::{Ack, Receipt, StoodIn, SyncMode};

@@ -1,41 +1,26 @@
 //! `henge serve`: runs one peer.
 
 use super::global::{read_secret, read_short};
+use super::options::{InForce, LogFormat, Told};
 use super::{Exit, Global};
 use crate::client::Client;
 use crate::gateway::{Token, http, resp};
 use crate::limits;
-use crate::message::SyncMode;
 use crate::ring::{Change, Founder};
 use crate::server::{Config, Gateway, Replacement, ServeError, serve};
 use crate::vclock::Start;
+use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 /// The flags of `henge serve`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The folder with the peer's data; made if it does not exist
-    #[arg(long, value_name = "FOLDER")]
-    dir: PathBuf,
-    /// Where to listen; only loopback addresses go without --secret-file
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7401")]
-    listen: String,
-    /// Where other peers and clients reach this one [default: where it listens]
-    #[arg(long, value_name = "HOST:PORT")]
-    advertise: Option<String>,
-    /// What people call it [default: the last part of the folder]
-    #[arg(long)]
-    name: Option<String>,
-    /// Its failure zone: peers of one zone are expected to fail together
-    #[arg(long, default_value = "default")]
-    zone: String,
-    /// Its share of the data, relative to the others
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::WEIGHT_MAX)))]
-    weight: u16,
-    /// Form a cluster of this one peer, unless it belongs to one already
-    #[arg(long)]
-    found: bool,
+    #[command(flatten)]
+    told: Told,
+    /// A file with options, in TOML; flags and the environment go over it
+    #[arg(long, env = "HENGE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Once: move a damaged log, or one that the others have refused as an old copy, to quarantine/, and go on with what can be read
     #[arg(long)]
     quarantine: bool,
@@ -45,74 +30,61 @@ pub struct Args {
     /// With --replace: a running peer, which is asked for the list of members
     #[arg(long, value_name = "HOST:PORT", requires = "replace")]
     from: Option<String>,
-    /// When the log is synced: always, interval:MS, never
-    #[arg(long, default_value = "always", value_parser = parse_sync)]
-    sync: SyncMode,
-    /// A door for HTTP clients
-    #[arg(long, value_name = "HOST:PORT")]
-    http: Option<String>,
-    /// A door for Redis clients
-    #[arg(long, value_name = "HOST:PORT")]
-    resp: Option<String>,
-    /// A file with the token that clients of these two doors show (`AUTH`, a bearer token)
-    #[arg(long, value_name = "FILE")]
-    client_token_file: Option<PathBuf>,
-    /// Open these two doors to other machines too, though whatever passes them can be read on the way
-    #[arg(long)]
-    insecure: bool,
-    /// Never ask one replica more than a read needs, however late the others are: to measure what that brings
-    #[arg(long)]
-    no_hedge: bool,
-    /// How to write the log of events on stderr
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log: LogFormat,
     /// Stop gracefully at the end of standard input
     #[arg(long, hide = true)]
     stop_at_eof: bool,
 }
 
-/// How events are written on stderr.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// Runs one peer until it is told to stop (SIGTERM, Ctrl-C).
-pub async fn run(args: Args, global: &Global) -> Result<(), Exit> {
-    let secret = global.secret_file.as_deref().map(read_secret).transpose()?;
-    start_tracing(args.log);
-    let gateways = gateways(&args)?;
-    let replace = match (&args.replace, &args.from) {
+pub async fn run(args: Args, matches: &ArgMatches, global: &Global) -> Result<(), Exit> {
+    let InForce { told, .. } = InForce::settle(args.told, global, matches, args.config.as_deref())?;
+    let (mut config, gateways) = prepare(&told)?;
+    start_tracing(&told)?;
+    config.replace = match (&args.replace, &args.from) {
         (Some(member), Some(from)) => Some(ask_for_members(member, from, global).await?),
         _ => None,
     };
-    let config = Config {
-        name: args.name.unwrap_or_else(|| name_of(&args.dir)),
-        dir: args.dir,
-        listen: args.listen,
-        advertise: args.advertise,
-        zone: args.zone,
-        weight: args.weight,
-        secret,
-        found: args.found,
-        quarantine: args.quarantine,
-        replace,
-        sync: args.sync,
-        hedges: !args.no_hedge,
-        cache_bytes: limits::CACHE_BYTES_DEFAULT,
-        stop_at_eof: args.stop_at_eof,
+    (config.quarantine, config.stop_at_eof) = (args.quarantine, args.stop_at_eof);
+    serve(config, gateways, notify_ready).await.map_err(|error| Exit::new(code(&error), error.to_string()))
+}
+
+/// What the server is told, and the doors that are to be opened. Reads the files that are named. Exit code 2 if something is missing or wrong.
+pub(super) fn prepare(told: &Told) -> Result<(Config, Vec<Gateway>), Exit> {
+    let Some(dir) = told.dir.clone() else {
+        return Err(Exit::new(Exit::USAGE, "which folder? Give --dir FOLDER (or HENGE_DIR, or `dir` in the file of --config)"));
     };
-    serve(config, gateways).await.map_err(|error| Exit::new(code(&error), error.to_string()))
+    let config = Config {
+        name: told.name.clone().unwrap_or_else(|| name_of(&dir)),
+        dir,
+        listen: told.listen.clone().unwrap_or_default(),
+        advertise: told.advertise.clone(),
+        zone: told.zone.clone().unwrap_or_default(),
+        weight: told.weight.unwrap_or(1),
+        secret: told.secret_file.as_deref().map(read_secret).transpose()?,
+        found: told.found.unwrap_or_default(),
+        quarantine: false,
+        replace: None,
+        sync: told.sync.unwrap_or_default(),
+        hedges: !told.no_hedge.unwrap_or_default(),
+        cache_bytes: limits::CACHE_BYTES_DEFAULT,
+        stop_at_eof: false,
+    };
+    Ok((config, gateways(told)?))
+}
+
+/// Tells a supervisor that waits for it (systemd's `Type=notify`) that clients are served from now on.
+fn notify_ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "the supervisor could not be told that this peer is ready");
+    }
 }
 
 /// The doors that are to be opened.
-fn gateways(args: &Args) -> Result<Vec<Gateway>, Exit> {
-    let token = args.client_token_file.as_deref().map(read_token).transpose()?;
-    let http = args.http.clone().map(|listen| http::gateway(listen, args.insecure, http::Options { token: token.clone() }));
-    let resp = args.resp.clone().map(|listen| resp::gateway(listen, args.insecure, resp::Options { token }));
+fn gateways(told: &Told) -> Result<Vec<Gateway>, Exit> {
+    let token = told.client_token_file.as_deref().map(read_token).transpose()?;
+    let insecure = told.insecure.unwrap_or_default();
+    let http = told.http.clone().map(|listen| http::gateway(listen, insecure, http::Options { token: token.clone() }));
+    let resp = told.resp.clone().map(|listen| resp::gateway(listen, insecure, resp::Options { token }));
     Ok(http.into_iter().chain(resp).collect())
 }
 
@@ -159,7 +131,7 @@ async fn ask_for_members(member: &str, from: &str, global: &Global) -> Result<Re
 }
 
 /// A peer that stops itself ends with 1, so that a supervisor sees a failure; what was asked for wrongly with 2.
-fn code(error: &ServeError) -> u8 {
+pub(super) fn code(error: &ServeError) -> u8 {
     match error {
         ServeError::Halted { .. } | ServeError::Threads { .. } => 1,
         ServeError::Address { .. }
@@ -171,56 +143,22 @@ fn code(error: &ServeError) -> u8 {
     }
 }
 
-/// Events go to stderr; HENGE_LOG chooses which (`info` if it is not set).
-fn start_tracing(format: LogFormat) {
+/// Events go to stderr, as the options say. Exit code 2 if the filter is none.
+fn start_tracing(told: &Told) -> Result<(), Exit> {
     use std::io::IsTerminal;
-    let filter = EnvFilter::try_from_env("HENGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = told.log_filter.as_deref().unwrap_or("info");
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Exit::new(Exit::USAGE, format!("the filter {filter:?} of the log is none: {error}")))?;
     let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match format {
-        LogFormat::Text => events.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => events.json().init(),
+    match told.log {
+        Some(LogFormat::Json) => events.json().init(),
+        _ => events.with_ansi(std::io::stderr().is_terminal()).init(),
     }
+    Ok(())
 }
 
 /// The last part of the folder's path.
 fn name_of(dir: &Path) -> String {
     let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
     whole.file_name().map_or_else(|| "peer".to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-/// `always`, `interval:MS`, `never`.
-pub(super) fn parse_sync(text: &str) -> Result<SyncMode, String> {
-    match text.split_once(':') {
-        None if text == "always" => Ok(SyncMode::Always),
-        None if text == "never" => Ok(SyncMode::Never),
-        Some(("interval", ms)) => match ms.parse() {
-            Ok(ms @ 1..=limits::SYNC_INTERVAL_MS_MAX) => Ok(SyncMode::Interval(ms)),
-            _ => Err(format!("the interval is a number of milliseconds from 1 to {}", limits::SYNC_INTERVAL_MS_MAX)),
-        },
-        _ => Err("it is one of: always, interval:MS (for example interval:1000), never".to_string()),
-    }
-}
-
-/// The way to write a sync mode that [`parse_sync`] reads.
-pub(super) fn show_sync(sync: SyncMode) -> String {
-    match sync {
-        SyncMode::Always => "always".to_string(),
-        SyncMode::Interval(ms) => format!("interval:{ms}"),
-        SyncMode::Never => "never".to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sync_modes_are_read_as_they_are_written_and_others_are_refused() {
-        for mode in [SyncMode::Always, SyncMode::Interval(250), SyncMode::Never] {
-            assert_eq!(parse_sync(&show_sync(mode)), Ok(mode));
-        }
-        for wrong in ["", "sometimes", "interval", "interval:0", "interval:x", "interval:99999999999", "always:1"] {
-            assert!(parse_sync(wrong).is_err(), "{wrong}");
-        }
-    }
 }

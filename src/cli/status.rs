@@ -1,6 +1,6 @@
 //! `henge status`: asks every member how it is.
 
-use super::serve::show_sync;
+use super::options::show_sync;
 use super::{Exit, Global, output};
 use crate::client::Client;
 use crate::limits::HINT_AGE_WARNING_MS;

@@ -1,7 +1,7 @@
 //! `henge up`: a cluster on this machine, with one command.
 
 use super::form::{form, parse_partitions};
-use super::serve::{parse_sync, show_sync};
+use super::options::{parse_sync, show_sync};
 use super::{Exit, Global};
 use crate::client::{Client, Options};
 use crate::limits;

@@ -36,6 +36,13 @@ const BACKLOG: u32 = 1_024;
 
 /// Reserves the port. Nothing of the peer's folder is touched before this has succeeded.
 pub(super) async fn reserve(config: &Config) -> Result<Reserved, ServeError> {
+    let (socket, at) = bind(address_of(config).await?)?;
+    let address = config.advertise.clone().unwrap_or_else(|| at.to_string());
+    Ok(Reserved { socket, at, address })
+}
+
+/// Where a peer is to listen.
+pub(super) async fn address_of(config: &Config) -> Result<SocketAddr, ServeError> {
     let listen = resolve(&config.listen).await?;
     if !listen.ip().is_loopback() && config.secret.is_none() {
         return Err(ServeError::NoSecret { listen });
@@ -43,19 +50,22 @@ pub(super) async fn reserve(config: &Config) -> Result<Reserved, ServeError> {
     if config.advertise.is_none() && listen.ip().is_unspecified() {
         return Err(ServeError::NoAdvertise { listen });
     }
-    let (socket, at) = bind(listen)?;
-    let address = config.advertise.clone().unwrap_or_else(|| at.to_string());
-    Ok(Reserved { socket, at, address })
+    Ok(listen)
 }
 
-/// Reserves the port of a door. Nothing that it carries is sealed, so it opens to other machines only on demand.
+/// Reserves the port of a door.
 pub(super) async fn reserve_door(gateway: &Gateway) -> Result<Reserved, ServeError> {
+    let (socket, at) = bind(address_of_door(gateway).await?)?;
+    Ok(Reserved { socket, at, address: at.to_string() })
+}
+
+/// Where a door is to listen. Nothing that it carries is sealed, so it opens to other machines only on demand.
+pub(super) async fn address_of_door(gateway: &Gateway) -> Result<SocketAddr, ServeError> {
     let listen = resolve(&gateway.listen).await?;
     if !listen.ip().is_loopback() && !gateway.insecure {
         return Err(ServeError::PlainDoor { door: gateway.name, listen });
     }
-    let (socket, at) = bind(listen)?;
-    Ok(Reserved { socket, at, address: at.to_string() })
+    Ok(listen)
 }
 
 fn bind(listen: SocketAddr) -> Result<(TcpSocket, SocketAddr), ServeError> {

@@ -23,4 +23,4 @@ mod run;
 
 pub use config::{Config, Replacement, ServeError};
 pub use door::{Door, Gateway, Serve};
-pub use run::serve;
+pub use run::{check, serve};

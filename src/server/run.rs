@@ -9,7 +9,7 @@ use super::file_disk::FileDisk;
 use super::handles::connections;
 use super::handshake::Credentials;
 use super::links::keep_links;
-use super::listener::{Reserved, accept_all, reserve, reserve_door};
+use super::listener::{Reserved, accept_all, address_of, address_of_door, reserve, reserve_door};
 use crate::limits;
 use crate::message::{Form, Request};
 use crate::peer::{Input, Origin, Peer, PeerConfig};
@@ -26,16 +26,29 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Runs one peer, with these further doors, until SIGTERM, SIGINT, or the end of standard input if the configuration says so.
+/// Runs one peer, with these further doors, until SIGTERM, SIGINT, or the end of standard input if the configuration says so. Calls `ready` when
+/// the log has been read and callers are let in.
 ///
 /// Requires: a tokio runtime on the current thread, with time, I/O and signals.
 ///
 /// Errors: it could not start; or it has stopped itself, because going on would risk data.
-pub async fn serve(config: Config, gateways: Vec<Gateway>) -> Result<(), ServeError> {
-    LocalSet::new().run_until(serve_here(config, gateways)).await
+pub async fn serve(config: Config, gateways: Vec<Gateway>, ready: impl FnOnce()) -> Result<(), ServeError> {
+    LocalSet::new().run_until(serve_here(config, gateways, ready)).await
 }
 
-async fn serve_here(config: Config, gateways: Vec<Gateway>) -> Result<(), ServeError> {
+/// Whether [`serve`] would be able to listen where it is told to, as far as that can be known without trying.
+///
+/// # Errors
+/// An address is none, or must not be listened on with these options.
+pub async fn check(config: &Config, gateways: &[Gateway]) -> Result<(), ServeError> {
+    address_of(config).await?;
+    for gateway in gateways {
+        address_of_door(gateway).await?;
+    }
+    Ok(())
+}
+
+async fn serve_here(config: Config, gateways: Vec<Gateway>, ready: impl FnOnce()) -> Result<(), ServeError> {
     let reserved = reserve(&config).await?;
     let mut doors = Vec::new();
     for gateway in gateways {
@@ -62,6 +75,7 @@ async fn serve_here(config: Config, gateways: Vec<Gateway>) -> Result<(), ServeE
     spawn_local(serve_doors(core.clone(), calls));
     let serving = open_doors(doors, &door, connections.each_gateway)?;
     tracing::info!(name = %config.name, %address, member = %introduction.member, start = introduction.start.0, dir = %config.dir.display(), "ready");
+    ready();
     wait_for_stop(&config, &signals).await;
     if signals.is_copy.get()
         && let Some(reason) = signals.halted()
