@@ -241,3 +241,25 @@ pub const ANSWERS_MAX: usize = 16;
 pub const LATE_KEYS_MAX: usize = 16_384;
 /// Bytes of keys or of half bytes in one front-coded row, as they come out.
 pub const FRONT_CODED_BYTES_MAX: usize = 4 << 20;
+
+/// Longest head of an HTTP request, in bytes: a key with every byte written as a percent code, a context, and what browsers add.
+pub const HTTP_HEAD_BYTES_MAX: usize = 128 << 10;
+/// Longest context in a header of an answer, in characters: common clients refuse lines from 64 KiB on. A longer one is handed out by `/batch/get`.
+pub const HTTP_CONTEXT_CHARS_MAX: usize = 48 << 10;
+/// An HTTP connection that has sent no whole head of a request for this long is closed (milliseconds). Pools of clients keep theirs about as long,
+/// and one that sends its head slowly costs no more than one that is idle.
+pub const HTTP_HEAD_DEADLINE_MS: u64 = 60_000;
+/// The body of an HTTP request has to be complete this long after its head (milliseconds): unfinished ones hold memory.
+pub const HTTP_BODY_DEADLINE_MS: u64 = 30_000;
+/// Bodies of HTTP requests in memory at one time, in bytes, by the most that each may have; one more is `Overloaded`.
+pub const HTTP_BODIES_BYTES_MAX: usize = 128 << 20;
+/// A refused body is still taken, and thrown away, for this long (milliseconds), so that its sender gets to read the answer.
+pub const HTTP_LINGER_MS: u64 = 1_000;
+/// Most entries of one batch.
+pub const BATCH_ENTRIES_MAX: usize = 1_000;
+/// Largest body of a batch, in bytes: some of the largest values.
+pub const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Largest answer to a batch of reads, in bytes, about; what does not fit is to be asked for again.
+pub const BATCH_ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Entries of one batch that are asked for at once: enough to keep a peer busy, too few to fill its queues.
+pub const BATCH_IN_FLIGHT_MAX: usize = 64;

@@ -209,11 +209,7 @@ pub fn parse_sync(text: &str) -> Result<SyncMode, String> {
 
 /// The way to write a sync mode that [`parse_sync`] reads.
 pub fn show_sync(sync: SyncMode) -> String {
-    match sync {
-        SyncMode::Always => "always".to_string(),
-        SyncMode::Interval(ms) => format!("interval:{ms}"),
-        SyncMode::Never => "never".to_string(),
-    }
+    crate::gateway::json::sync_text(sync)
 }
 
 fn put_sync<S: serde::Serializer>(sync: &Option<SyncMode>, out: S) -> Result<S::Ok, S::Error> {

@@ -4,15 +4,16 @@ use super::options::show_sync;
 use super::request_flags::WriteFlags;
 use super::{Exit, output};
 use crate::client::Client;
-use crate::message::{Ack, Receipt, StoodIn, SyncMode};
+use crate::gateway::json::{Names, receipt_json};
+use crate::message::{Ack, Receipt, SyncMode};
 use crate::ring::MemberId;
 use crate::vclock::Sealed;
-use serde_json::json;
 
 /// Prints a receipt: as JSON, at length, or as one short line for somebody at a terminal. `did` is the past tense of the command.
 pub(super) fn show(did: &str, key: &[u8], receipt: &Receipt, flags: &WriteFlags, client: &Client, json: bool) -> Result<(), Exit> {
     if json {
-        return output::print_line(receipt_json(key, receipt, client));
+        let names = client.known_ring().map(|table| Names::of(&table)).unwrap_or_default();
+        return output::print_line(receipt_json(key, receipt, &names));
     }
     let sync = weakest_sync(&receipt.acks).map_or(String::new(), |sync| format!(", sync {}", show_sync(sync)));
     let stood_in = match receipt.stood_in.len() {
@@ -41,24 +42,6 @@ pub(super) fn show(did: &str, key: &[u8], receipt: &Receipt, flags: &WriteFlags,
         output::print_line(Sealed::to_text(&receipt.context))?;
     }
     Ok(())
-}
-
-fn receipt_json(key: &[u8], receipt: &Receipt, client: &Client) -> serde_json::Value {
-    let ack =
-        |ack: &Ack| json!({ "name": name_of(client, ack.member), "member": ack.member.to_string(), "sync": show_sync(ack.sync) });
-    let stood_in = |stood_in: &StoodIn| {
-        let owed: Vec<String> = stood_in.owed.iter().map(|owner| name_of(client, *owner)).collect();
-        json!({ "name": name_of(client, stood_in.member), "for": owed })
-    };
-    json!({
-        "key": output::key_text(key),
-        "acks": receipt.acks.iter().map(ack).collect::<Vec<_>>(),
-        "stood_in": receipt.stood_in.iter().map(stood_in).collect::<Vec<_>>(),
-        "coordinator": name_of(client, receipt.coordinator.member),
-        "written": receipt.dots.len(),
-        "replaced": receipt.covered.len(),
-        "context": Sealed::to_text(&receipt.context),
-    })
 }
 
 /// What people call a member; the beginning of its id if the ring does not know it.

@@ -3,6 +3,7 @@
 use super::key_path::whole_key;
 use super::{Exit, Global, output};
 use crate::client::Client;
+use crate::gateway::json::{founder_json, member_lines, shares};
 use crate::message::RingTable;
 use crate::ring::{Founder, partition_of};
 use comfy_table::Table;
@@ -57,18 +58,12 @@ fn show_owners(table: &RingTable, partition: u16, json: bool) -> Result<(), Exit
 }
 
 fn show_ring(table: &RingTable, json: bool) -> Result<(), Exit> {
+    if json {
+        return member_lines(table).into_iter().try_for_each(output::print_line);
+    }
     let mut shares: Vec<_> = table.members.iter().zip(shares(table)).collect();
     // As people count: peer-2 before peer-10.
     shares.sort_by(|(a, _), (b, _)| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
-    if json {
-        for (founder, (owned, first)) in shares {
-            let mut line = founder_json(founder);
-            line["partitions"] = owned.into();
-            line["first_owner_of"] = first.into();
-            output::print_line(line)?;
-        }
-        return Ok(());
-    }
     output::print_line(format!(
         "cluster {}: {} members, {} partitions, {} replicas of each key",
         table.cluster,
@@ -101,25 +96,4 @@ fn show_ring(table: &RingTable, json: bool) -> Result<(), Exit> {
         ]);
     }
     output::print_line(shown)
-}
-
-/// For each member the partitions that it owns, and those of which it is the first owner.
-fn shares(table: &RingTable) -> Vec<(usize, usize)> {
-    let mut shares = vec![(0, 0); table.members.len()];
-    for owners in &table.owners {
-        for (nth, owner) in owners.iter().enumerate() {
-            if let Some((owned, first)) = shares.get_mut(usize::from(*owner)) {
-                *owned += 1;
-                *first += usize::from(nth == 0);
-            }
-        }
-    }
-    shares
-}
-
-fn founder_json(founder: &Founder) -> serde_json::Value {
-    json!({
-        "name": founder.name, "address": founder.address, "member": founder.member.to_string(),
-        "zone": founder.zone, "weight": founder.weight,
-    })
 }

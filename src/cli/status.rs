@@ -3,9 +3,9 @@
 use super::options::show_sync;
 use super::{Exit, Global, output};
 use crate::client::Client;
+use crate::gateway::json::{state_text, status_json};
 use crate::limits::HINT_AGE_WARNING_MS;
-use crate::message::{ComparisonStatus, DebtStatus, Failure, GossipStatus, LinkStatus, MemberStatus, Status, ViewState};
-use crate::ring::MemberId;
+use crate::message::{Failure, GossipStatus, MemberStatus, Status, ViewState};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::json;
@@ -153,14 +153,6 @@ fn said_of_others(asked: &[Asked]) -> Vec<String> {
     said
 }
 
-fn state_text(state: ViewState) -> &'static str {
-    match state {
-        ViewState::Alive => "alive",
-        ViewState::Suspect => "suspect",
-        ViewState::Dead => "dead",
-    }
-}
-
 fn table(asked: &[Asked]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header([
@@ -213,17 +205,6 @@ fn row(name: &str, address: &str, Status { member, links, .. }: &Status) -> Vec<
     ]
 }
 
-fn debt_json(debt: &DebtStatus) -> serde_json::Value {
-    json!({
-        "name": debt.name,
-        "hints": debt.hints,
-        "bytes": debt.bytes,
-        "oldest_ms": debt.oldest_ms,
-        "paid": debt.paid,
-        "in_flight": debt.in_flight,
-    })
-}
-
 /// Whether a peer holds what its partners hold, as far as its comparisons tell. None if it has none.
 fn in_step_text(asked: &Asked) -> Option<String> {
     let Status { member, comparisons, .. } = asked.answer.as_ref().ok()?;
@@ -235,76 +216,9 @@ fn in_step_text(asked: &Asked) -> Option<String> {
     Some(format!("{}: in step with all partners: {} of {} partitions{within}", asked.name, member.in_step, member.shared))
 }
 
-fn comparison_json(comparison: &ComparisonStatus, status: &Status) -> serde_json::Value {
-    let name = status.links.iter().find(|link| link.member == comparison.member).map(|link| link.name.as_str());
-    json!({
-        "name": name,
-        "partitions": comparison.partitions,
-        "in_step": comparison.in_step,
-        "all_within_ms": comparison.all_within_ms,
-        "pulls": comparison.pulls,
-        "keys": comparison.keys,
-        "sent_bytes": comparison.sent_bytes,
-        "received_bytes": comparison.received_bytes,
-    })
-}
-
 fn asked_json(Asked { name, address, answer }: &Asked) -> serde_json::Value {
-    let status = match answer {
-        Err(failure) => return json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
-        Ok(status) => status,
-    };
-    let Status { member, links, comparisons, gossip } = status;
-    let views: BTreeMap<MemberId, _> = gossip.others.iter().map(|view| (view.member, view)).collect();
-    let link = |link: &LinkStatus| match views.get(&link.member) {
-        None => json!({ "name": link.name, "address": link.address, "up": link.up }),
-        Some(view) => json!({
-            "name": link.name,
-            "address": link.address,
-            "up": link.up,
-            "state": state_text(view.state),
-            "since_ms": view.since_ms,
-            "start": view.start.0,
-            "incarnation": view.incarnation,
-            "incomplete": view.incomplete,
-            "wall_offset_ms": view.wall_offset_ms,
-        }),
-    };
-    let links: Vec<_> = links.iter().map(link).collect();
-    let comparisons: Vec<_> = comparisons.iter().map(|comparison| comparison_json(comparison, status)).collect();
-    json!({
-        "name": name,
-        "address": address,
-        "state": if member.cluster.is_some() { "up" } else { "standing by" },
-        "member": member.member.to_string(),
-        "cluster": member.cluster.map(|cluster| cluster.to_string()),
-        "start": member.start.0,
-        "version": member.version,
-        "sync": show_sync(member.sync),
-        "uptime_ms": member.uptime_ms,
-        "partitions": member.partitions,
-        "keys": member.keys,
-        "contexts": member.contexts,
-        "log_bytes": member.log_bytes,
-        "trie_bytes": member.trie_bytes,
-        "in_flight": member.in_flight,
-        "requests": member.requests,
-        "repairs": member.repairs,
-        "debts": member.debts.iter().map(debt_json).collect::<Vec<_>>(),
-        "hints_full": member.hints_full,
-        "shared": member.shared,
-        "in_step": member.in_step,
-        "hedges": member.hedges,
-        "stood_in": member.stood_in,
-        "incomplete_partitions": member.incomplete_partitions,
-        "comparisons_done": member.comparisons_done,
-        "comparisons_needed": member.comparisons_needed,
-        "open_gaps": member.open_gaps,
-        "alarms": member.alarms,
-        "links": links,
-        "comparisons": comparisons,
-        "incarnation": gossip.incarnation,
-        "local_health": gossip.local_health,
-        "clock_trouble": gossip.clock_trouble,
-    })
+    match answer {
+        Err(failure) => json!({ "name": name, "address": address, "state": "down", "reason": failure.message }),
+        Ok(status) => status_json(name, address, status),
+    }
 }

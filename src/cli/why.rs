@@ -3,12 +3,11 @@
 use super::key_path::KeyPath;
 use super::{Exit, Global, output};
 use crate::client::Client;
+use crate::gateway::json::{dot_text, kind_text, name_text, why_json};
 use crate::message::{Choice, Explained, Fate, Judged, Replica, Reply, Request, Says, Why, Would};
 use crate::ring::MemberId;
-use crate::vclock::Dot;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use serde_json::json;
 
 /// The flags of `henge why`.
 #[derive(clap::Args, Clone, Debug)]
@@ -51,7 +50,7 @@ async fn ask(asked: KeyPath, deadline_s: u32, client: &Client, json: bool) -> Re
         }
     };
     if json {
-        output::print_line(as_json(&explained))?;
+        output::print_line(why_json(&explained))?;
     } else {
         output::print_line(in_words(&explained))?;
     }
@@ -195,29 +194,13 @@ fn would_say(explained: &Explained, would: &Would) -> String {
     }
 }
 
-fn name(explained: &Explained, member: MemberId) -> String {
-    let known = explained.replicas.iter().find(|replica| replica.member == member);
-    known.map_or_else(|| member.to_string().chars().take(8).collect(), |replica| replica.name.clone())
-}
-
 fn names(explained: &Explained, members: &[MemberId]) -> String {
-    let mut names: Vec<String> = members.iter().map(|member| name(explained, *member)).collect();
+    let mut names: Vec<String> = members.iter().map(|member| name_text(explained, *member)).collect();
     match names.pop() {
         None => "nobody".to_string(),
         Some(only) if names.is_empty() => only,
         Some(last) => format!("{} and {last}", names.join(", ")),
     }
-}
-
-/// `peer-2:1763725000.7`: the author, its start, and the count of the dot in it.
-fn dot_text(explained: &Explained, dot: Dot) -> String {
-    let author = explained.versions.iter().find(|version| version.dot == dot).and_then(|version| version.author);
-    let author = author.map_or_else(|| format!("{:08x}", dot.actor.0 >> 32), |author| name(explained, author));
-    format!("{author}:{}.{}", dot.start().0, dot.counter - dot.start().base())
-}
-
-fn kind_text(kind: u8) -> &'static str {
-    ["bytes", "a scalar", "an array", "an empty object", "an amount", "an element"].get(usize::from(kind)).unwrap_or(&"unknown")
 }
 
 /// In UTC, to the millisecond. The days are counted in eras of 400 years that begin in March, so that a leap day ends its year.
@@ -233,52 +216,6 @@ fn time_text(ms: u64) -> String {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (h, m, s) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60, ms_of_day / 1_000 % 60);
     format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02}.{:03} UTC", ms % 1_000)
-}
-
-fn as_json(explained: &Explained) -> serde_json::Value {
-    let all = |members: &[MemberId]| members.iter().map(|member| name(explained, *member)).collect::<Vec<_>>();
-    let replicas = explained.replicas.iter().map(|replica| {
-        json!({
-            "name": replica.name, "address": replica.address, "member": replica.member.to_string(), "zone": replica.zone,
-            "owner": replica.is_owner, "live": replica.is_live,
-            "held": replica.held.as_ref().map(|held| json!({
-                "readable": held.is_readable, "complete": held.complete, "versions": held.versions,
-                "context_intervals": held.context_intervals, "owed_to": all(&held.owed),
-            })),
-        })
-    });
-    let versions = explained.versions.iter().map(|version| {
-        json!({
-            "version": dot_text(explained, version.dot),
-            "actor": format!("{:016x}", version.dot.actor.0), "counter": version.dot.counter,
-            "author": version.author.map(|author| name(explained, author)), "start": version.dot.start().0,
-            "path": version.path, "kind": kind_text(version.kind), "bytes": version.bytes, "wall_ms": version.wall_ms,
-            "expiry_ms": version.expiry_ms, "held_by": all(&version.held_by),
-            "fate": match version.fate {
-                Fate::Shown => "shown", Fate::SiblingNewest => "sibling_newest", Fate::SiblingOlder => "sibling_older",
-                Fate::Expired => "expired", Fate::Replaced => "replaced",
-            },
-            "gone_at": all(&version.gone_at),
-            "beside": version.beside.iter().map(|dot| dot_text(explained, *dot)).collect::<Vec<_>>(),
-        })
-    });
-    let quorums = explained.quorums.iter().map(|would| {
-        let choices = would.choices.iter().map(|choice| {
-            let says = match choice.says {
-                Says::Unreachable => "unreachable",
-                Says::Missing => "not_found",
-                Says::Found => "found",
-            };
-            json!({ "peers": all(&choice.members), "says": says, "same": choice.same })
-        });
-        json!({ "r": would.r, "choices": choices.collect::<Vec<_>>() })
-    });
-    json!({
-        "key": output::key_text(&explained.key), "path": explained.path, "group": output::key_text(&explained.group),
-        "hash": format!("{:016x}", explained.hash), "partition": explained.partition, "partitions": explained.partitions,
-        "replicas": replicas.collect::<Vec<_>>(), "versions": versions.collect::<Vec<_>>(), "more": explained.more,
-        "quorums": quorums.collect::<Vec<_>>(),
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod accept;
 pub mod http;
+pub mod json;
 pub mod resp;
 mod token;
 

@@ -55,10 +55,14 @@ impl Door {
     /// not wait to the end takes back nothing.
     pub async fn ask(&self, request: Request) -> Reply {
         let (answer, reply) = oneshot::channel();
+        let is_write = matches!(request, Request::Put(_) | Request::Remove(_) | Request::Update(_) | Request::Form(_));
         if self.calls.send(Call { request, answer }).await.is_err() {
-            return stopping("nothing was done");
+            return stopping(FailureKind::Unavailable, "nothing was done");
         }
-        reply.await.unwrap_or_else(|_| stopping("it is not known whether it took effect"))
+        reply.await.unwrap_or_else(|_| match is_write {
+            true => stopping(FailureKind::Unknown, "it is not known whether the write took effect"),
+            false => stopping(FailureKind::Unavailable, "nothing is known"),
+        })
     }
 
     /// Completes when the peer is asked to stop: from then on nobody new is served.
@@ -77,8 +81,7 @@ impl Door {
     }
 }
 
-fn stopping(outcome: &str) -> Reply {
-    let kind = FailureKind::Unavailable;
+fn stopping(kind: FailureKind, outcome: &str) -> Reply {
     Reply::Failed(Failure { kind, message: format!("this peer is stopping; {outcome}; ask another"), retry_after_ms: 0 })
 }
 

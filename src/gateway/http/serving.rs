@@ -1,0 +1,58 @@
+//! What all who answer requests share.
+
+use super::problem::{Kind, Problem};
+use crate::gateway::Token;
+use crate::limits::HTTP_BODIES_BYTES_MAX;
+use crate::message::{Reply, Request};
+use crate::server::Door;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The way to the coordinator, and what is bounded for all connections together.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    door: Door,
+    token: Option<Token>,
+    /// Room for bodies, in KiB.
+    room: Arc<Semaphore>,
+}
+
+impl Serving {
+    pub(super) fn new(door: Door, token: Option<Token>) -> Serving {
+        Serving { door, token, room: Arc::new(Semaphore::new(HTTP_BODIES_BYTES_MAX >> 10)) }
+    }
+
+    /// Asks the peer. A failure is a problem.
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, Problem> {
+        match self.door.ask(request).await {
+            Reply::Failed(failure) => Err(Problem::from(failure)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Room for a body of at most so many bytes, as long as the permit is kept. A problem if there is none.
+    pub(super) fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
+        self.room.clone().try_acquire_many_owned(kib).map_err(|_| {
+            Problem::new(Kind::Overloaded, "too many large bodies are under way at this peer; nothing was done").retry_after(1)
+        })
+    }
+
+    pub(super) fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    /// True once the peer has been asked to stop.
+    pub(super) async fn is_stopping(&self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.door.stopping() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+}
+
+/// The answer to something that was not asked: a bug of ours.
+pub(super) fn unexpected() -> Problem {
+    Problem::new(Kind::Internal, "the coordinator gave an answer of another kind")
+}
