@@ -251,7 +251,10 @@ pub const HTTP_CONTEXT_CHARS_MAX: usize = 48 << 10;
 pub const HTTP_HEAD_DEADLINE_MS: u64 = 60_000;
 /// The body of an HTTP request has to be complete this long after its head (milliseconds): unfinished ones hold memory.
 pub const HTTP_BODY_DEADLINE_MS: u64 = 30_000;
-/// Bodies of HTTP requests in memory at one time, in bytes, by the most that each may have; one more is `Overloaded`.
+/// A body of an HTTP request takes room in steps of so many bytes, as they arrive: who only announces a large one takes none. The first step is free, so
+/// that small requests pass whatever others do.
+pub const HTTP_BODY_BYTES_STEP: usize = 64 << 10;
+/// Room for all bodies of HTTP requests beyond their first steps, in bytes; when it is taken, larger ones are `Overloaded`.
 pub const HTTP_BODIES_BYTES_MAX: usize = 128 << 20;
 /// A refused body is still taken, and thrown away, for this long (milliseconds), so that its sender gets to read the answer.
 pub const HTTP_LINGER_MS: u64 = 1_000;

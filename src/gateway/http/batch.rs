@@ -4,7 +4,7 @@ use super::body::arrived;
 use super::conditional::refuse_conditions;
 use super::context::{CONTEXT, context_of};
 use super::place::check_key;
-use super::problem::{Kind, Problem};
+use super::problem::{Kind, Problem, Said};
 use super::query::Query;
 use super::read::json_response;
 use super::representation::{require_type, require_whole};
@@ -59,15 +59,19 @@ struct PutGiven {
     key: KeyGiven,
     #[serde(default, deserialize_with = "given")]
     json: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "given")]
     text: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     base64: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     context: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     ttl: Option<u64>,
 }
 
-/// `null` is a value like any other.
-fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::<RawValue>::deserialize(from).map(Some)
+/// `null` is a value of JSON like any other, and no way to leave a member out.
+fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// What became of one entry.
@@ -86,7 +90,7 @@ struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<serde_json::Value>,
+    problem: Option<Said>,
 }
 
 #[derive(Serialize)]
@@ -109,7 +113,7 @@ impl Outcome {
     }
 
     fn failed(key: &[u8], problem: &Problem) -> Outcome {
-        Outcome { problem: Some(problem.to_json()), ..Outcome::new(key, problem.status()) }
+        Outcome { problem: Some(problem.said()), ..Outcome::new(key, problem.status()) }
     }
 
     fn written(key: &[u8], context: &[u8]) -> Outcome {
@@ -329,6 +333,8 @@ mod tests {
             r#"{"key":"a","base64":"a"}"#,
             r#"{"key":"a","text":"x","ttl":0}"#,
             r#"{"key":"a","text":"x","context":""}"#,
+            r#"{"key":"a","text":"x","ttl":null}"#,
+            r#"{"key":"a","text":null,"base64":""}"#,
             r#"{"key":"a","text":"x","more":1}"#,
             r#"{"text":"x"}"#,
         ] {

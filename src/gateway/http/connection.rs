@@ -53,7 +53,8 @@ pub(super) async fn serve_connection<S, F>(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
-        .max_header_size(HTTP_HEAD_BYTES_MAX)
+        // No connection takes more memory for what it reads than a head may have.
+        .max_buf_size(HTTP_HEAD_BYTES_MAX)
         // Somebody who has said all that he has to say may still wait for the answer.
         .half_close(true)
         .serve_connection(TokioIo::new(Draining::new(socket, patience.drain)), service);

@@ -50,6 +50,8 @@ pub fn gateway(listen: String, insecure: bool, options: Options) -> Gateway {
         let serving = accept_all(listener, door, connections_max, BUSY, move |stream, _| {
             let (site, door) = (site.clone(), each.clone());
             async move {
+                // Answers are written whole: there is nothing to wait for.
+                let _ = stream.set_nodelay(true);
                 let is_loopback = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
                 let answer = move |request| site.answer(request, is_loopback);
                 serve_connection(stream, answer, async move { door.stopping().await }, Patience::default()).await;

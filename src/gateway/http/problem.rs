@@ -1,11 +1,11 @@
 //! What went wrong, as RFC 9457 says it: one body for all errors, with what to do next.
 
+use super::read::json_response;
 use crate::message::{Failure, FailureKind};
-use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 
 /// What kind of thing went wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -231,23 +231,33 @@ impl Problem {
     }
 
     /// The body.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    pub(super) fn said(&self) -> Said {
         let (status, name, title, next) = self.kind.facts();
-        json!({
-            "type": format!("urn:henge:problem:{name}"),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": self.detail,
-            "next": self.next.as_deref().unwrap_or(next),
-        })
+        Said {
+            kind: format!("urn:henge:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            next: self.next.clone().unwrap_or_else(|| next.to_string()),
+        }
     }
+}
+
+/// The body of a problem: the members of RFC 9457 in its order, and what to do next.
+#[derive(Serialize, Debug)]
+pub(super) struct Said {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    next: String,
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(format!("{}\n", self.to_json())));
-        *response.status_mut() = self.status();
-        *response.headers_mut() = self.headers;
+        let mut response = json_response(self.status(), &self.said());
+        response.headers_mut().extend(self.headers);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response

@@ -2,7 +2,7 @@
 
 use super::problem::{Kind, Problem};
 use crate::gateway::Token;
-use crate::limits::HTTP_BODIES_BYTES_MAX;
+use crate::limits::{HTTP_BODIES_BYTES_MAX, HTTP_BODY_BYTES_STEP};
 use crate::message::{Reply, Request};
 use crate::server::Door;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) struct Serving {
     door: Door,
     token: Option<Token>,
-    /// Room for bodies, in KiB.
+    /// Room for bodies, in steps.
     room: Arc<Semaphore>,
 }
 
 impl Serving {
     pub(super) fn new(door: Door, token: Option<Token>) -> Serving {
-        Serving { door, token, room: Arc::new(Semaphore::new(HTTP_BODIES_BYTES_MAX >> 10)) }
+        Serving { door, token, room: Arc::new(Semaphore::new(HTTP_BODIES_BYTES_MAX / HTTP_BODY_BYTES_STEP)) }
     }
 
     /// Asks the peer. A failure is a problem.
@@ -30,10 +30,9 @@ impl Serving {
         }
     }
 
-    /// Room for a body of at most so many bytes, as long as the permit is kept. A problem if there is none.
-    pub(super) fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        self.room.clone().try_acquire_many_owned(kib).map_err(|_| {
+    /// Room for one step more of a body, as long as the permit is kept; a problem if there is none.
+    pub(super) fn room_for_step(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.room.clone().try_acquire_owned().map_err(|_| {
             Problem::new(Kind::Overloaded, "too many large bodies are under way at this peer; nothing was done").retry_after(1)
         })
     }
