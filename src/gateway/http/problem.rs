@@ -3,7 +3,7 @@
 use super::read::json_response;
 use crate::message::{Failure, FailureKind};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -192,12 +192,12 @@ pub(super) struct Problem {
     kind: Kind,
     detail: String,
     next: Option<String>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: detail.into(), next: None, headers: HeaderMap::new() }
+        Problem { kind, detail: detail.into(), next: None, headers: Vec::new() }
     }
 
     /// Says what to do in this very case.
@@ -213,7 +213,7 @@ impl Problem {
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Problem {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 

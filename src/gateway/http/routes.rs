@@ -139,7 +139,9 @@ mod tests {
 
     fn host(uri: &str, hosts: &[&'static str]) -> Result<Option<String>, ()> {
         let mut headers = HeaderMap::new();
-        hosts.iter().for_each(|host| drop(headers.append(HOST, HeaderValue::from_static(host))));
+        for host in hosts {
+            headers.append(HOST, HeaderValue::from_static(host));
+        }
         host_of(Version::HTTP_11, &uri.parse().unwrap(), &headers).map_err(drop)
     }
 
