@@ -159,6 +159,8 @@ pub const LOG_PENDING_BYTES_MAX: usize = 64 << 20;
 pub const SYNC_INTERVAL_MS_MAX: u32 = 60_000;
 /// Bytes that may wait for a log whose disk is full before it refuses what other peers send: what does not fit is of no use to them.
 pub const LOG_PENDING_BYTES_FULL: usize = 4 << 20;
+/// A request that takes longer is told of (milliseconds): a fifth of its deadline, long after a hedge should have helped.
+pub const SLOW_REQUEST_MS_DEFAULT: u64 = 1_000;
 /// Bytes of records kept in memory for reads.
 pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
 

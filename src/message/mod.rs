@@ -17,7 +17,7 @@ pub use fence::{ActorAsk, ActorDenial, FenceAsk, FencePromise};
 pub use gossip::{EndedActor, Gossip, MemberRecord, News, Probe, Rank, Standing};
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
-    ScanPage, Scope,
+    ScanPage, Scope, Serves,
 };
 pub use reply::{
     Ack, ComparisonStatus, Conflict, DebtStatus, Description, Failure, FailureKind, Found, GossipStatus, LinkStatus, Listed,

@@ -65,7 +65,7 @@ pub struct Now {
 }
 
 /// Who asked: a client connection, numbered by the driver, and the request's id on it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Origin {
     /// The connection.
     pub client: u64,
@@ -489,6 +489,11 @@ impl Peer {
 
     fn is_live(&self, member: MemberId) -> bool {
         member == self.me || self.gossip.is_reachable(member)
+    }
+
+    /// The number that the next operation of this peer will have: that of a request, if it is the next input.
+    pub fn upcoming_operation(&self) -> OperationId {
+        OperationId(self.replica.store().start().base() | (u64::from(self.operation_count) + 1))
     }
 
     fn next_operation_id(&mut self) -> OperationId {
