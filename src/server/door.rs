@@ -44,6 +44,7 @@ struct Told {
 
 /// What is asked through a door, and where the answer goes.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "almost all are requests")]
 pub(super) enum Call {
     /// A request of a client.
     Request(&'static str, Request, oneshot::Sender<Reply>),
