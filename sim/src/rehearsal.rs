@@ -8,7 +8,7 @@ use sim::chaos::fates::Cut;
 use sim::chaos::halves;
 use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
-use sim::chaos::storm::{self, Summary};
+use sim::chaos::storm::{self, NETWORKS, Network, Summary};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +42,10 @@ pub struct ChaosArguments {
     /// storm: when the peers' logs are synced: always, interval:MS, never
     #[arg(long, default_value = "always", value_parser = sync)]
     sync: SyncMode,
+    /// storm: what is between the peers: namespaces (a cut is loss of packets), proxy (a cut holds up what is said), auto (namespaces where
+    /// the machine allows them)
+    #[arg(long, default_value = "auto", value_parser = network)]
+    network: Network,
     /// storm: the last line on stdout is one JSON object
     #[arg(long)]
     json: bool,
@@ -68,6 +72,11 @@ pub struct ChaosArguments {
 fn cut(name: &str) -> Result<Cut, String> {
     let known = || Cut::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     Cut::ALL.iter().find(|(known, _)| *known == name).map(|(_, cut)| *cut).ok_or_else(|| format!("there are {}", known()))
+}
+
+fn network(name: &str) -> Result<Network, String> {
+    let known = || NETWORKS.map(|(name, _)| name).join(", ");
+    NETWORKS.iter().find(|(known, _)| *known == name).map(|(_, network)| *network).ok_or_else(|| format!("there are {}", known()))
 }
 
 fn sync(text: &str) -> Result<SyncMode, String> {
@@ -120,11 +129,12 @@ fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, Stri
     let drawn = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64 % 1_000_000);
     let (peers, replicas, partitions) = (usize::from(arguments.peers), arguments.replicas, arguments.partitions);
     let options = storm::Options {
-        shape: Shape { peers, replicas, partitions, sync: arguments.sync, has_disks: false },
+        shape: Shape { peers, replicas, partitions, sync: arguments.sync, ..Shape::default() },
         time: Duration::from_secs_f64(arguments.minutes.max(0.0) * 60.0),
         faults: wanted.to_vec(),
         seed: arguments.seed.unwrap_or_else(drawn),
         only_blackouts: lies,
+        network: arguments.network,
     };
     eprintln!("seed {}", options.seed);
     let summary = runtime()?.block_on(async {

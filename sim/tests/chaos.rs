@@ -3,7 +3,7 @@
 use sim::chaos::cluster::Shape;
 use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
-use sim::chaos::storm::{self, Options};
+use sim::chaos::storm::{self, Network, Options};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -12,7 +12,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn options(faults: &[Kind], seconds: u64) -> Options {
     let (shape, time) = (Shape::default(), Duration::from_secs(seconds));
-    Options { shape, time, faults: faults.to_vec(), seed: 1, only_blackouts: false }
+    Options { shape, time, faults: faults.to_vec(), seed: 1, only_blackouts: false, network: Network::Auto }
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! What this machine allows: found out by doing it once.
 
 use super::disks::{Disks, run};
+use super::namespaces::Namespaces;
+use super::proxy::Way;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,12 +17,15 @@ pub struct Machine {
     pub tracing: Result<(), String>,
     /// A library that makes a process's wall clock another one.
     pub faketime: Result<PathBuf, String>,
+    /// Network namespaces with a router between them that can be told to lose what it should hand on.
+    pub namespaces: Result<(), String>,
 }
 
 impl Machine {
     /// Tries everything once. `folder` exists, and is used for a moment.
     pub async fn probe(folder: &Path) -> Machine {
-        Machine { disks: disks(folder).await, tracing: tracing().await, faketime: faketime().await }
+        let (disks, tracing, faketime) = (disks(folder).await, tracing().await, faketime().await);
+        Machine { disks, tracing, faketime, namespaces: namespaces().await }
     }
 }
 
@@ -42,6 +48,16 @@ async fn disks(folder: &Path) -> Result<(), String> {
         [true, false] => Ok(()),
         [synced, unsynced] => Err(format!("after a power cut, synced bytes: {synced}, others: {unsynced}")),
     }
+}
+
+/// A cut can be made. Whether it is one is found out where it is used: one that does nothing is no machine that lacks something.
+async fn namespaces() -> Result<(), String> {
+    let cut = async |network: Namespaces| {
+        network.set(BTreeSet::from([Way { from: 0, to: 1 }])).await?;
+        network.set(BTreeSet::new()).await
+    };
+    let made = async { cut(Namespaces::open(2).await?).await };
+    made.await.map_err(|error| format!("{error} (root is needed, or namespaces for ordinary users; and ip, unshare, nsenter)"))
 }
 
 async fn tracing() -> Result<(), String> {
