@@ -6,6 +6,7 @@ use henge::message::SyncMode;
 use sim::chaos::cluster::Shape;
 use sim::chaos::fates::Cut;
 use sim::chaos::halves;
+use sim::chaos::machine::begin_anew_in_user_namespace;
 use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
 use sim::chaos::storm::{self, NETWORKS, Network, Summary};
@@ -118,6 +119,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 
 /// True if all is well; under a control: if it was found.
 fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, String> {
+    // After the program has been built: cargo may need the network.
     let lies = arguments.control.as_deref() == Some("lying-sync");
     let program = if lies { program.with_lying_syncs() } else { program };
     let all = KINDS.map(|(_, kind)| kind);
@@ -126,6 +128,9 @@ fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, Stri
         [] => &all,
         some => some,
     };
+    if arguments.network.is_wanted(wanted) {
+        begin_anew_in_user_namespace();
+    }
     let drawn = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64 % 1_000_000);
     let (peers, replicas, partitions) = (usize::from(arguments.peers), arguments.replicas, arguments.partitions);
     let options = storm::Options {

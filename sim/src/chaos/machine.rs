@@ -5,6 +5,7 @@ use super::namespaces::Namespaces;
 use super::proxy::Way;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -57,7 +58,30 @@ async fn namespaces() -> Result<(), String> {
         network.set(BTreeSet::new()).await
     };
     let made = async { cut(Namespaces::open(2).await?).await };
-    made.await.map_err(|error| format!("{error} (root is needed, or namespaces for ordinary users; and ip, unshare, nsenter)"))
+    made.await.map_err(|error| {
+        format!("{error} (root is needed, or a user namespace, which cargo sim chaos makes; and ip, unshare, nsenter)")
+    })
+}
+
+/// An ordinary user is root in a user namespace, where the machine allows that, and may make networks there. This program begins anew in one,
+/// and does not return; it does if it is root, or if there is none. Nothing else is gained: to others it is the same user.
+pub fn begin_anew_in_user_namespace() {
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user"]);
+        command
+    };
+    let is_allowed = || {
+        let tried = unshare().args(["--net", "true"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    };
+    if !rustix::process::geteuid().is_root()
+        && is_allowed()
+        && let Ok(own) = std::env::current_exe()
+    {
+        // It comes back only if it has failed, and then this program goes on as it is.
+        let _ = unshare().arg("--").arg(own).args(std::env::args_os().skip(1)).exec();
+    }
 }
 
 async fn tracing() -> Result<(), String> {

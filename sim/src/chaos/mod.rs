@@ -20,6 +20,8 @@ mod folder;
 pub mod halves;
 pub mod machine;
 pub mod namespaces;
+#[cfg(test)]
+mod namespaces_tests;
 mod process;
 pub mod program;
 pub mod proxy;

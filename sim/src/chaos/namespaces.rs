@@ -179,6 +179,12 @@ impl Namespaces {
         Ok(())
     }
 
+    /// The negative control: from now on these ways are taken for cut, and are not.
+    #[cfg(test)]
+    pub(super) fn pretend(&self, cut: BTreeSet<Way>) {
+        self.state().cut = cut;
+    }
+
     /// Finds out whether everything is lost on the ways that are cut, and nothing on the others.
     ///
     /// # Errors

@@ -66,6 +66,17 @@ pub enum Network {
     Proxy,
 }
 
+impl Network {
+    /// True if namespaces are wanted for these faults.
+    pub fn is_wanted(self, faults: &[Kind]) -> bool {
+        match self {
+            Network::Auto => faults.iter().any(|kind| matches!(kind, Kind::Cuts | Kind::Loss)),
+            Network::Namespaces => true,
+            Network::Proxy => false,
+        }
+    }
+}
+
 /// All of them, with their names.
 pub const NETWORKS: [(&str, Network); 3] =
     [("auto", Network::Auto), ("namespaces", Network::Namespaces), ("proxy", Network::Proxy)];
@@ -131,14 +142,13 @@ pub async fn run(program: &Program, options: &Options, mut on_round: impl FnMut(
             summary.violations.push(format!("there are no namespaces for the network: {reason}"));
             return summary;
         }
-        (Network::Proxy, _) => machine.namespaces = Err("--network proxy".to_string()),
+        (Network::Proxy, _) => machine.namespaces = Err("it was not to be (--network proxy)".to_string()),
         _ => {}
     }
     let (kinds, skipped) = available(&options.faults, &machine, options.shape.sync, options.shape.replicas);
     summary.skipped = skipped;
     let needs_disks = kinds.iter().any(|kind| matches!(kind, Kind::Power | Kind::Full | Kind::Fsync | Kind::SlowDisk));
-    let needs_network =
-        options.network == Network::Namespaces || options.faults.iter().any(|kind| matches!(kind, Kind::Cuts | Kind::Loss));
+    let needs_network = options.network.is_wanted(&options.faults);
     let in_namespaces = needs_network && machine.namespaces.is_ok();
     summary.network = match &machine.namespaces {
         Ok(()) if in_namespaces => match prove().await {
@@ -148,7 +158,7 @@ pub async fn run(program: &Program, options: &Options, mut on_round: impl FnMut(
                 return summary;
             }
         },
-        Err(reason) if needs_network => format!("proxies, which hold up what is cut; no namespaces: {reason}"),
+        Err(reason) if kinds.contains(&Kind::Cuts) => format!("proxies, which hold up what is cut; no namespaces: {reason}"),
         _ => "proxies".to_string(),
     };
     let shape = Shape { has_disks: needs_disks && machine.disks.is_ok(), in_namespaces, ..options.shape };
