@@ -6,7 +6,7 @@ use henge::message::SyncMode;
 use sim::chaos::cluster::Shape;
 use sim::chaos::fates::Cut;
 use sim::chaos::halves;
-use sim::chaos::machine::begin_anew_in_user_namespace;
+use sim::chaos::machine::{begin_anew_in_user_namespace, namespaces};
 use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
 use sim::chaos::storm::{self, NETWORKS, Network, Summary};
@@ -43,8 +43,8 @@ pub struct ChaosArguments {
     /// storm: when the peers' logs are synced: always, interval:MS, never
     #[arg(long, default_value = "always", value_parser = sync)]
     sync: SyncMode,
-    /// storm: what is between the peers: namespaces (a cut is loss of packets), proxy (a cut holds up what is said), auto (namespaces where
-    /// the machine allows them)
+    /// What is between the peers: namespaces (a cut is loss of packets), proxy (a cut holds up what is said), auto (namespaces where the
+    /// machine allows them)
     #[arg(long, default_value = "auto", value_parser = network)]
     network: Network,
     /// storm: the last line on stdout is one JSON object
@@ -91,9 +91,15 @@ fn sync(text: &str) -> Result<SyncMode, String> {
 
 /// Plays the scenario, says how it went, and fails if anything was wrong.
 pub fn chaos(arguments: ChaosArguments) -> ExitCode {
-    let played = program(&arguments).and_then(|program| match arguments.scenario.as_str() {
-        "halves" => play_halves(&arguments, &program),
-        _ => play_storm(&arguments, program),
+    let played = program(&arguments).and_then(|program| {
+        // Behind the program's building, for which cargo may need the network.
+        if arguments.network != Network::Proxy {
+            begin_anew_in_user_namespace();
+        }
+        match arguments.scenario.as_str() {
+            "halves" => play_halves(&arguments, &program),
+            _ => play_storm(&arguments, program),
+        }
     });
     match played {
         Ok(true) => ExitCode::SUCCESS,
@@ -119,7 +125,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 
 /// True if all is well; under a control: if it was found.
 fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, String> {
-    // After the program has been built: cargo may need the network.
     let lies = arguments.control.as_deref() == Some("lying-sync");
     let program = if lies { program.with_lying_syncs() } else { program };
     let all = KINDS.map(|(_, kind)| kind);
@@ -128,9 +133,6 @@ fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, Stri
         [] => &all,
         some => some,
     };
-    if arguments.network.is_wanted(wanted) {
-        begin_anew_in_user_namespace();
-    }
     let drawn = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64 % 1_000_000);
     let (peers, replicas, partitions) = (usize::from(arguments.peers), arguments.replicas, arguments.partitions);
     let options = storm::Options {
@@ -191,12 +193,22 @@ fn show_progress(summary: &Summary, is_verbose: bool) {
 /// True if every run was accepted.
 fn play_halves(arguments: &ChaosArguments, program: &Program) -> Result<bool, String> {
     let runtime = runtime()?;
+    let namespaces = match arguments.network {
+        Network::Proxy => Err("they are not to be (--network proxy)".to_string()),
+        _ => runtime.block_on(namespaces()),
+    };
+    match (&namespaces, arguments.network) {
+        (Ok(()), _) => println!("network: namespaces"),
+        (Err(reason), Network::Namespaces) => return Err(format!("there are no namespaces for the network: {reason}")),
+        (Err(reason), _) => println!("network: proxies; no namespaces: {reason}"),
+    }
+    let shape = Shape { in_namespaces: namespaces.is_ok(), ..Shape::default() };
     let mut failed = 0;
     for turn in 1..=arguments.times {
         for cut in &arguments.cut {
             let begin = Instant::now();
             let name = Cut::ALL.iter().find(|(_, known)| known == cut).map_or("", |(name, _)| *name);
-            let report = runtime.block_on(halves::run(program, *cut, arguments.keys));
+            let report = runtime.block_on(halves::run_over(program, shape, *cut, arguments.keys));
             let objections = report.as_ref().map_or_else(|reason| vec![reason.clone()], |report| report.objections.clone());
             println!(
                 "{}: {} / {name}, run {turn} of {}, {} keys ({:.1} s)",

@@ -51,8 +51,12 @@ async fn disks(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// A cut can be made. Whether it is one is found out where it is used: one that does nothing is no machine that lacks something.
-async fn namespaces() -> Result<(), String> {
+/// Whether a cut between network namespaces can be made. Whether it is one is found out where it is used: one that does nothing is no machine
+/// that lacks something.
+///
+/// # Errors
+/// For people: why not.
+pub async fn namespaces() -> Result<(), String> {
     let cut = async |network: Namespaces| {
         network.set(BTreeSet::from([Way { from: 0, to: 1 }])).await?;
         network.set(BTreeSet::new()).await
@@ -64,15 +68,16 @@ async fn namespaces() -> Result<(), String> {
 }
 
 /// An ordinary user is root in a user namespace, where the machine allows that, and may make networks there. This program begins anew in one,
-/// and does not return; it does if it is root, or if there is none. Nothing else is gained: to others it is the same user.
+/// and does not return; it does if it is root, or if there is none. Nothing else is gained: to others it is the same user. It is in a network
+/// of its own at once, since from those that it makes it could not come back to one that belongs to root.
 pub fn begin_anew_in_user_namespace() {
     let unshare = || {
         let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user"]);
+        command.args(["--user", "--map-root-user", "--net", "sh", "-c", r#"ip link set lo up && exec "$@""#, "unshare"]);
         command
     };
     let is_allowed = || {
-        let tried = unshare().args(["--net", "true"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+        let tried = unshare().arg("true").stdin(Stdio::null()).stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     };
     if !rustix::process::geteuid().is_root()
@@ -80,7 +85,7 @@ pub fn begin_anew_in_user_namespace() {
         && let Ok(own) = std::env::current_exe()
     {
         // It comes back only if it has failed, and then this program goes on as it is.
-        let _ = unshare().arg("--").arg(own).args(std::env::args_os().skip(1)).exec();
+        let _ = unshare().arg(own).args(std::env::args_os().skip(1)).exec();
     }
 }
 

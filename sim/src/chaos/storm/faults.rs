@@ -157,6 +157,8 @@ pub struct Plan {
 const HITS_MAX: u64 = 14;
 /// And fewest.
 const HITS_MIN: u64 = 8;
+/// One cut in this many is a long one.
+const LONG_CUTS: u64 = 6;
 
 impl Plan {
     /// Rounds with these kinds of faults for so many peers.
@@ -194,7 +196,10 @@ impl Plan {
             let from = dice.below(steps.len() as u64) as usize;
             let to = dice.between(from as u64 + 1, (from as u64 + 4).min(steps.len() as u64)) as usize;
             steps.insert(to, Step::Calm);
-            steps.insert(from, Step::Rest(Duration::from_millis(dice.spread(50, 2_500))));
+            // Now and then so long that everybody notices, and others stand in.
+            let is_long = kind == Kind::Cuts && dice.below(LONG_CUTS) == 0;
+            let so_long = if is_long { dice.between(5_000, 15_000) } else { dice.spread(50, 2_500) };
+            steps.insert(from, Step::Rest(Duration::from_millis(so_long)));
             steps.insert(from, self.weather(kind, dice));
         }
         steps
