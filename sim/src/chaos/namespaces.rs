@@ -163,8 +163,7 @@ impl Namespaces {
     /// For people: what the system says.
     pub async fn set(&self, cut: BTreeSet<Way>) -> Result<(), String> {
         let old = self.cut();
-        // Rules are asked before the table of the kernel's own addresses only if their number is zero, but for what is handed on it is enough
-        // that they come before the routes.
+        // Each way has a rule of its own, behind that for the router's own addresses (0) and before that for its routes (32766).
         let rule = |way: &Way| 1_000 + way.from * 256 + way.to;
         let ends = old.difference(&cut).map(|way| format!("rule del pref {}", rule(way)));
         let begins = cut.difference(&old).map(|way| {
