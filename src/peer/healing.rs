@@ -28,6 +28,16 @@ struct Healing {
     ask_ms: u64,
 }
 
+/// What becomes of a lost record.
+struct Verdict {
+    /// The versions that it held, or that take the place of what it held.
+    versions: Vec<Version>,
+    /// What to take in after that.
+    merged: Entry,
+    /// What had been seen here, of the whole partition, and nobody accounts for: part of that may have been live in the record, and is lost.
+    unaccounted: Seen,
+}
+
 /// Tasks of the key wait for this long; then they are refused, and others serve them (milliseconds).
 const TASKS_WAIT_MS: u64 = 1_000;
 /// Everybody is asked again this often (milliseconds).
@@ -144,8 +154,8 @@ impl Peer {
     /// Writes the key down anew if the answers allow it, and lets its tasks go on.
     fn settle_healing(&mut self, now: Now, place: &(PartitionId, Bytes), outbox: &mut Vec<Output>) {
         let Some(healing) = self.healings.by_place.get(place) else { return };
-        let Some((versions, merged, given_up)) = self.verdict(now, place, healing) else { return };
-        let lost = healing.lost.clone();
+        let Some(Verdict { versions, merged, unaccounted }) = self.verdict(now, place, healing) else { return };
+        let (lost, given_up) = (healing.lost.clone(), !unaccounted.is_empty());
         self.forget_healing(place);
         let store = self.replica.store_mut();
         if store.mend(place.0, &place.1, &lost, versions).is_some() {
@@ -159,6 +169,7 @@ impl Peer {
             }
             if given_up {
                 self.replica.store_mut().give_up(&lost);
+                self.losses.note_record(place, &unaccounted, self.replica.store().actor());
                 let key = String::from_utf8_lossy(&place.1).into_owned();
                 self.alarm(format!(
                     "the record of the key {key:?} in partition {} was damaged, and no other peer has all that this one had seen: acknowledged \
@@ -173,27 +184,27 @@ impl Peer {
         self.heal_queued(now, outbox);
     }
 
-    /// The versions that the lost record held, or takes the place of what it held; what to take in after that; and whether something may
-    /// be lost by it. None: not yet.
-    fn verdict(&self, now: Now, (partition, key): &(PartitionId, Bytes), healing: &Healing) -> Option<(Vec<Version>, Entry, bool)> {
+    /// What becomes of the lost record. None: not yet.
+    fn verdict(&self, now: Now, (partition, key): &(PartitionId, Bytes), healing: &Healing) -> Option<Verdict> {
         let lost = &healing.lost;
+        let brought_back = |versions, merged| Some(Verdict { versions, merged, unaccounted: Seen::new() });
         let merged = healing.answers.values().fold(Entry::default(), |mut merged, answer| {
             merged.merge(answer.clone());
             merged
         });
         for (member, answer) in &healing.answers {
             if self.replica.store().is_lost_state(key, lost, answer.versions()) {
-                return Some((answer.versions().to_vec(), merged, false));
+                return brought_back(answer.versions().to_vec(), merged);
             }
             let Some(dot) = lost.dot else { continue };
             let same: Vec<Version> = answer.versions().iter().filter(|version| version.dot == dot).cloned().collect();
             if self.replica.store().is_lost_state(key, lost, &same) {
-                return Some((same, merged, false));
+                return brought_back(same, merged);
             }
             // It has been replaced since, and this replica was only behind.
             let is_gone = !answer.is_live(dot) && answer.context().contains(dot);
             if is_gone && self.owners_of(*partition).contains(member) {
-                return Some((Vec::new(), merged, false));
+                return brought_back(Vec::new(), merged);
             }
         }
         // A dot that is live there and was seen here may have been live here, too.
@@ -201,11 +212,13 @@ impl Peer {
         let mut told: Seen = merged.context().clone();
         merged.dots().for_each(|dot| told.insert(dot));
         // Whatever was live here has been seen elsewhere: it is live there, or gone.
-        let is_told_of_all = lost.clock.is_subset_of(&told);
+        let mut unaccounted = lost.clock.clone();
+        unaccounted.subtract(&told);
+        let is_told_of_all = unaccounted.is_empty();
         // They have seen more since, and the rest is just what was here. Or nothing of it is left, replaced, removed or expired: whoever
         // has not answered could add nothing to that.
         if self.replica.store().is_lost_state(key, lost, &versions) || (is_told_of_all && versions.is_empty()) {
-            return Some((versions, merged, false));
+            return brought_back(versions, merged);
         }
         let silent_may_be_none = now.monotonic_ms >= healing.begun_ms + GIVE_UP_MS;
         let is_answered = |member: MemberId| {
@@ -217,7 +230,7 @@ impl Peer {
             return None;
         }
         // All owners have been heard: what is live among them is gone for none of them.
-        (is_told_of_all || silent_may_be_none).then_some((versions, merged, !is_told_of_all))
+        (is_told_of_all || silent_may_be_none).then_some(Verdict { versions, merged, unaccounted })
     }
 
     fn forget_healing(&mut self, place: &(PartitionId, Bytes)) {

@@ -132,6 +132,12 @@ impl Shadow {
         violations
     }
 
+    /// True if the peer has promised that it has this dot: as an owner, or for others.
+    pub fn has_promised(&self, key: &Bytes, dot: Dot) -> bool {
+        let as_owner = self.keys.get(key).is_some_and(|promised| promised.seen.contains(&dot));
+        as_owner || self.kept.iter().any(|((of, _), kept)| of == key && kept.promised.contains(&dot))
+    }
+
     /// How many dots have been promised.
     pub fn len(&self) -> usize {
         self.keys.values().map(|promised| promised.seen.len()).sum()
@@ -169,6 +175,7 @@ mod tests {
         let key = Bytes::from_static(b"k");
         let mut shadow = Shadow::default();
         shadow.on_applied(&key, &entry(&[2], &[1]));
+        assert!(shadow.has_promised(&key, dot(2)) && !shadow.has_promised(&key, dot(3)));
         shadow.before_crash(|_| Some(entry(&[2], &[1])));
         let judge = |shadow: &Shadow, found: Entry| shadow.after_recovery(|_| Some(found.clone())).len();
         assert_eq!(judge(&shadow, entry(&[2], &[1])), 0);

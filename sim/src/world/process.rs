@@ -232,6 +232,11 @@ impl World {
             return;
         }
         let node = &self.nodes[n];
+        if hurt.is_some_and(|hurt| hurt != Hurt::Old) && node.actor != actor {
+            // It goes on with what could be read, and what it has come to hold since it was hurt is lost, too.
+            self.note_what_is_lost(n);
+        }
+        let node = &self.nodes[n];
         if hurt == Some(Hurt::Damaged) {
             let is_healed = node.actor == actor;
             self.stats.count_fault(if is_healed { "came up with a healed log" } else { "came up with what could be read" });
