@@ -17,7 +17,7 @@ fn with_one_down() -> (Cluster, Vec<String>) {
     (cluster, keys)
 }
 
-fn options(cluster: &Cluster, quarantine: bool) -> StoreOptions {
+pub(super) fn options(cluster: &Cluster, quarantine: bool) -> StoreOptions {
     let log = OpenOptions { wall_ms: cluster.now.wall_ms, seed: 77, quarantine, ..cluster.options.log };
     StoreOptions { log, ..cluster.options }
 }
@@ -36,7 +36,7 @@ fn start_with_quarantine(cluster: &mut Cluster, at: usize) {
     cluster.options.log.quarantine = false;
 }
 
-fn held(cluster: &mut Cluster, at: usize, key: &str) -> usize {
+pub(super) fn held(cluster: &mut Cluster, at: usize, key: &str) -> usize {
     let partition = cluster.peer(at).partition_of(key.as_bytes());
     let store = cluster.machines[at].peer.as_mut().expect("the peer is up").replica.store_mut();
     store.read(partition, key.as_bytes()).map_or(0, |(entry, _)| entry.versions().len())
@@ -247,7 +247,7 @@ fn a_promise_survives_a_restart_and_refuses_what_an_ended_start_said() {
 }
 
 /// Starts a peer anew, so that it has nothing in memory, and flips a bit of a value in its log.
-fn damage_value(cluster: &mut Cluster, at: usize, value: &str) {
+pub(super) fn damage_value(cluster: &mut Cluster, at: usize, value: &str) {
     cluster.wait(300);
     cluster.kill(at);
     cluster.start(at);
@@ -265,7 +265,7 @@ fn read_at_one(cluster: &mut Cluster, at: usize, key: &str) -> Reply {
     cluster.ask(at, Request::Get(crate::message::Get { r: Quorum::Exactly(1), ..one }))
 }
 
-fn alarms(cluster: &mut Cluster, at: usize) -> Vec<String> {
+pub(super) fn alarms(cluster: &mut Cluster, at: usize) -> Vec<String> {
     let Reply::Status(status) = cluster.ask(at, Request::Status) else { panic!("a status") };
     status.member.alarms.clone()
 }
