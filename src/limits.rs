@@ -167,7 +167,7 @@ pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
 /// Hints that one peer keeps for owners that are down, in bytes of their records: beyond it a stand-in takes nothing new, and the write needs
 /// its owners. Some millions of small writes fit, and hours of an owner's absence.
 pub const HINT_BYTES_MAX: u64 = 1 << 30;
-/// The same, in keys: each takes some 300 bytes of memory.
+/// The same, in keys: each takes some 400 bytes of memory.
 pub const HINTS_MAX: usize = 1_000_000;
 /// A debt older than this is said to people as a warning (milliseconds): a peer that is restarted is back long before.
 pub const HINT_AGE_WARNING_MS: u64 = 60 * 60 * 1_000;

@@ -21,6 +21,7 @@ pub mod node;
 pub mod oracle;
 pub mod plan;
 pub mod progress;
+pub mod questions;
 pub mod regressions;
 pub mod run;
 pub mod scenarios;

@@ -17,6 +17,7 @@ mod forwarding;
 mod gossiping;
 mod handoff;
 mod healing;
+mod losses;
 mod membership;
 mod operation;
 mod pace;
@@ -48,6 +49,7 @@ use comparing::Pulls;
 use expiring::Expiring;
 use gossiping::Gossiping;
 use healing::Healings;
+use losses::Losses;
 use operation::{Operation, ReplyTo};
 use pace::Paces;
 use rand::SeedableRng;
@@ -217,6 +219,7 @@ pub struct Peer {
     closing: Closing,
     strangers: Strangers,
     healings: Healings,
+    losses: Losses,
     /// Partitions that count as complete though acknowledged writes may be missing.
     doubtful: BTreeSet<PartitionId>,
     /// What people have to know, as long as this process runs.
@@ -274,6 +277,7 @@ impl Peer {
             closing: Closing::new(now.monotonic_ms),
             strangers: Strangers::default(),
             healings: Healings::default(),
+            losses: Losses::default(),
             doubtful: BTreeSet::new(),
             alarms: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),

@@ -151,6 +151,18 @@ impl Peer {
                 "this peer stood in for the key's owners and has handed the write over since: read the key to see".to_string();
             return self.fail(id, FailureKind::Unknown, message, 0, outbox);
         }
+        let place = (partition, key);
+        let is_lost = |dot: Dot| !entry.is_live(dot) && self.losses.may_hold(&place, dot);
+        if again.dots().into_iter().any(is_lost) {
+            // It is not live, and nobody has replaced it either.
+            let message = format!(
+                "{} has begun this write before and has lost what it held of the key since. It may or may not have taken effect: read the key \
+                 to see, or write anew, under a number of its own",
+                self.config.name
+            );
+            return self.fail(id, FailureKind::Unknown, message, 0, outbox);
+        }
+        let (_, key) = place;
         let clock = self.clock_for(partition);
         let is_unseen = |dot: Dot| !entry.has_seen(dot) && !clock.contains(dot);
         if again.dots().into_iter().any(is_unseen) || entry.dots().any(|dot| again.covered.contains(dot)) {

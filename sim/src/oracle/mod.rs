@@ -7,7 +7,7 @@
 //! | a″ | a dot names one value, and a value has one dot | at every message and receipt (`dots`) |
 //! | b | siblings are exact: no false conflict, no resurrection, no phantom; a write covers only what its context had seen | after healing (`siblings`); phantoms in every answer too; what a write covers, in every receipt (`receipts`) |
 //! | c | within a bound after healing, before anybody reads, the owners of every partition hold the same, entries and sums; in a quarter of the seeds, after a quiet minute, no context is left and clocks are one interval an actor | after healing (`world::convergence`) |
-//! | d, e | a read, of a key or of a path, sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone | afterwards (`reads`) |
+//! | d, e | a read, of a key or of a path, sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone; where a disk is lost, not what it alone held, unacknowledged | afterwards (`reads`) |
 //! | f | what is deleted stays deleted, and takes no place in any trie | after healing (`siblings`, `world::convergence`) |
 //! | g | as many distinct owners of every partition as there are to be, spread evenly over the zones; whoever stands in is no owner | at the forming (`placement`) |
 //! | h | nothing grows beyond what a run has reason for, nor beyond `limits`: outputs, bytes for the log, keys, contexts, operations, pulls, writes remembered for retries, hints and their bytes; in the end no operation, pull or hint is left; nobody wakes again and again for nothing | every 64th event, and at the end (`world::convergence`) |

@@ -3,6 +3,7 @@
 mod closing;
 mod comparing;
 mod damage;
+mod damaged_hints;
 mod expiry;
 mod explanations;
 mod full_disks;
