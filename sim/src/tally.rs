@@ -131,7 +131,7 @@ pub fn read(key: KeyId, value: Option<&Value>) -> Result<Shown, String> {
             let is_whole = sum >= 0 && sum >> (DIGIT * CLIENTS as u32) == 0;
             is_whole.then(|| Shown::Digits(std::array::from_fn(digit))).ok_or_else(|| format!("{sum} is no sum of increments"))
         }
-        (_, Some(other)) => Err(format!("neither a counter nor a set: {other:?}")),
+        (_, other) => Err(format!("neither a counter nor a set: {other:?}")),
     }
 }
 
