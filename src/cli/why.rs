@@ -148,7 +148,16 @@ fn held(explained: &Explained) -> String {
 fn fate_text(explained: &Explained, version: &Judged) -> String {
     let beside = version.beside.iter().map(|dot| dot_text(explained, *dot)).collect::<Vec<_>>().join(", ");
     match version.fate {
-        Fate::Shown => "is the value".to_string(),
+        Fate::Shown => {
+            let what = match version.kind {
+                4 => "counts",
+                5 => "is a member",
+                6 => return format!("ends what was counted before, at {}", time_text(version.expiry_ms)),
+                _ => "is the value",
+            };
+            let until = if version.expiry_ms == 0 { String::new() } else { format!(", until {}", time_text(version.expiry_ms)) };
+            format!("{what}{until}")
+        }
         Fate::SiblingNewest => {
             format!("is a sibling of {beside}: neither writer had seen the other's; the newest, which --lww shows")
         }
@@ -217,7 +226,9 @@ fn dot_text(explained: &Explained, dot: Dot) -> String {
 }
 
 fn kind_text(kind: u8) -> &'static str {
-    ["bytes", "a scalar", "an array", "an empty object", "an amount", "an element"].get(usize::from(kind)).unwrap_or(&"unknown")
+    ["bytes", "a scalar", "an array", "an empty object", "an amount", "an element", "a term"]
+        .get(usize::from(kind))
+        .unwrap_or(&"unknown")
 }
 
 /// In UTC, to the millisecond. The days are counted in eras of 400 years that begin in March, so that a leap day ends its year.
