@@ -1,6 +1,6 @@
 //! What each request costs, by what it asks, through which door it came, and how it ended; and those that took long.
 
-use crate::message::{FailureKind, Get, List, OperationId, Put, Remove, Reply, Request, Update, Why};
+use crate::message::{Expire, FailureKind, Get, List, OperationId, Put, Remove, Reply, Request, Update, Why};
 use crate::peer::Origin;
 use crate::ring::MemberId;
 use bytes::Bytes;
@@ -164,6 +164,7 @@ fn kind_and_key(request: &Request) -> (&'static str, Bytes) {
         Request::Put(Put { key, .. }) => ("put", key.clone()),
         Request::Remove(Remove { key, .. }) => ("remove", key.clone()),
         Request::Update(Update { key, .. }) => ("update", key.clone()),
+        Request::Expire(Expire { key, .. }) => ("expire", key.clone()),
         Request::Get(Get { key, .. }) => ("get", key.clone()),
         Request::List(List { prefix, .. }) => ("list", prefix.clone()),
         Request::Why(Why { key, .. }) => ("why", key.clone()),
