@@ -15,6 +15,8 @@ pub const PATH_BYTES_MAX: usize = 4_096;
 /// Most bytes that the paths of one document may take, one after the other, encoded: packed they share their beginnings, in
 /// memory they do not. 256 bytes for each of the most leaves.
 pub const DOCUMENT_PATH_BYTES_MAX: usize = 16 << 20;
+/// Most folds of increments that a coordinator remembers because they may not have come anywhere. Beyond it an increment folds nothing.
+pub const FOLDS_MAX: usize = 16_384;
 /// Most siblings of one leaf that a client may create: beyond it the client writes blindly in a loop. Repair is never refused.
 pub const SIBLINGS_MAX: usize = 64;
 /// Largest state of one key that a client's write may lead to, siblings included, in bytes: it must fit a frame, and a record of the log

@@ -29,6 +29,8 @@ pub enum Request {
     Form(Form),
     /// Asks why a read of a key says what it says.
     Why(Why),
+    /// Sets when what a key holds expires.
+    Expire(Expire),
 }
 
 /// How many replicas must answer: R of a read, W of a write.
@@ -169,6 +171,44 @@ pub enum PatchBody {
         /// The JSON text.
         json: Bytes,
     },
+    /// Adds to the counter at a path. It replaces nothing, whatever lies there, and no other increment; a context is only carried on.
+    Increment {
+        /// The path; empty for a counter that is all of its key.
+        path: String,
+        /// How much; may be negative.
+        amount: i64,
+    },
+    /// Puts members into the set at a path and takes members out of it, each for itself. Who is in both lists is put in.
+    Elements {
+        /// The path; empty for a set that is all of its key.
+        path: String,
+        /// Any bytes, as long as a path may be long.
+        add: Vec<Bytes>,
+        /// Any bytes.
+        remove: Vec<Bytes>,
+    },
+}
+
+/// Sets when what a key holds expires, or that it never does. Values and their times stay.
+///
+/// The coordinator first reads a majority of the owners, and whatever its context has seen. The answer is a receipt, or `Missing` if the key
+/// holds nothing.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Expire {
+    /// The key.
+    pub key: Bytes,
+    /// When it expires, in milliseconds since 1970; 0: never. A time that is over hides it at once.
+    pub expiry_ms: u64,
+    /// A sealed context, which must have been seen; empty for none.
+    pub context: Bytes,
+    /// W.
+    pub w: Quorum,
+    /// Milliseconds until the caller gives up; 0 for the default.
+    pub deadline_ms: u32,
+    /// Recognises retries.
+    pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
 }
 
 /// Reads a key.

@@ -36,7 +36,7 @@ pub use membership::Introduction;
 pub use status::Load;
 
 use crate::anti_entropy::{Closing, Rounds, Strangers};
-use crate::coordinator::{Effects, RetryMemory};
+use crate::coordinator::{Effects, Folding, RetryMemory};
 use crate::gossip::View;
 use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, MemberRecord, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
@@ -189,6 +189,7 @@ pub struct Peer {
     gossip: Gossiping,
     clock: HybridClock,
     retries: RetryMemory,
+    folding: Folding,
     operations: BTreeMap<OperationId, Operation>,
     operation_count: u32,
     /// When each operation is looked at again: for its deadline, and to ask again whoever has not answered.
@@ -254,6 +255,7 @@ impl Peer {
             gossip,
             clock: HybridClock::default(),
             retries,
+            folding: Folding::default(),
             operations: BTreeMap::new(),
             operation_count: 0,
             checks: VecDeque::new(),

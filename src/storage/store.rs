@@ -354,10 +354,10 @@ impl Store {
         // The dot of a plain version stands in its slot: nothing has to be read.
         let (entry, _) = self.read_dots(partition, key)?;
         let is_plain = matches!(self.tables.glance(partition, key), Some((_, Some(_))));
-        let (versions, context) = entry.into_parts();
-        let (gone, kept): (Vec<Version>, Vec<Version>) =
-            versions.into_iter().partition(|version| is_plain || has_expired(version, by_ms) || is_broken(Rule::ExpireAll));
-        let gone: Seen = gone.into_iter().map(|version| version.dot).collect();
+        let is_gone = |version: &&Version| is_plain || has_expired(&entry, version, by_ms) || is_broken(Rule::ExpireAll);
+        let gone: Seen = entry.versions().iter().filter(is_gone).map(|version| version.dot).collect();
+        let (mut kept, context) = entry.into_parts();
+        kept.retain(|version| !gone.contains(version.dot));
         self.put(partition, key, &Entry::new(kept, context), &gone, None);
         Ok(())
     }
