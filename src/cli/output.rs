@@ -64,7 +64,9 @@ pub(super) fn print_value(value: &Value) -> Result<(), Exit> {
 pub(super) fn value_json(value: &Value) -> serde_json::Value {
     match value {
         Value::Set(members) => set_json(members),
-        Value::Json(json) | Value::Counter(json) => serde_json::from_slice(json).unwrap_or_else(|_| json!({ "text": String::from_utf8_lossy(json) })),
+        Value::Json(json) | Value::Counter(json) => {
+            serde_json::from_slice(json).unwrap_or_else(|_| json!({ "text": String::from_utf8_lossy(json) }))
+        }
         Value::Bytes(bytes) => bytes_json(bytes),
     }
 }

@@ -5,8 +5,8 @@ use crate::broken::{Rule, is_broken};
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_LEAVES_MAX, KEY_STATE_BYTES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX};
 use crate::message::{Body, Naming, PatchBody, Scope};
 use crate::vclock::{
-    Actor, Change, DocumentError, Dot, Entry, Interval, Kind, Leaf, Path, PathError, Sealed, Seen, Start, Timestamp, Version, draft,
-    elements, leaves_from_json, merge_patch, pack, remove, set, term_of,
+    Actor, Change, DocumentError, Dot, Entry, Interval, Kind, Leaf, Path, PathError, Sealed, Seen, Start, Timestamp, Version,
+    draft, elements, leaves_from_json, merge_patch, pack, remove, set, term_of,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -274,7 +274,15 @@ fn draw_up_increment((path, amount): (&Path, i64), ends: bool, view: View<'_>, s
         left = sealed.live.clone();
         left.subtract(&context);
     }
-    Draft { leaves: std::iter::once(amount).chain(term).collect(), times: Vec::new(), context, covered, naming: None, receipt, left }
+    Draft {
+        leaves: std::iter::once(amount).chain(term).collect(),
+        times: Vec::new(),
+        context,
+        covered,
+        naming: None,
+        receipt,
+        left,
+    }
 }
 
 /// All that is live gets new dots, and keeps its time; amounts get a term instead, since those of others must not get new dots.

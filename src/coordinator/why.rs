@@ -115,7 +115,8 @@ impl Inquiry {
         let state = live_state(&shown);
         let fates = fates(&shown, &state, self.question.wall_ms);
         let listed = shown.iter().zip(fates).take(WHY_VERSIONS_MAX);
-        let versions: Vec<Judged> = listed.map(|(weighed, (fate, beside))| self.judged(weighed, &state, (fate, beside), &author)).collect();
+        let versions: Vec<Judged> =
+            listed.map(|(weighed, (fate, beside))| self.judged(weighed, &state, (fate, beside), &author)).collect();
         Finding {
             held: self.members.iter().map(|member| self.answers.get(member).map(held)).collect(),
             more: (shown.len() - versions.len()) as u32,
@@ -259,7 +260,9 @@ fn fates(versions: &[&Weighed<'_>], state: &Entry, wall_ms: u64) -> Vec<(Fate, V
     let live: Vec<&Version> = versions.iter().filter(|weighed| is_live(weighed)).map(|weighed| weighed.version).collect();
     // What lies below a leaf quarrels with it: the place of a quarrel is that of its topmost leaf.
     let mut leaves: BTreeMap<&Path, ()> = BTreeMap::new();
-    leaves.extend(live.iter().filter(|version| !matches!(version.kind, Kind::EmptyMap | Kind::Term)).map(|version| (&version.path, ())));
+    leaves.extend(
+        live.iter().filter(|version| !matches!(version.kind, Kind::EmptyMap | Kind::Term)).map(|version| (&version.path, ())),
+    );
     let place = |path: &Path| {
         let above = path.ancestors().filter(|above| leaves.contains_key(above)).min_by_key(|above| above.as_bytes().len());
         above.unwrap_or_else(|| path.clone())

@@ -8,7 +8,8 @@ use crate::limits::{
     RETRY_HINT_MS, SCAN_PAGE_KEYS_MAX, TTL_MS_MAX,
 };
 use crate::message::{
-    Body, Expire, Failure, FailureKind, Get, List, OperationId, PatchBody, Position, Put, Quorum, Remove, Reply, Request, Retry, Update,
+    Body, Expire, Failure, FailureKind, Get, List, OperationId, PatchBody, Position, Put, Quorum, Remove, Reply, Request, Retry,
+    Update,
 };
 use crate::ring::{PartitionId, group};
 use crate::storage::RetryNote;
@@ -199,8 +200,7 @@ impl Peer {
         let expiry_ms = self.expiry_of(now, write)?;
         // Whose expiry is to be set is read first, unless this is a retry, which spreads what is there.
         let catches_up = is_expiry && again.is_none();
-        let drafting =
-            Drafting { key: write.key.clone(), intent, sealed, demand, expiry_ms, retry, has_caught_up: false, again };
+        let drafting = Drafting { key: write.key.clone(), intent, sealed, demand, expiry_ms, retry, has_caught_up: false, again };
         let id = self.next_operation_id();
         let deadline_ms = deadline(now, write.deadline_ms);
         let machine = Machine::Drafting(Box::new(drafting));

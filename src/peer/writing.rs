@@ -4,7 +4,8 @@ use super::operation::{Machine, Operation, ReplyTo, Wanted};
 use super::{Now, Output, Peer};
 use crate::broken::{Rule, is_broken};
 use crate::coordinator::{
-    Acknowledged, Draft, DraftError, FirstTry, Intent, Outcome, Plan, Question, Remembered, View, Write, Written, left_alone, sealed_receipt,
+    Acknowledged, Draft, DraftError, FirstTry, Intent, Outcome, Plan, Question, Remembered, View, Write, Written, left_alone,
+    sealed_receipt,
 };
 use crate::limits::RETRY_HINT_MS;
 use crate::message::{Applied, Attempt, FailureKind, Missing, Naming, OperationId, Position, Reply};
@@ -63,7 +64,9 @@ impl Peer {
                     DraftError::ValueTooLarge(_) | DraftError::DocumentTooLarge { .. } | DraftError::TooManyMembers(_) => {
                         FailureKind::TooLarge
                     }
-                    DraftError::Document(_) | DraftError::Path(_) | DraftError::NoMember | DraftError::Behind => FailureKind::BadRequest,
+                    DraftError::Document(_) | DraftError::Path(_) | DraftError::NoMember | DraftError::Behind => {
+                        FailureKind::BadRequest
+                    }
                 };
                 self.fail(id, kind, error.to_string(), 0, outbox);
             }

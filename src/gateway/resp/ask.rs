@@ -41,14 +41,20 @@ pub(super) async fn get(gate: &Gate, key: &Bytes) -> Result<Option<Found>, Answe
     }
 }
 
-/// What is found as a string: bytes as they are, a document as its JSON text.
+/// What is found as a string: bytes as they are, a document as its JSON text, a counter in digits.
 pub(super) fn text(found: Found) -> Result<Bytes, Answer> {
     match found.value {
-        Some(Value::Bytes(bytes) | Value::Json(bytes)) => Ok(bytes),
+        Some(Value::Bytes(bytes) | Value::Json(bytes) | Value::Counter(bytes)) => Ok(bytes),
+        Some(Value::Set(_)) => Err(wrong_type()),
         None => {
             Err(Answer::error("ERR the key holds writes that conflict, and none of them could be chosen: read it with `henge get`"))
         }
     }
+}
+
+/// The error of Redis for a command on a key that holds something else.
+pub(super) fn wrong_type() -> Answer {
+    Answer::error("WRONGTYPE Operation against a key holding the wrong kind of value")
 }
 
 /// What a key holds as a string; none if nothing.

@@ -1,13 +1,12 @@
 //! All commands by name: what each takes, which keys it touches, who does it; and those that are refused, with the reason.
 
-use super::about;
 use super::answer::{Answer, Protocol};
 use super::ask::Begin;
 use super::framing::Words;
 use super::gate::Gate;
 use super::queue::{Touches, Work};
 use super::session::{Outcome, Session};
-use super::{keys, listing, refused, strings};
+use super::table::COMMANDS;
 use std::rc::Rc;
 
 /// A command that Redis has.
@@ -18,20 +17,27 @@ pub(super) struct Command {
     pub(super) arity: i64,
     /// What it is for.
     pub(super) summary: &'static str,
-    keys: Keys,
-    does: Does,
+    /// Which of its words are keys.
+    pub(super) keys: Keys,
+    /// Who does it.
+    pub(super) does: Does,
 }
 
-/// Which of its words are keys.
+/// Which words of a command are keys.
 #[derive(Clone, Copy)]
-enum Keys {
+pub(super) enum Keys {
+    /// None of them.
     None,
+    /// The first behind the name.
     First,
+    /// All behind the name.
     All,
+    /// Every second one: values stand between them.
     EverySecond,
 }
 
-enum Does {
+/// What a command does.
+pub(super) enum Does {
     /// Is answered at once, by what the connection knows.
     Here(fn(&mut Session, &Words) -> Outcome),
     /// The same, before the token has been shown, too.
@@ -166,236 +172,6 @@ impl Command {
         Touches::keys(keys.iter().step_by(step).map(|key| &key[..]), writes, &gate.hasher)
     }
 }
-
-const fn command(name: &'static str, arity: i64, keys: Keys, does: Does, summary: &'static str) -> Command {
-    Command { name, arity, keys, does, summary }
-}
-
-const fn refuse(name: &'static str, reason: &'static str) -> Command {
-    Command { name, arity: -1, keys: Keys::None, does: Does::Refused(reason), summary: "not supported" }
-}
-
-use Does::{Here, Look, Peer, Quit, Read, Stranger, Write};
-use Keys::{All, EverySecond, First};
-
-/// In the order of their names.
-static COMMANDS: &[Command] = &[
-    refuse("acl", refused::SERVER),
-    refuse("append", refused::READ_AND_WRITE),
-    refuse("asking", refused::CLUSTER),
-    command("auth", -2, Keys::None, Stranger(Session::auth), "shows the token"),
-    refuse("bgrewriteaof", refused::SERVER),
-    refuse("bgsave", refused::SERVER),
-    refuse("bitcount", refused::BITS),
-    refuse("bitfield", refused::BITS),
-    refuse("bitfield_ro", refused::BITS),
-    refuse("bitop", refused::BITS),
-    refuse("bitpos", refused::BITS),
-    refuse("blmove", refused::LIST),
-    refuse("blmpop", refused::LIST),
-    refuse("blpop", refused::LIST),
-    refuse("brpop", refused::LIST),
-    refuse("brpoplpush", refused::LIST),
-    refuse("bzmpop", refused::SORTED),
-    refuse("bzpopmax", refused::SORTED),
-    refuse("bzpopmin", refused::SORTED),
-    command("client", -2, Keys::None, Here(Session::client), "who is connected"),
-    refuse("cluster", refused::CLUSTER),
-    command("command", -1, Keys::None, Here(about::commands), "which commands there are"),
-    command("config", -2, Keys::None, Here(about::config), "CONFIG GET: what some options of Redis would be"),
-    refuse("copy", refused::RENAME),
-    command("dbsize", 1, Keys::None, Look(listing::dbsize), "how many keys there are"),
-    refuse("debug", refused::SERVER),
-    command("del", -2, All, Write(keys::del), "removes keys, each by itself"),
-    refuse("delifeq", refused::READ_AND_WRITE),
-    refuse("digest", refused::READ_AND_WRITE),
-    refuse("discard", refused::TRANSACTION),
-    refuse("dump", refused::DUMP),
-    command("echo", 2, Keys::None, Here(about::echo), "gives the text back"),
-    refuse("eval", refused::SCRIPT),
-    refuse("eval_ro", refused::SCRIPT),
-    refuse("evalsha", refused::SCRIPT),
-    refuse("evalsha_ro", refused::SCRIPT),
-    refuse("exec", refused::TRANSACTION),
-    command("exists", -2, All, Read(keys::exists), "how many of the keys hold something"),
-    refuse("failover", refused::SERVER),
-    refuse("fcall", refused::SCRIPT),
-    refuse("fcall_ro", refused::SCRIPT),
-    refuse("flushall", refused::FLUSH),
-    refuse("flushdb", refused::FLUSH),
-    refuse("function", refused::SCRIPT),
-    refuse("geoadd", refused::SORTED),
-    refuse("geodist", refused::SORTED),
-    refuse("geohash", refused::SORTED),
-    refuse("geopos", refused::SORTED),
-    refuse("georadius", refused::SORTED),
-    refuse("georadiusbymember", refused::SORTED),
-    refuse("geosearch", refused::SORTED),
-    refuse("geosearchstore", refused::SORTED),
-    command("get", 2, First, Read(strings::get), "the value of a key"),
-    refuse("getbit", refused::BITS),
-    refuse("getdel", refused::READ_AND_WRITE),
-    command("getex", -2, First, Read(strings::getex), "the value of a key; without options, like GET"),
-    command("getrange", 4, First, Read(strings::getrange), "a part of a value"),
-    refuse("getset", refused::READ_AND_WRITE),
-    refuse("hdel", refused::HASH),
-    command("hello", -1, Keys::None, Stranger(Session::hello), "chooses the protocol, shows the token, names the client"),
-    refuse("hexists", refused::HASH),
-    refuse("hget", refused::HASH),
-    refuse("hgetall", refused::HASH),
-    refuse("hincrby", refused::HASH),
-    refuse("hincrbyfloat", refused::HASH),
-    refuse("hkeys", refused::HASH),
-    refuse("hlen", refused::HASH),
-    refuse("hmget", refused::HASH),
-    refuse("hmset", refused::HASH),
-    refuse("hrandfield", refused::HASH),
-    refuse("hscan", refused::HASH),
-    refuse("hset", refused::HASH),
-    refuse("hsetnx", refused::HASH),
-    refuse("hstrlen", refused::HASH),
-    refuse("hvals", refused::HASH),
-    refuse("incrbyfloat", refused::FLOAT),
-    command("info", -1, Keys::None, Peer(about::info), "how this peer is"),
-    command("keys", 2, Keys::None, Look(listing::keys), "all keys that match a pattern"),
-    refuse("lastsave", refused::SERVER),
-    refuse("latency", refused::SERVER),
-    refuse("lcs", refused::BITS),
-    refuse("lindex", refused::LIST),
-    refuse("linsert", refused::LIST),
-    refuse("llen", refused::LIST),
-    refuse("lmove", refused::LIST),
-    refuse("lmpop", refused::LIST),
-    refuse("lpop", refused::LIST),
-    refuse("lpos", refused::LIST),
-    refuse("lpush", refused::LIST),
-    refuse("lpushx", refused::LIST),
-    refuse("lrange", refused::LIST),
-    refuse("lrem", refused::LIST),
-    refuse("lset", refused::LIST),
-    refuse("ltrim", refused::LIST),
-    refuse("memory", refused::SERVER),
-    command("mget", -2, All, Read(strings::mget), "the values of several keys, each read by itself"),
-    refuse("migrate", refused::DUMP),
-    refuse("module", refused::SERVER),
-    refuse("monitor", refused::MONITOR),
-    refuse("move", refused::RENAME),
-    command("mset", -3, EverySecond, Write(strings::mset), "writes several values, each by itself"),
-    refuse("msetex", refused::SETNX),
-    refuse("msetnx", refused::SETNX),
-    refuse("multi", refused::TRANSACTION),
-    refuse("object", refused::SERVER),
-    refuse("pfadd", refused::KIND),
-    refuse("pfcount", refused::KIND),
-    refuse("pfmerge", refused::KIND),
-    command("ping", -1, Keys::None, Stranger(about::ping), "is answered, as a sign of life"),
-    command("psetex", 4, First, Write(strings::psetex), "writes a value that lives for some milliseconds"),
-    refuse("psubscribe", refused::CHANNEL),
-    refuse("psync", refused::SERVER),
-    refuse("publish", refused::CHANNEL),
-    refuse("pubsub", refused::CHANNEL),
-    refuse("punsubscribe", refused::CHANNEL),
-    command("quit", -1, Keys::None, Quit, "ends the connection"),
-    refuse("randomkey", refused::RANDOM),
-    refuse("readonly", refused::CLUSTER),
-    refuse("readwrite", refused::CLUSTER),
-    refuse("rename", refused::RENAME),
-    refuse("renamenx", refused::RENAME),
-    refuse("replicaof", refused::SERVER),
-    command("reset", 1, Keys::None, Stranger(Session::reset), "makes the connection as it was when it came"),
-    refuse("restore", refused::DUMP),
-    refuse("rpop", refused::LIST),
-    refuse("rpoplpush", refused::LIST),
-    refuse("rpush", refused::LIST),
-    refuse("rpushx", refused::LIST),
-    refuse("save", refused::SERVER),
-    command("scan", -2, Keys::None, Look(listing::scan), "keys in order, page by page"),
-    refuse("script", refused::SCRIPT),
-    refuse("sdiff", refused::SET),
-    refuse("sdiffstore", refused::SET),
-    command("select", 2, Keys::None, Here(Session::select), "chooses database 0, the only one"),
-    command("set", -3, First, Write(strings::set), "writes a value, with EX, PX, EXAT, PXAT or KEEPTTL"),
-    refuse("setbit", refused::BITS),
-    command("setex", 4, First, Write(strings::setex), "writes a value that lives for some seconds"),
-    refuse("setnx", refused::SETNX),
-    refuse("setrange", refused::READ_AND_WRITE),
-    refuse("shutdown", refused::SERVER),
-    refuse("sinter", refused::SET),
-    refuse("sintercard", refused::SET),
-    refuse("sinterstore", refused::SET),
-    refuse("slaveof", refused::SERVER),
-    refuse("slowlog", refused::SERVER),
-    refuse("smove", refused::SET),
-    refuse("sort", refused::LIST),
-    refuse("sort_ro", refused::LIST),
-    refuse("spop", refused::SET),
-    refuse("spublish", refused::CHANNEL),
-    refuse("srandmember", refused::SET),
-    refuse("ssubscribe", refused::CHANNEL),
-    command("strlen", 2, First, Read(strings::strlen), "how many bytes a value has"),
-    refuse("subscribe", refused::CHANNEL),
-    command("substr", 4, First, Read(strings::getrange), "a part of a value; the old name of GETRANGE"),
-    refuse("sunion", refused::SET),
-    refuse("sunionstore", refused::SET),
-    refuse("sunsubscribe", refused::CHANNEL),
-    refuse("swapdb", refused::DATABASE),
-    refuse("sync", refused::SERVER),
-    command("time", 1, Keys::None, Here(about::time), "what this machine takes the time to be"),
-    command("touch", -2, All, Read(keys::exists), "how many of the keys hold something"),
-    command("type", 2, First, Read(keys::kind), "what kind of value a key holds"),
-    command("unlink", -2, All, Write(keys::del), "removes keys, each by itself"),
-    refuse("unsubscribe", refused::CHANNEL),
-    refuse("unwatch", refused::TRANSACTION),
-    refuse("wait", refused::WAIT),
-    refuse("waitaof", refused::WAIT),
-    refuse("watch", refused::TRANSACTION),
-    refuse("xack", refused::LIST),
-    refuse("xadd", refused::LIST),
-    refuse("xautoclaim", refused::LIST),
-    refuse("xclaim", refused::LIST),
-    refuse("xdel", refused::LIST),
-    refuse("xgroup", refused::LIST),
-    refuse("xinfo", refused::LIST),
-    refuse("xlen", refused::LIST),
-    refuse("xpending", refused::LIST),
-    refuse("xrange", refused::LIST),
-    refuse("xread", refused::LIST),
-    refuse("xreadgroup", refused::LIST),
-    refuse("xrevrange", refused::LIST),
-    refuse("xtrim", refused::LIST),
-    refuse("zadd", refused::SORTED),
-    refuse("zcard", refused::SORTED),
-    refuse("zcount", refused::SORTED),
-    refuse("zdiff", refused::SORTED),
-    refuse("zdiffstore", refused::SORTED),
-    refuse("zincrby", refused::SORTED),
-    refuse("zinter", refused::SORTED),
-    refuse("zintercard", refused::SORTED),
-    refuse("zinterstore", refused::SORTED),
-    refuse("zlexcount", refused::SORTED),
-    refuse("zmpop", refused::SORTED),
-    refuse("zmscore", refused::SORTED),
-    refuse("zpopmax", refused::SORTED),
-    refuse("zpopmin", refused::SORTED),
-    refuse("zrandmember", refused::SORTED),
-    refuse("zrange", refused::SORTED),
-    refuse("zrangebylex", refused::SORTED),
-    refuse("zrangebyscore", refused::SORTED),
-    refuse("zrangestore", refused::SORTED),
-    refuse("zrank", refused::SORTED),
-    refuse("zrem", refused::SORTED),
-    refuse("zremrangebylex", refused::SORTED),
-    refuse("zremrangebyrank", refused::SORTED),
-    refuse("zremrangebyscore", refused::SORTED),
-    refuse("zrevrange", refused::SORTED),
-    refuse("zrevrangebylex", refused::SORTED),
-    refuse("zrevrangebyscore", refused::SORTED),
-    refuse("zrevrank", refused::SORTED),
-    refuse("zscan", refused::SORTED),
-    refuse("zscore", refused::SORTED),
-    refuse("zunion", refused::SORTED),
-    refuse("zunionstore", refused::SORTED),
-];
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use super::framing::Words;
 use super::gate::Gate;
 use super::queue::Work;
 use super::strings::Failed;
-use crate::message::{Quorum, Remove, Reply, Request};
+use crate::message::{Quorum, Remove, Reply, Request, Value};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -58,5 +58,9 @@ pub(super) fn kind(gate: Rc<Gate>, words: Words) -> Work {
 
 /// What Redis would call what the key holds.
 pub(super) async fn kind_of(gate: &Gate, key: &Bytes) -> Result<&'static str, Answer> {
-    Ok(get(gate, key).await?.map_or("none", |_| "string"))
+    Ok(match get(gate, key).await?.map(|found| found.value) {
+        None => "none",
+        Some(Some(Value::Set(_))) => "set",
+        Some(_) => "string",
+    })
 }

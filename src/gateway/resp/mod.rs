@@ -9,6 +9,7 @@ mod answer;
 mod ask;
 mod command;
 mod connection;
+mod counters;
 mod cursors;
 mod expiry;
 mod framing;
@@ -20,7 +21,9 @@ mod listing;
 mod queue;
 mod refused;
 mod session;
+mod sets;
 mod strings;
+mod table;
 
 use super::Token;
 use super::accept::accept_all;

@@ -75,7 +75,13 @@ mod tests {
             prop_assert_eq!(again.is_empty(), members.is_empty());
             prop_assert!(again.iter().eq(members.iter().map(|member| Bytes::copy_from_slice(member))));
             for end in (0..packed.len()).filter(|end| Members::from_packed(packed.slice(..*end)).is_some()) {
-                let whole: Vec<usize> = members.iter().scan(0, |at, member| { *at += 4 + member.len(); Some(*at) }).collect();
+                let whole: Vec<usize> = members
+                    .iter()
+                    .scan(0, |at, member| {
+                        *at += 4 + member.len();
+                        Some(*at)
+                    })
+                    .collect();
                 prop_assert!(end == 0 || whole.contains(&end));
             }
             Ok(())

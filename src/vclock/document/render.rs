@@ -1,8 +1,8 @@
 //! Turns the live versions of an entry back into a value, and says which paths are in conflict.
 
 use super::json::write_string;
-use crate::vclock::path::segment_name;
 use super::members::Members;
+use crate::vclock::path::segment_name;
 use crate::vclock::{Dot, Entry, Kind, Path, Timestamp, Version, element_member, expiry_among};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
