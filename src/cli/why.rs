@@ -217,7 +217,9 @@ fn dot_text(explained: &Explained, dot: Dot) -> String {
 }
 
 fn kind_text(kind: u8) -> &'static str {
-    ["bytes", "a scalar", "an array", "an empty object", "an amount", "an element"].get(usize::from(kind)).unwrap_or(&"unknown")
+    ["bytes", "a scalar", "an array", "an empty object", "an amount", "an element", "a term"]
+        .get(usize::from(kind))
+        .unwrap_or(&"unknown")
 }
 
 /// In UTC, to the millisecond. The days are counted in eras of 400 years that begin in March, so that a leap day ends its year.

@@ -211,6 +211,32 @@ pub struct Expire {
     pub strict: bool,
 }
 
+impl Update {
+    /// Adds to a counter; everything else is as usual.
+    pub fn increment(key: Bytes, path: &str, amount: i64) -> Update {
+        Update::of(key, PatchBody::Increment { path: path.to_string(), amount })
+    }
+
+    /// Puts members into a set and takes members out of it; everything else is as usual.
+    pub fn elements(key: Bytes, path: &str, add: Vec<Bytes>, remove: Vec<Bytes>) -> Update {
+        Update::of(key, PatchBody::Elements { path: path.to_string(), add, remove })
+    }
+
+    /// Changes a key; everything else is as usual: no context, the default W and deadline, stand-ins allowed, no expiry.
+    pub fn of(key: Bytes, patch: PatchBody) -> Update {
+        let (context, w) = (Bytes::new(), Quorum::Default);
+        Update { key, patch, context, w, deadline_ms: 0, retry: None, strict: false, ttl_ms: 0 }
+    }
+}
+
+impl Expire {
+    /// Sets when a key expires (milliseconds since 1970; 0: never); everything else is as usual.
+    pub fn of(key: Bytes, expiry_ms: u64) -> Expire {
+        let (context, w) = (Bytes::new(), Quorum::Default);
+        Expire { key, expiry_ms, context, w, deadline_ms: 0, retry: None, strict: false }
+    }
+}
+
 /// Reads a key.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Get {

@@ -2,6 +2,7 @@
 
 mod closing;
 mod comparing;
+mod counters;
 mod damage;
 mod expiry;
 mod explanations;
@@ -11,6 +12,7 @@ mod handoff;
 mod memory_disk;
 mod pauses;
 mod reads;
+mod sets;
 mod stand_in_reads;
 mod writes;
 
