@@ -135,8 +135,12 @@ pub const RESP_WORD_BYTES_BEFORE_AUTH_MAX: usize = 16 << 10;
 /// A Redis client that has to show a token and has not done so after this long is closed (milliseconds): strangers must not fill the door.
 /// People who type it have time enough.
 pub const RESP_AUTH_DEADLINE_MS: u64 = 60_000;
-/// Commands of one Redis connection that may be under way, or wait behind others on the same key: deep pipelines fit.
+/// Commands of one Redis connection that may be under way, or wait behind others on the same key: deep pipelines fit. One with several keys counts as
+/// so many.
 pub const RESP_IN_FLIGHT_MAX: usize = 128;
+/// Requests of all Redis connections of a peer that its coordinator has at a time; others wait at the door. Many more at once are no faster, and
+/// on a busy machine some would not be done within their deadline, which counts from when the coordinator has them.
+pub const RESP_REQUESTS_MAX: usize = 2_048;
 /// Bytes of a Redis connection's commands under way, and of their answers, as far as they can be foreseen; at least one command always fits.
 pub const RESP_IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 /// Keys of one command (MGET, MSET, DEL …) that are asked for at the same time: enough to keep three disks busy, and the door open for others.

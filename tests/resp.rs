@@ -69,7 +69,10 @@ async fn strings_keys_and_scans_work_as_in_redis() {
     .await;
     // Lines that are typed by hand, several in one packet.
     redis.send(b"PING\r\n\r\nset typed \"by hand\"\r\nget typed\n").await;
-    assert_eq!([redis.next().await, redis.next().await, redis.next().await], ["+PONG", "+OK", "by hand"].map(|text| Some(text.to_string())));
+    assert_eq!(
+        [redis.next().await, redis.next().await, redis.next().await],
+        ["+PONG", "+OK", "by hand"].map(|text| Some(text.to_string()))
+    );
     // Bytes of all kinds, through another peer.
     let all: Vec<u8> = (0..=255).collect();
     redis.send(&[&b"*3\r\n$3\r\nSET\r\n$5\r\nb\r\nin\r\n$256\r\n"[..], &all, b"\r\n"].concat()).await;
@@ -78,6 +81,11 @@ async fn strings_keys_and_scans_work_as_in_redis() {
     assert_eq!(other.ask_words(&["STRLEN", "b\r\nin"]).await, ":256");
     assert_eq!(other.ask("QUIT").await, "+OK");
     assert_eq!(other.next().await, None);
+    // Who says that he is done gets the answers that he still waits for.
+    let mut done = Redis::connect(&doors[1]).await;
+    done.send(b"SET last 1\r\nGET last\r\nGET la").await;
+    done.finish().await;
+    assert_eq!([done.next().await, done.next().await, done.next().await], [Some("+OK".to_string()), Some("1".to_string()), None]);
     scans(&doors).await;
     refusals(&doors[0]).await;
     cluster.check_events();
@@ -186,7 +194,8 @@ async fn counters_and_sets_lose_nothing_and_keys_expire() {
         clients.spawn(async move {
             let mut redis = Redis::connect(&door).await;
             for round in 0..25 {
-                let answers = redis.pipeline(&[format!("INCRBY hits {}", round + 1), format!("SADD tags {number}:{round} all")]).await;
+                let answers =
+                    redis.pipeline(&[format!("INCRBY hits {}", round + 1), format!("SADD tags {number}:{round} all")]).await;
                 assert!(answers[0].starts_with(':'), "{answers:?}");
                 assert!(matches!(answers[1].as_str(), ":0" | ":1" | ":2"), "{answers:?}");
             }
@@ -275,6 +284,7 @@ async fn nobody_does_anything_before_he_has_shown_the_token() {
         &mut redis,
         &[
             ("GET a", "-NOAUTH Authentication required."),
+            ("PING", "-NOAUTH Authentication required."),
             ("CLIENT LIST", "-NOAUTH Authentication required."),
             ("what", "-NOAUTH Authentication required."),
             ("AUTH wrong-horse-battery", WRONG_PASSWORD),
@@ -443,7 +453,8 @@ async fn the_tools_of_redis_work_unchanged_where_they_are_installed() {
     assert_eq!(cli(&["--scan", "--pattern", "a*"]).await, "a\n");
     assert_eq!(cli(&["-r", "10", "incr", "n"]).await.lines().last(), Some("10"));
     if is_there("redis-benchmark", &["--version"]) {
-        let arguments = ["-p", &port, "-t", "set,get,mset,incr,sadd,ping", "-n", "2000", "-P", "16", "-c", "20", "-r", "1000", "-q"];
+        let arguments =
+            ["-p", &port, "-t", "set,get,mset,incr,sadd,ping", "-n", "2000", "-P", "16", "-c", "20", "-r", "1000", "-q"];
         let ended = harness::process::run(Command::new("redis-benchmark").args(arguments)).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert!(ended.said.contains("MSET (10 keys): ") && !ended.said.contains("rror"), "{ended:?}");

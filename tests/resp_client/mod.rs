@@ -29,6 +29,11 @@ impl Redis {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("the door reads in time").expect("it is open");
     }
 
+    /// Says that nothing more will be sent.
+    pub async fn finish(&mut self) {
+        self.stream.shutdown().await.expect("it is open");
+    }
+
     /// The next answer; none if the connection has been closed.
     pub async fn next(&mut self) -> Option<String> {
         loop {
@@ -114,7 +119,8 @@ fn show_three(frame: &Three) -> String {
             format!("~[{}]", members.join(" "))
         }
         Three::Map { data, .. } => {
-            let mut pairs: Vec<String> = data.iter().map(|(name, value)| format!("{}={}", show_three(name), show_three(value))).collect();
+            let mut pairs: Vec<String> =
+                data.iter().map(|(name, value)| format!("{}={}", show_three(name), show_three(value))).collect();
             pairs.sort();
             format!("{{{}}}", pairs.join(" "))
         }

@@ -36,7 +36,7 @@ pub(super) fn time(_: &mut Session, _: &Words) -> Outcome {
 /// `INFO [section …]`.
 pub(super) fn info(gate: Rc<Gate>, words: Words) -> Work {
     work(async move {
-        let Reply::Status(status) = gate.door.ask(Request::Status).await else {
+        let Reply::Status(status) = gate.ask(Request::Status).await else {
             return Err(Answer::error("UNAVAILABLE this peer is stopping; ask another"));
         };
         let member = &status.member;

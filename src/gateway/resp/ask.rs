@@ -31,7 +31,7 @@ pub(super) async fn get(gate: &Gate, key: &Bytes) -> Result<Option<Found>, Answe
         last_writer_wins: true,
         deadline_ms: 0,
     };
-    match gate.door.ask(Request::Get(get)).await {
+    match gate.ask(Request::Get(get)).await {
         Reply::Found(found) => {
             gate.hide(found.hidden);
             Ok(Some(found))

@@ -40,7 +40,6 @@ struct Connection {
     /// Since when a command has been unfinished, and since when the client takes no answer.
     unfinished: Option<Instant>,
     stuck: Option<Instant>,
-    began: Instant,
 }
 
 /// What a connection waits for.
@@ -73,7 +72,6 @@ pub(super) async fn serve(gate: Rc<Gate>, stream: TcpStream, address: SocketAddr
         closing: false,
         unfinished: None,
         stuck: None,
-        began: Instant::now(),
     };
     if let Err(error) = connection.run().await {
         tracing::debug!(%address, %error, "a Redis connection has ended");
@@ -99,11 +97,16 @@ impl Connection {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let deadline = self.deadline(room);
+            if !room {
+                // While we do not read for his answers' sake, it is not the client who is late.
+                self.unfinished = None;
+            }
+            let reads = starved && room && !self.is_crowded();
+            let deadline = self.deadline(reads);
             let event = tokio::select! {
                 biased;
                 () = poll_fn(|context| self.queue.poll(context)), if !self.queue.is_empty() => Event::Answered,
-                ready = self.stream.readable(), if starved && room => ready.map(|()| Event::Readable)?,
+                ready = self.stream.readable(), if reads => ready.map(|()| Event::Readable)?,
                 ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Event::Writable)?,
                 () = &mut stopping, if !self.closing => Event::Stopping,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Late,
@@ -111,8 +114,8 @@ impl Connection {
             match event {
                 Event::Answered | Event::Writable => {}
                 Event::Readable if self.read()? => {}
-                Event::Readable => return Ok(()),
-                Event::Stopping => self.closing = true,
+                // At the end of what he sends he may still want his answers.
+                Event::Readable | Event::Stopping => self.closing = true,
                 Event::Late => {
                     if let Some(reason) = self.overdue() {
                         tracing::debug!(address = %self.session.visitor.address, reason, "closed a Redis connection");
@@ -177,12 +180,16 @@ impl Connection {
     /// True if one more command may begin.
     fn has_room(&self) -> bool {
         let own = self.queue.foreseen_bytes() + self.out.len();
-        let crowded = self.gate.held() > limits::UNSENT_BYTES_MAX && self.held > limits::UNFINISHED_BYTES_SMALL;
         !self.closing
-            && self.queue.len() < limits::RESP_IN_FLIGHT_MAX
+            && self.queue.weight() < limits::RESP_IN_FLIGHT_MAX
             && (self.queue.is_empty() || own < limits::RESP_IN_FLIGHT_BYTES_MAX)
             && self.out.len() < limits::CLIENT_PAUSE_BYTES
-            && !crowded
+    }
+
+    /// True if all connections together hold so much that this one, which holds more than a little, is not read from. What it has sent in whole is
+    /// done all the same, or none of them would ever hold less.
+    fn is_crowded(&self) -> bool {
+        self.gate.held() > limits::UNSENT_BYTES_MAX && self.held > limits::UNFINISHED_BYTES_SMALL
     }
 
     /// Moves the answers whose turn it is behind those that are to be sent.
@@ -225,32 +232,26 @@ impl Connection {
         self.held = now;
     }
 
+    /// Since when what may have no end has been going on, how long it may (milliseconds), and what it is.
+    fn patience(&self) -> [(Option<Instant>, u64, &'static str); 3] {
+        [
+            (self.unfinished, limits::FRAME_DEADLINE_MS, "a command was not finished in time"),
+            (self.stuck, limits::DRAIN_DEADLINE_MS, "the client does not take its answers"),
+            (self.session.stranger_since(), limits::RESP_AUTH_DEADLINE_MS, "the client has not shown the token in time"),
+        ]
+    }
+
     /// When something has to have happened, or is to be looked at again.
-    fn deadline(&self, room: bool) -> Option<Instant> {
-        let after = |since: Option<Instant>, ms| since.map(|since| since + Duration::from_millis(ms));
-        let idle = self.queue.is_empty() && self.out.is_empty();
-        let deadlines = [
-            // While we do not read, it is not the client who is late.
-            after(self.unfinished.filter(|_| room), limits::FRAME_DEADLINE_MS),
-            after(self.stuck.filter(|_| !self.out.is_empty()), limits::DRAIN_DEADLINE_MS),
-            after(Some(self.began).filter(|_| !self.session.is_welcome()), limits::RESP_AUTH_DEADLINE_MS),
-            (!room && idle).then(|| Instant::now() + MEMORY_PAUSE),
-        ];
-        deadlines.into_iter().flatten().min()
+    fn deadline(&self, reads: bool) -> Option<Instant> {
+        let ends = self.patience().into_iter().filter_map(|(since, ms, _)| Some(since? + Duration::from_millis(ms)));
+        let waits = !reads && self.queue.is_empty() && self.out.is_empty();
+        ends.chain(waits.then(|| Instant::now() + MEMORY_PAUSE)).min()
     }
 
     /// Why the connection has to end, if it has to.
     fn overdue(&self) -> Option<&'static str> {
         let over = |since: Option<Instant>, ms| since.is_some_and(|since| since.elapsed() >= Duration::from_millis(ms));
-        if over(self.unfinished, limits::FRAME_DEADLINE_MS) {
-            Some("a command was not finished in time")
-        } else if over(self.stuck, limits::DRAIN_DEADLINE_MS) {
-            Some("the client does not take its answers")
-        } else if !self.session.is_welcome() && over(Some(self.began), limits::RESP_AUTH_DEADLINE_MS) {
-            Some("the client has not shown the token in time")
-        } else {
-            None
-        }
+        self.patience().into_iter().find_map(|(since, ms, what)| over(since, ms).then_some(what))
     }
 }
 

@@ -51,7 +51,7 @@ async fn add(gate: &Gate, key: &Bytes, amount: i64) -> Outcome {
         strict: false,
         ttl_ms: 0,
     };
-    match gate.door.ask(Request::Update(update)).await {
+    match gate.ask(Request::Update(update)).await {
         Reply::Written(_) => Ok(Answer::Integer(after)),
         other => Err(error(other)),
     }

@@ -105,7 +105,7 @@ async fn expire_at(gate: &Gate, key: &Bytes, expiry_ms: u64) -> Result<bool, Ans
         retry: None,
         strict: false,
     };
-    match gate.door.ask(Request::Expire(expire)).await {
+    match gate.ask(Request::Expire(expire)).await {
         Reply::Written(_) => Ok(true),
         Reply::Missing(_) => Ok(false),
         other => Err(error(other)),

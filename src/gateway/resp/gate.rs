@@ -3,12 +3,15 @@
 use super::Options;
 use super::cursors::Cursors;
 use super::session::Visitor;
+use crate::limits;
+use crate::message::{Reply, Request};
 use crate::server::Door;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
+use tokio::sync::Semaphore;
 
 /// The door, and what is known of those who came through it. One thread owns it.
 pub(super) struct Gate {
@@ -26,6 +29,7 @@ pub(super) struct Gate {
     /// Bytes that all connections hold: commands that are not complete, or under way, and answers that are not sent.
     held: Cell<usize>,
     last_visitor: Cell<i64>,
+    room: Semaphore,
 }
 
 /// What has happened since the door was opened.
@@ -58,7 +62,15 @@ impl Gate {
             hasher: RandomState::new(),
             held: Cell::new(0),
             last_visitor: Cell::new(0),
+            room: Semaphore::new(limits::RESP_REQUESTS_MAX),
         })
+    }
+
+    /// Asks the coordinator, when it is our turn.
+    pub(super) async fn ask(&self, request: Request) -> Reply {
+        // It is never closed; and without a place it could still be asked.
+        let _place = self.room.acquire().await;
+        self.door.ask(request).await
     }
 
     /// The number of the next connection.

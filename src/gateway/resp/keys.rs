@@ -33,7 +33,7 @@ async fn remove(gate: &Gate, key: &Bytes) -> Result<bool, Answer> {
         retry: None,
         strict: false,
     };
-    match gate.door.ask(Request::Remove(remove)).await {
+    match gate.ask(Request::Remove(remove)).await {
         Reply::Written(receipt) => Ok(!receipt.covered.is_empty()),
         other => Err(error(other)),
     }

@@ -132,11 +132,11 @@ pub(super) fn dbsize(gate: Rc<Gate>, _: Words) -> Work {
             }
             after = page.resume_after;
         }
-        let status = match gate.door.ask(Request::Status).await {
+        let status = match gate.ask(Request::Status).await {
             Reply::Status(status) => status.member,
             other => return Err(error(other)),
         };
-        let partitions = match gate.door.ask(Request::Ring).await {
+        let partitions = match gate.ask(Request::Ring).await {
             Reply::Ring(ring) => ring.owners.len(),
             other => return Err(error(other)),
         };
@@ -152,7 +152,7 @@ fn estimate(keys: u64, own_partitions: u32, partitions: usize) -> usize {
 
 async fn page(gate: &Gate, prefix: Bytes, after: Bytes, keys: usize) -> Result<Listed, Answer> {
     let limit = u32::try_from(keys).expect("a page is bounded");
-    match gate.door.ask(Request::List(List { prefix, after, limit, r: Quorum::Default, deadline_ms: 0 })).await {
+    match gate.ask(Request::List(List { prefix, after, limit, r: Quorum::Default, deadline_ms: 0 })).await {
         Reply::Listed(listed) => Ok(listed),
         other => Err(error(other)),
     }

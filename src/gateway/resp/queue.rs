@@ -41,6 +41,14 @@ impl Touches {
         Touches::Keys { hashes: keys.map(|key| hasher.hash_one(key)).collect(), writes }
     }
 
+    fn weight(&self) -> usize {
+        match self {
+            Touches::Nothing => 1,
+            Touches::Keys { hashes, .. } => hashes.len().max(1),
+            Touches::All => KEYS_MAX,
+        }
+    }
+
     /// True if the order of the two matters.
     fn meets(&self, other: &Touches) -> bool {
         match (self, other) {
@@ -77,6 +85,7 @@ impl Slot {
 #[derive(Default)]
 pub(super) struct Queue {
     slots: VecDeque<Slot>,
+    weight: usize,
     waiting: usize,
     /// Bytes of commands and of answers.
     bytes: usize,
@@ -85,9 +94,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// How many commands there are, answered ones too.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
+    /// How many keys its commands have, answered ones too; a command without any counts as one.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -108,6 +117,7 @@ impl Queue {
     pub(super) fn answer(&mut self, answer: Answer, protocol: Protocol) {
         let bytes = answer.bytes();
         self.bytes += bytes;
+        self.weight += Touches::Nothing.weight();
         self.slots.push_back(Slot { touches: Touches::Nothing, state: State::Done(answer), protocol, bytes });
     }
 
@@ -117,6 +127,7 @@ impl Queue {
         let state = if waits { State::Waiting(work) } else { State::Running(work) };
         self.waiting += usize::from(waits);
         self.bytes += bytes;
+        self.weight += touches.weight();
         self.slots.push_back(Slot { touches, state, protocol, bytes });
     }
 
@@ -127,6 +138,7 @@ impl Queue {
         }
         let slot = self.slots.pop_front()?;
         self.bytes -= slot.bytes;
+        self.weight -= slot.touches.weight();
         match slot.state {
             State::Done(answer) => Some((answer, slot.protocol)),
             _ => None,
@@ -260,7 +272,8 @@ mod tests {
         assert_eq!(desk.answers(), [Answer::Integer(0)]);
         desk.end(1);
         assert_eq!(desk.answers(), [Answer::Integer(1), Answer::Integer(2), Answer::OK]);
-        assert_eq!((desk.queue.len(), desk.queue.bytes(), desk.queue.waiting), (0, 0, 0));
+        assert_eq!((desk.queue.weight(), desk.queue.bytes(), desk.queue.waiting), (0, 0, 0));
+        assert!(desk.queue.is_empty());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) visitor: Rc<Visitor>,
     pub(super) protocol: Protocol,
     has_shown_token: bool,
+    /// When it came, or was reset.
+    since: Instant,
 }
 
 /// Longest name of a client, of its library, and of that one's version (bytes): they are kept for all to see.
@@ -54,7 +56,7 @@ impl Session {
             last_at: Cell::new(now),
         });
         gate.visitors.borrow_mut().insert(visitor.id, visitor.clone());
-        Session { gate: gate.clone(), visitor, protocol: Protocol::Two, has_shown_token: false }
+        Session { gate: gate.clone(), visitor, protocol: Protocol::Two, has_shown_token: false, since: now }
     }
 
     /// The door.
@@ -65,6 +67,11 @@ impl Session {
     /// True if it may do what it likes: it has shown the token, or needs none.
     pub(super) fn is_welcome(&self) -> bool {
         self.has_shown_token || self.gate.options.token.is_none()
+    }
+
+    /// Since when it has been expected to show the token.
+    pub(super) fn stranger_since(&self) -> Option<Instant> {
+        (!self.is_welcome()).then_some(self.since)
     }
 
     /// Notes what it does.
@@ -157,6 +164,7 @@ impl Session {
     pub(super) fn reset(&mut self, _: &Words) -> Outcome {
         self.speak(Protocol::Two);
         self.has_shown_token = false;
+        self.since = Instant::now();
         self.visitor.name.borrow_mut().clear();
         Ok(Answer::Simple("RESET"))
     }

@@ -34,7 +34,7 @@ async fn change(gate: &Gate, key: &Bytes, add: Vec<Bytes>, remove: Vec<Bytes>, t
         strict: false,
         ttl_ms,
     };
-    match gate.door.ask(Request::Update(update)).await {
+    match gate.ask(Request::Update(update)).await {
         Reply::Written(_) => Ok(()),
         other => Err(error(other)),
     }

@@ -113,7 +113,7 @@ fn set_for(gate: Rc<Gate>, words: Words, unit: &'static [u8], command: &'static 
 pub(super) fn mset(gate: Rc<Gate>, words: Words) -> Work {
     work(async move {
         let pairs = &words[1..];
-        if pairs.len() % 2 != 0 {
+        if !pairs.len().is_multiple_of(2) {
             return Err(Answer::error("ERR wrong number of arguments for 'mset' command"));
         }
         let last: std::collections::HashMap<&Bytes, &Bytes> = pairs.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect();
@@ -164,7 +164,7 @@ async fn put(gate: &Gate, key: &Bytes, value: &Bytes, ttl_ms: u64) -> Result<(),
         strict: false,
         ttl_ms,
     };
-    match gate.door.ask(Request::Put(put)).await {
+    match gate.ask(Request::Put(put)).await {
         Reply::Written(_) => Ok(()),
         other => Err(error(other)),
     }
@@ -189,7 +189,7 @@ fn range(text: &Bytes, start: i64, end: i64) -> Bytes {
     let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
     let from_begin = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
     let (start, end) = (from_begin(start), from_begin(end).min(length - 1));
-    if start > end || length == 0 || (end == 0 && length == 0) {
+    if start > end {
         return Bytes::new();
     }
     // Both lie within the text.

@@ -135,7 +135,7 @@ pub(super) static COMMANDS: &[Command] = &[
     refuse("pfadd", refused::KIND),
     refuse("pfcount", refused::KIND),
     refuse("pfmerge", refused::KIND),
-    command("ping", -1, Keys::None, Stranger(about::ping), "is answered, as a sign of life"),
+    command("ping", -1, Keys::None, Here(about::ping), "is answered, as a sign of life"),
     command("psetex", 4, First, Write(strings::psetex), "writes a value that lives for some milliseconds"),
     refuse("psubscribe", refused::CHANNEL),
     refuse("psync", refused::SERVER),
