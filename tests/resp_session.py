@@ -47,7 +47,7 @@ def session(protocol):
     for refused in (
         lambda: client.set(key("a"), "1", nx=True),
         lambda: client.getset(key("a"), "1"),
-        lambda: client.pipeline(transaction=True).set("a", "1").execute(),
+        lambda: client.pipeline(transaction=True).set(key("t"), "1").execute(),
         lambda: client.get(key("s")),
         lambda: client.lpush(key("l"), "x"),
     ):
@@ -57,6 +57,7 @@ def session(protocol):
             assert len(str(error)) > 20, error
         else:
             raise AssertionError("this had to be refused")
+    assert client.get(key("t")) is None
     client.close()
 
 

@@ -76,7 +76,10 @@ pub(super) fn begin(gate: &Rc<Gate>, session: &mut Session, words: Words) -> Ste
     let Some(command) = found else { return answer(Err(unknown(&words)), session) };
     session.note(command.name);
     if let Does::Refused(reason) = command.does {
-        return answer(Err(Answer::error(reason)), session);
+        return Step::Answer(session.refuse(command.name, reason), session.protocol);
+    }
+    if session.is_in_refused_transaction(command.name) {
+        return answer(Err(Answer::error(BEHIND_MULTI)), session);
     }
     let count = i64::try_from(words.len()).unwrap_or(i64::MAX);
     if (command.arity >= 0 && count != command.arity) || count < -command.arity {
@@ -98,6 +101,8 @@ pub(super) fn begin(gate: &Rc<Gate>, session: &mut Session, words: Words) -> Ste
         Does::Refused(reason) => answer(Err(Answer::error(*reason)), session),
     }
 }
+
+const BEHIND_MULTI: &str = "ERR not done: it stands behind a MULTI, which was refused; EXEC or DISCARD ends that";
 
 fn unknown(words: &Words) -> Answer {
     /// So much of a word is shown.
@@ -158,6 +163,9 @@ impl Command {
             (Does::Stranger(_) | Does::Quit, _) => "connection",
             (Does::Here(_) | Does::Peer(_), _) => "server",
             (Does::Look(_), _) => "generic",
+            _ if ["sadd", "srem", "smembers", "sismember", "smismember", "scard", "sscan"].contains(&self.name) => "set",
+            _ if ["del", "unlink", "exists", "touch", "type", "persist"].contains(&self.name) => "generic",
+            _ if self.name.contains("expire") || self.name.ends_with("ttl") => "generic",
             _ => "string",
         }
     }

@@ -35,7 +35,7 @@ pub(super) const FLOAT: &str = "ERR not supported: counters are whole numbers, b
                                 unit with INCRBY";
 /// Several commands as one.
 pub(super) const TRANSACTION: &str = "ERR transactions are not supported: commands on different keys take effect on different peers, each by itself. \
-                                      Send them as a plain pipeline (in many libraries: transaction=False), and make each of them safe to repeat";
+                                      Send them as a plain pipeline (in many libraries: transaction=False), and make each of them safe to repeat. What stands between MULTI and EXEC is not done";
 /// Scripts.
 pub(super) const SCRIPT: &str = "ERR scripts are not supported: no single peer has all keys to itself while a script runs. Use single commands; for a count \
                                  INCRBY, for a collection SADD and SREM";

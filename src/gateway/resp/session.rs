@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) visitor: Rc<Visitor>,
     pub(super) protocol: Protocol,
     has_shown_token: bool,
+    /// It has sent a MULTI, which was refused, and neither EXEC nor DISCARD yet.
+    in_refused_transaction: bool,
     /// When it came, or was reset.
     since: Instant,
 }
@@ -56,7 +58,14 @@ impl Session {
             last_at: Cell::new(now),
         });
         gate.visitors.borrow_mut().insert(visitor.id, visitor.clone());
-        Session { gate: gate.clone(), visitor, protocol: Protocol::Two, has_shown_token: false, since: now }
+        Session {
+            gate: gate.clone(),
+            visitor,
+            protocol: Protocol::Two,
+            has_shown_token: false,
+            in_refused_transaction: false,
+            since: now,
+        }
     }
 
     /// The door.
@@ -78,6 +87,22 @@ impl Session {
     pub(super) fn note(&self, command: &'static str) {
         self.visitor.last_command.set(command);
         self.visitor.last_at.set(Instant::now());
+    }
+
+    /// Refuses a command that is not supported. Libraries send MULTI, the commands of a transaction and EXEC all at once: when the first is refused,
+    /// those behind it must not be done.
+    pub(super) fn refuse(&mut self, command: &str, reason: &'static str) -> Answer {
+        match command {
+            "multi" => self.in_refused_transaction = true,
+            "exec" | "discard" => self.in_refused_transaction = false,
+            _ => {}
+        }
+        Answer::error(reason)
+    }
+
+    /// True if this command stands behind a MULTI that was refused.
+    pub(super) fn is_in_refused_transaction(&self, command: &str) -> bool {
+        self.in_refused_transaction && !["multi", "exec", "discard", "reset", "quit"].contains(&command)
     }
 
     /// `AUTH [user] password`.
@@ -164,6 +189,7 @@ impl Session {
     pub(super) fn reset(&mut self, _: &Words) -> Outcome {
         self.speak(Protocol::Two);
         self.has_shown_token = false;
+        self.in_refused_transaction = false;
         self.since = Instant::now();
         self.visitor.name.borrow_mut().clear();
         Ok(Answer::Simple("RESET"))
@@ -209,7 +235,7 @@ impl Session {
             (b"NO-EVICT" | b"NO-TOUCH", [switch]) if is_switch(switch) => Ok(Answer::OK),
             (b"REPLY", [mode]) if mode.eq_ignore_ascii_case(b"ON") => Ok(Answer::OK),
             (b"TRACKING", [switch, ..]) if switch.eq_ignore_ascii_case(b"OFF") => Ok(Answer::OK),
-            (b"TRACKINGINFO", []) | (b"GETREDIR", []) => Ok(Answer::Integer(-1)),
+            (b"GETREDIR", []) => Ok(Answer::Integer(-1)),
             (b"REPLY" | b"TRACKING" | b"CACHING" | b"PAUSE" | b"UNPAUSE" | b"KILL" | b"UNBLOCK", _) => Err(Answer::error(format!(
                 "ERR CLIENT {} is not supported: no peer sees all writes, and none governs the clients of the others",
                 subcommand.escape_ascii()
