@@ -26,6 +26,7 @@ pub mod run;
 pub mod scenarios;
 pub mod schedule;
 pub mod shrink;
+pub mod tally;
 pub mod trace;
 pub mod tuning;
 pub mod workload;

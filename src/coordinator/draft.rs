@@ -5,8 +5,8 @@ use crate::broken::{Rule, is_broken};
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_LEAVES_MAX, KEY_STATE_BYTES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX};
 use crate::message::{Body, Naming, PatchBody, Scope};
 use crate::vclock::{
-    Actor, Change, DocumentError, Dot, Entry, Interval, Kind, Leaf, Path, PathError, Sealed, Seen, Start, Timestamp, Version,
-    draft, elements, leaves_from_json, merge_patch, pack, remove, set, term_of,
+    Change, DocumentError, Dot, Entry, Interval, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft, elements,
+    leaves_from_json, merge_patch, pack, remove, set, term_of,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -41,8 +41,8 @@ pub struct View<'a> {
     pub entry: &'a Entry,
     /// The clock of the partition.
     pub clock: &'a Seen,
-    /// Whose amounts an increment may fold; none if it may fold nothing.
-    pub folds: Option<(Actor, Start)>,
+    /// An increment may fold the amounts that this dot's actor has made behind it; none if it may fold nothing.
+    pub folds: Option<Dot>,
     /// The coordinator's time (milliseconds since 1970).
     pub wall_ms: u64,
     /// The time that the write will bear.
@@ -235,7 +235,7 @@ fn check_seen(view: View<'_>, sealed: Option<&Sealed>) -> Result<(), DraftError>
     if unseen.is_empty() { Ok(()) } else { Err(DraftError::Behind) }
 }
 
-/// An amount of its own, into which go those that this very store has made since it started, and holds: nobody else gives them new dots,
+/// An amount of its own, into which go those that this very copy of the partition has made, and holds: nobody else gives them new dots,
 /// nor has it done so before (rules `folds_others`, `folds_older`). Nothing else is covered, and nothing is named.
 fn draw_up_increment((path, amount): (&Path, i64), ends: bool, view: View<'_>, sealed: Option<&Sealed>) -> Draft {
     let here = || versions_at(view.entry, path);
@@ -248,11 +248,11 @@ fn draw_up_increment((path, amount): (&Path, i64), ends: bool, view: View<'_>, s
     let left: Vec<Version> = if ends { over } else { terms(here()).cloned().collect() };
     let ends_with_it = |version: &Version| term_of(&left, path, version.time) == term_of(&left, path, view.time);
     let is_own = |dot: Dot| {
-        let is_of = |(actor, start)| {
-            (dot.actor == actor || is_broken(Rule::FoldsOthers))
-                && (dot.start() == start || is_broken(Rule::FoldsOlder) || dot.actor != actor)
+        let is_behind = |began: Dot| match dot.actor == began.actor {
+            true => dot.counter > began.counter || is_broken(Rule::FoldsOlder),
+            false => is_broken(Rule::FoldsOthers),
         };
-        view.folds.is_some_and(is_of)
+        view.folds.is_some_and(is_behind)
     };
     for version in here().filter(|version| version.kind == Kind::Amount && is_own(version.dot) && ends_with_it(version)) {
         // What would not fit stays beside it.

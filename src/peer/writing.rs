@@ -11,7 +11,7 @@ use crate::limits::RETRY_HINT_MS;
 use crate::message::{Applied, Attempt, FailureKind, Missing, Naming, OperationId, Position, Reply};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::RetryNote;
-use crate::vclock::{Actor, Dot, Entry, Path, Sealed, Seen, Start, pack};
+use crate::vclock::{Dot, Entry, Path, Sealed, Seen, pack};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ impl Peer {
     }
 
     /// Whose amounts an increment may fold. A stand-in forgets what it has handed over, and might take an amount in again that it has folded.
-    fn folds(&mut self, key: &Bytes, entry: &Entry) -> Option<(Actor, Start)> {
+    fn folds(&mut self, key: &Bytes, entry: &Entry) -> Option<Dot> {
         let partition = self.partition_of(key);
         if !self.is_owner(partition) {
             return None;
@@ -132,7 +132,7 @@ impl Peer {
         let store = self.replica.store();
         let clock = store.clock(partition);
         let may_fold = self.folding.may_fold(key, |dot| clock.contains(dot) || entry.has_seen(dot));
-        may_fold.then_some((store.actor(), store.start()))
+        may_fold.then(|| store.began_behind(partition))
     }
 
     /// There is nothing whose expiry could be set: a majority of the owners has been read.

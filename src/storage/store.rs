@@ -202,6 +202,11 @@ impl Store {
         self.tables.mint(partition, self.identity.actor, self.identity.start, count)
     }
 
+    /// The last dot of its own that this copy of a partition may not have seen: the one before its start, or before it was owned again.
+    pub fn began_behind(&self, partition: PartitionId) -> Dot {
+        self.tables.partition(partition).began_behind(self.identity.actor, self.identity.start)
+    }
+
     /// What a key holds, and what has to be durable before it may be told. The context is explicit, not filled.
     pub fn read(&mut self, partition: PartitionId, key: &[u8]) -> Result<(Entry, Position), StoreError> {
         let Some(location) = self.tables.location(partition, key) else {

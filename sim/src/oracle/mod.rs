@@ -13,6 +13,7 @@
 //! | h | nothing grows beyond what a run has reason for, nor beyond `limits`: outputs, bytes for the log, keys, contexts, operations, pulls, writes remembered for retries, hints and their bytes; in the end no operation, pull or hint is left; nobody wakes again and again for nothing | every 64th event, and at the end (`world::convergence`) |
 //! | i | after healing everything is linked, every request answered, every hint paid, within a bound; nothing goes in circles | at the end, and in every batch (`run`, `batch`) |
 //! | m | what a peer believes of the members only moves forward; all believe the same, and that of each which it says itself | every 64th event, and after healing (`views`) |
+//! | n | no acknowledged increment of a counter is missing, none counts twice; a member of a set is there from its putting in to its taking out | every answer, and after healing (`tallies`) |
 //! | x | what expires: one moment for all copies; not shown from then on by whoever answers; dropped everywhere a minute later, and nowhere before | every message and answer, and the end (`expiry`); a and b for what it takes with it, or leaves behind |
 
 pub mod dots;
@@ -23,6 +24,7 @@ pub mod placement;
 pub mod reads;
 pub mod receipts;
 pub mod siblings;
+pub mod tallies;
 pub mod views;
 
 use crate::history::{History, KeyId, Outcome, ValueId, Values, Write, contains};

@@ -168,7 +168,8 @@ impl World {
         let node = &self.nodes[n];
         let Some(peer) = node.peer.as_ref() else { return };
         let (store, load) = (peer.store(), peer.load());
-        let keys = u64::from(self.plan.clients.keys);
+        let tallies = if self.plan.tallies { crate::tally::KEYS.len() as u64 } else { 0 };
+        let keys = u64::from(self.plan.clients.keys) + tallies;
         let writes = self.history.writes().len();
         let measured = [
             ("outputs held back", node.held.len() as u64, HELD_MAX as u64),
