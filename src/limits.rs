@@ -122,6 +122,35 @@ pub const LINK_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
 /// Connections of each further door (HTTP, RESP). Browsers and pools of applications hold many, mostly idle.
 pub const GATEWAY_CONNECTIONS_MAX: usize = 2_048;
+/// Largest command of a Redis client, in bytes: an MSET of a dozen of the largest values fits, and it is in memory as a whole.
+pub const RESP_COMMAND_BYTES_MAX: usize = 16 << 20;
+/// Most words of one command: each costs some 100 bytes while the command is under way, whatever it holds.
+pub const RESP_WORDS_MAX: usize = 131_072;
+/// Longest line of a command that is typed by hand, and of nothing else, in bytes.
+pub const RESP_LINE_BYTES_MAX: usize = 64 << 10;
+/// Words of a command before `AUTH` has succeeded: what `HELLO` may have, and some more.
+pub const RESP_WORDS_BEFORE_AUTH_MAX: usize = 10;
+/// Longest word before `AUTH` has succeeded, in bytes: a stranger gets no more of our memory.
+pub const RESP_WORD_BYTES_BEFORE_AUTH_MAX: usize = 16 << 10;
+/// A Redis client that has to show a token and has not done so after this long is closed (milliseconds): strangers must not fill the door.
+/// People who type it have time enough.
+pub const RESP_AUTH_DEADLINE_MS: u64 = 60_000;
+/// Commands of one Redis connection that may be under way, or wait behind others on the same key: deep pipelines fit. One with several keys counts as
+/// so many.
+pub const RESP_IN_FLIGHT_MAX: usize = 128;
+/// Requests of all Redis connections of a peer that its coordinator has at a time; others wait at the door. Many more at once are no faster, and
+/// on a busy machine some would not be done within their deadline, which counts from when the coordinator has them.
+pub const RESP_REQUESTS_MAX: usize = 2_048;
+/// Bytes of a Redis connection's commands under way, and of their answers, as far as they can be foreseen; at least one command always fits.
+pub const RESP_IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
+/// Keys of one command (MGET, MSET, DEL …) that are asked for at the same time: enough to keep three disks busy, and the door open for others.
+pub const RESP_KEYS_AT_ONCE: usize = 64;
+/// Largest answer to a Redis client, in bytes (MGET, KEYS, SMEMBERS): it is in memory as a whole.
+pub const RESP_ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Cursors of SCAN that one peer remembers; of more, those that rest longest are forgotten. Each may hold a key.
+pub const RESP_CURSORS_MAX: usize = 4_096;
+/// Keys that DBSIZE counts one by one; beyond it, it estimates: some ten pages of a scan are soon read.
+pub const RESP_COUNTED_KEYS_MAX: usize = 10_000;
 /// A connection that has not said hello after this long is closed (milliseconds).
 pub const HELLO_DEADLINE_MS: u64 = 5_000;
 /// How long a dial may take, hello included (milliseconds): far above any round trip, below a person's patience.
