@@ -107,13 +107,14 @@ impl StandIns {
         self.chosen.iter().filter(|chosen| chosen.acked && surely(chosen)).count()
     }
 
-    /// Those who have acknowledged, and for whom they surely keep it; if there is nobody of whom that is sure, for whom they were last asked to.
-    pub fn stood_in(&self) -> Vec<StoodIn> {
+    /// Those who have acknowledged, and for whom they surely keep it. Where that is nobody who lacks it, because a stand-in was told of one owner
+    /// and of another, and keeps it for one of the two: for whom they were last asked to.
+    pub fn stood_in(&self, has_acked: impl Fn(MemberId) -> bool) -> Vec<StoodIn> {
         let acked = self.chosen.iter().filter(|chosen| chosen.acked);
         let surely = |chosen: &StandIn| {
             let mut owed = chosen.owed.clone();
             owed.retain(|owner| self.told_of(chosen).iter().all(|told| told.contains(owner)));
-            if owed.is_empty() { chosen.owed.clone() } else { owed }
+            if owed.iter().all(|owner| has_acked(*owner)) { chosen.owed.clone() } else { owed }
         };
         acked.map(|chosen| StoodIn { member: chosen.member, owed: surely(chosen) }).collect()
     }
@@ -167,7 +168,7 @@ mod tests {
         assert!(stand_ins.count(MemberId(7)) && !stand_ins.count(MemberId(7)) && !stand_ins.count(MemberId(9)));
         assert_eq!((stand_ins.acks_beside(|_| false), told(&mut stand_ins, false).len()), (1, 1));
         let stood_in = [StoodIn { member: MemberId(7), owed: members(&[1]) }];
-        assert_eq!(stand_ins.stood_in(), stood_in, "it may not have heard of the rest");
+        assert_eq!(stand_ins.stood_in(|_| false), stood_in, "it may not have heard of the rest");
     }
 
     #[test]
@@ -200,7 +201,11 @@ mod tests {
     fn an_acknowledgement_says_nothing_of_an_owner_that_was_named_after_the_first_message() {
         let mut stand_ins = StandIns::default();
         let acks_beside = |stand_ins: &StandIns, acked: &[u128]| stand_ins.acks_beside(|owner| members(acked).contains(&owner));
-        let owed = |stand_ins: &StandIns| stand_ins.stood_in()[0].owed.iter().map(|owner| owner.0).collect::<Vec<_>>();
+        let owed_but = |stand_ins: &StandIns, acked: &[u128]| {
+            let stood_in = stand_ins.stood_in(|owner| members(acked).contains(&owner));
+            stood_in[0].owed.iter().map(|owner| owner.0).collect::<Vec<_>>()
+        };
+        let owed = |stand_ins: &StandIns| owed_but(stand_ins, &[]);
         stand_ins.arrange(&walk(&[1], &[5]), |_| false);
         assert_eq!(told(&mut stand_ins, true), [(5, vec![1])]);
         stand_ins.arrange(&walk(&[1, 2], &[5]), |_| false);
@@ -217,6 +222,15 @@ mod tests {
         }
         stand_ins.count(MemberId(5));
         assert_eq!((acks_beside(&stand_ins, &[1]), acks_beside(&stand_ins, &[3])), (0, 1));
+        // Told of 1 and 2, and then of 1 and 3, it keeps it for 2 or for 3, whatever becomes of 1.
+        let mut stand_ins = StandIns::default();
+        for (down, live) in [(&[1, 2][..], &[5][..]), (&[], &[]), (&[1, 3], &[5])] {
+            stand_ins.arrange(&walk(down, live), |_| false);
+            told(&mut stand_ins, true);
+        }
+        stand_ins.count(MemberId(5));
+        assert_eq!((acks_beside(&stand_ins, &[1]), owed_but(&stand_ins, &[1])), (1, vec![1, 3]));
+        assert_eq!((acks_beside(&stand_ins, &[]), owed(&stand_ins)), (1, vec![1]));
         // Under another number it is told of both at once.
         stand_ins.clear();
         stand_ins.arrange(&walk(&[1, 2], &[5]), |_| false);
