@@ -85,7 +85,8 @@ impl World {
     /// what is deleted takes no place in any trie.
     pub(crate) fn same_roots(&mut self) {
         let mut live: BTreeMap<(usize, u16), u64> = BTreeMap::new();
-        for key in self.keys() {
+        let tallies = crate::tally::KEYS.into_iter().filter(|_| self.plan.tallies);
+        for key in self.keys().chain(tallies).collect::<Vec<_>>() {
             let partition = self.partition(key);
             for owner in self.owners(key) {
                 let entry = self.ask(owner, &super::key_name(key), FetchMode::Dots);
