@@ -211,8 +211,8 @@ async fn counters_and_sets_lose_nothing_and_keys_expire() {
         client.expect("no client has failed");
     }
     let mut redis = Redis::connect(&doors[0]).await;
-    assert_eq!(redis.ask("HELLO 3").await.split_once("proto").is_some(), true);
     redis.three = true;
+    assert!(redis.ask("HELLO 3").await.contains("proto=:3"));
     session(
         &mut redis,
         &[
@@ -311,7 +311,7 @@ async fn nobody_does_anything_before_he_has_shown_the_token() {
     other.three = true;
     assert!(other.next().await.is_some_and(|hello| hello.contains("proto=:3")));
     assert_eq!(other.ask("CLIENT GETNAME").await, "ada");
-    assert_eq!(redis.ask("CLIENT LIST").await.matches("addr=").count(), 2);
+    assert_eq!(redis.ask("CLIENT LIST").await.matches(" addr=").count(), 2);
     // A stranger gets no room for more than it takes to show a token.
     for (lie, says) in [("*11\r\n", "invalid multibulk length"), ("*2\r\n$20000\r\n", "invalid bulk length")] {
         let mut stranger = Redis::connect(&doors[0]).await;
@@ -360,13 +360,17 @@ async fn no_client_harms_the_others() {
         line.parse::<usize>().expect("a number")
     };
     until("answers that nobody takes", async || (held(&mut good).await > 4 << 20).then_some(())).await;
-    for number in 0..100 {
+    for number in 0..20 {
         assert_eq!(good.ask(&format!("SET fine {number}")).await, "+OK");
         assert!(held(&mut good).await < 160 << 20);
     }
-    // When he reads after all, it is all there.
-    for _ in 0..300 {
-        assert_eq!(deaf.next().await.map(|answer| answer.len()), Some(1 << 20));
+    // He is cut off in the end, and what was kept for him is given back.
+    until("the end of the one who does not read", async || (held(&mut good).await < 1 << 20).then_some(())).await;
+    // Who reads gets all of it, however much it is.
+    let mut greedy = Redis::connect(door).await;
+    greedy.send(&encoded(&["GET", "large"]).repeat(100)).await;
+    for _ in 0..100 {
+        assert_eq!(greedy.next().await.map(|answer| answer.len()), Some(1 << 20));
     }
     let too_large = "x".repeat((1 << 20) + 1);
     assert!(good.ask_words(&["SET", "large", &too_large]).await.contains("invalid bulk length"));
@@ -459,8 +463,7 @@ async fn the_tools_of_redis_work_unchanged_where_they_are_installed() {
     assert_eq!(cli(&["--scan", "--pattern", "a*"]).await, "a\n");
     assert_eq!(cli(&["-r", "10", "incr", "n"]).await.lines().last(), Some("10"));
     if is_there("redis-benchmark", &["--version"]) {
-        let arguments =
-            ["-p", &port, "-t", "set,get,mset,incr,sadd,ping", "-n", "2000", "-P", "16", "-c", "20", "-r", "1000", "-q"];
+        let arguments = ["-p", &port, "-t", "set,get,mset,incr,ping", "-n", "2000", "-P", "16", "-c", "20", "-r", "1000", "-q"];
         let ended = harness::process::run(Command::new("redis-benchmark").args(arguments)).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert!(ended.said.contains("MSET (10 keys): ") && !ended.said.contains("rror"), "{ended:?}");

@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
@@ -102,10 +103,11 @@ impl Connection {
                 self.unfinished = None;
             }
             let reads = starved && room && !self.is_crowded();
+            let takes = self.takes_answers();
             let deadline = self.deadline(reads);
             let event = tokio::select! {
                 biased;
-                () = poll_fn(|context| self.queue.poll(context)), if !self.queue.is_empty() => Event::Answered,
+                () = poll_fn(|context| answered(&mut self.queue, takes, context)), if !self.queue.is_empty() => Event::Answered,
                 ready = self.stream.readable(), if reads => ready.map(|()| Event::Readable)?,
                 ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Event::Writable)?,
                 () = &mut stopping, if !self.closing => Event::Stopping,
@@ -183,7 +185,7 @@ impl Connection {
         !self.closing
             && self.queue.weight() < limits::RESP_IN_FLIGHT_MAX
             && (self.queue.is_empty() || own < limits::RESP_IN_FLIGHT_BYTES_MAX)
-            && self.out.len() < limits::CLIENT_PAUSE_BYTES
+            && self.takes_answers()
     }
 
     /// True if all connections together hold so much that this one, which holds more than a little, is not read from. What it has sent in whole is
@@ -192,9 +194,14 @@ impl Connection {
         self.gate.held() > limits::UNSENT_BYTES_MAX && self.held > limits::UNFINISHED_BYTES_SMALL
     }
 
+    /// True while there is room for another answer behind those that are to be sent.
+    fn takes_answers(&self) -> bool {
+        self.out.len() < limits::CLIENT_PAUSE_BYTES
+    }
+
     /// Moves the answers whose turn it is behind those that are to be sent.
     fn collect(&mut self) {
-        while self.out.len() < limits::CLIENT_PAUSE_BYTES
+        while self.takes_answers()
             && let Some((answer, protocol)) = self.queue.take()
         {
             if matches!(answer, Answer::Error(_)) {
@@ -258,6 +265,15 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.gate.hold(self.held, 0);
+    }
+}
+
+/// Goes on with the commands; ready when there is an answer, and room for it. Without room there is nothing to be done with one before the client
+/// has taken others: whoever was ready then would be so for ever, and nobody else on this thread would have a turn.
+fn answered(queue: &mut Queue, takes: bool, context: &mut Context<'_>) -> Poll<()> {
+    match queue.poll(context) {
+        Poll::Ready(()) if takes => Poll::Ready(()),
+        _ => Poll::Pending,
     }
 }
 
