@@ -101,6 +101,7 @@ fn main() {
         agreed: 2,
         dots: vec![dot],
         stood_in: 0,
+        expiry_ms: 0,
     };
     // What cannot be saved as long as frames are slices of the receive buffer: counting its users up and down.
     let mut alone = [0; 141];

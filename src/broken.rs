@@ -167,6 +167,17 @@ pub enum Rule {
     HandedOnForgotten = 75,
     /// A store whose log waits for room wants to be woken at once to sync it.
     FullSpins = 76,
+    // coordinator: increments
+    /// A fold takes up the amounts of others.
+    FoldsOthers = 77,
+    /// A fold takes up amounts of its own actor's earlier starts.
+    FoldsOlder = 78,
+    /// Amounts are folded again while the own replica has not taken in the fold that took them up.
+    FoldsUnseen = 79,
+    /// What takes up a fold that was not acknowledged does not cover what that one covers.
+    FoldsAlone = 80,
+    /// An increment that is tried again is counted again.
+    IncrementAgain = 81,
 }
 
 impl Rule {
@@ -246,6 +257,11 @@ impl Rule {
         ("failure_ignored", "storage", Rule::FailureIgnored),
         ("handed_on_forgotten", "coordinator", Rule::HandedOnForgotten),
         ("full_spins", "storage", Rule::FullSpins),
+        ("folds_others", "coordinator", Rule::FoldsOthers),
+        ("folds_older", "coordinator", Rule::FoldsOlder),
+        ("folds_unseen", "coordinator", Rule::FoldsUnseen),
+        ("folds_alone", "coordinator", Rule::FoldsAlone),
+        ("increment_again", "peer", Rule::IncrementAgain),
     ];
 }
 

@@ -15,6 +15,8 @@ pub const PATH_BYTES_MAX: usize = 4_096;
 /// Most bytes that the paths of one document may take, one after the other, encoded: packed they share their beginnings, in
 /// memory they do not. 256 bytes for each of the most leaves.
 pub const DOCUMENT_PATH_BYTES_MAX: usize = 16 << 20;
+/// Most folds of increments that a coordinator remembers because they may not have come anywhere. Beyond it an increment folds nothing.
+pub const FOLDS_MAX: usize = 16_384;
 /// Most siblings of one leaf that a client may create: beyond it the client writes blindly in a loop. Repair is never refused.
 pub const SIBLINGS_MAX: usize = 64;
 /// Largest state of one key that a client's write may lead to, siblings included, in bytes: it must fit a frame, and a record of the log
@@ -120,6 +122,35 @@ pub const LINK_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub const CLIENT_CONNECTIONS_MAX: usize = 4_096;
 /// Connections of each further door (HTTP, RESP). Browsers and pools of applications hold many, mostly idle.
 pub const GATEWAY_CONNECTIONS_MAX: usize = 2_048;
+/// Largest command of a Redis client, in bytes: an MSET of a dozen of the largest values fits, and it is in memory as a whole.
+pub const RESP_COMMAND_BYTES_MAX: usize = 16 << 20;
+/// Most words of one command: each costs some 100 bytes while the command is under way, whatever it holds.
+pub const RESP_WORDS_MAX: usize = 131_072;
+/// Longest line of a command that is typed by hand, and of nothing else, in bytes.
+pub const RESP_LINE_BYTES_MAX: usize = 64 << 10;
+/// Words of a command before `AUTH` has succeeded: what `HELLO` may have, and some more.
+pub const RESP_WORDS_BEFORE_AUTH_MAX: usize = 10;
+/// Longest word before `AUTH` has succeeded, in bytes: a stranger gets no more of our memory.
+pub const RESP_WORD_BYTES_BEFORE_AUTH_MAX: usize = 16 << 10;
+/// A Redis client that has to show a token and has not done so after this long is closed (milliseconds): strangers must not fill the door.
+/// People who type it have time enough.
+pub const RESP_AUTH_DEADLINE_MS: u64 = 60_000;
+/// Commands of one Redis connection that may be under way, or wait behind others on the same key: deep pipelines fit. One with several keys counts as
+/// so many.
+pub const RESP_IN_FLIGHT_MAX: usize = 128;
+/// Requests of all Redis connections of a peer that its coordinator has at a time; others wait at the door. Many more at once are no faster, and
+/// on a busy machine some would not be done within their deadline, which counts from when the coordinator has them.
+pub const RESP_REQUESTS_MAX: usize = 2_048;
+/// Bytes of a Redis connection's commands under way, and of their answers, as far as they can be foreseen; at least one command always fits.
+pub const RESP_IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
+/// Keys of one command (MGET, MSET, DEL …) that are asked for at the same time: enough to keep three disks busy, and the door open for others.
+pub const RESP_KEYS_AT_ONCE: usize = 64;
+/// Largest answer to a Redis client, in bytes (MGET, KEYS, SMEMBERS): it is in memory as a whole.
+pub const RESP_ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Cursors of SCAN that one peer remembers; of more, those that rest longest are forgotten. Each may hold a key.
+pub const RESP_CURSORS_MAX: usize = 4_096;
+/// Keys that DBSIZE counts one by one; beyond it, it estimates: some ten pages of a scan are soon read.
+pub const RESP_COUNTED_KEYS_MAX: usize = 10_000;
 /// A connection that has not said hello after this long is closed (milliseconds).
 pub const HELLO_DEADLINE_MS: u64 = 5_000;
 /// How long a dial may take, hello included (milliseconds): far above any round trip, below a person's patience.
@@ -159,13 +190,15 @@ pub const LOG_PENDING_BYTES_MAX: usize = 64 << 20;
 pub const SYNC_INTERVAL_MS_MAX: u32 = 60_000;
 /// Bytes that may wait for a log whose disk is full before it refuses what other peers send: what does not fit is of no use to them.
 pub const LOG_PENDING_BYTES_FULL: usize = 4 << 20;
+/// A request that takes longer is told of (milliseconds): a fifth of its deadline, long after a hedge should have helped.
+pub const SLOW_REQUEST_MS_DEFAULT: u64 = 1_000;
 /// Bytes of records kept in memory for reads.
 pub const CACHE_BYTES_DEFAULT: usize = 256 << 20;
 
 /// Hints that one peer keeps for owners that are down, in bytes of their records: beyond it a stand-in takes nothing new, and the write needs
 /// its owners. Some millions of small writes fit, and hours of an owner's absence.
 pub const HINT_BYTES_MAX: u64 = 1 << 30;
-/// The same, in keys: each takes some 300 bytes of memory.
+/// The same, in keys: each takes some 400 bytes of memory.
 pub const HINTS_MAX: usize = 1_000_000;
 /// A debt older than this is said to people as a warning (milliseconds): a peer that is restarted is back long before.
 pub const HINT_AGE_WARNING_MS: u64 = 60 * 60 * 1_000;

@@ -141,22 +141,23 @@ class Client:
         if kind == FAILED:
             raise Failure(*body[:3])
         return kind, body, payload
-
     def ask(self, kind, body=(), payload=b""): return self.wait(self.send(kind, body, payload))
     def send_put(self, key, value, context=b"", w=0, retry=None):
         raw = isinstance(value, bytes)
         return self.send(PUT, [key, 0 if raw else 1, context, w, 0, retry, False, 0], value if raw else json.dumps(value).encode())
     def put(self, key, value, **how): return self.wait(self.send_put(key, value, **how))[1]
     def delete(self, key, path="", context=b"", w=0): return self.ask(REMOVE, [key, path, context, w, 0, None, False])[1]
-    def patch(self, key, path, value, context=b"", w=0):
-        return self.ask(UPDATE, [key, 0, path, context, w, 0, None, False, 0], json.dumps(value).encode())[1]
-    def merge(self, key, patch): return self.ask(UPDATE, [key, 1, "", b"", 0, 0, None, False, 0], json.dumps(patch).encode())[1]
+    def update(self, key, number, path, change=None, payload=b"", context=b"", w=0):
+        return self.ask(UPDATE, [key, number, path, context, w, 0, None, False, 0, change], payload)[1]
+    def patch(self, key, path, value, **how): return self.update(key, 0, path, payload=json.dumps(value).encode(), **how)
+    def merge(self, key, patch): return self.update(key, 1, "", payload=json.dumps(patch).encode())
     def list(self, prefix, after=b"", limit=1000): return self.ask(LIST, [prefix, after, limit, 0, 0])[1]
     def ring(self): return self.ask(RING)[1]
     def status(self): return self.ask(STATUS)[1]
     def get(self, key, path="", r=0): return read_value(*self.ask(GET, [key, path, r, b"", False, 0]))
 
-def value_of(form, raw): return None if form is None else raw if form == 0 else json.loads(raw)
+def value_of(form, raw): return None if form is None else raw if form == 0 else members(raw) if form == 3 else json.loads(raw)
+def members(raw): return [raw[4:4 + int.from_bytes(raw[:4])]] + members(raw[4 + int.from_bytes(raw[:4]):]) if raw else []
 def read_value(kind, body, payload):
     """(value, {path: siblings}, context); the value is None if nothing is there, or nothing but siblings."""
     if kind == MISSING:
@@ -188,14 +189,12 @@ def session(addresses):
     for name, value in (("raw", bytes(range(256)) * 40), ("empty", b""), ("json", document), ("text", "x")):
         a.put(key(name), value)
         same(name, b.get(key(name))[:2], (value, {}))
-    same("nothing", a.get(key("nothing"))[:2], (None, {}))
-    same("a path", b.get(key("json"), "deep.\u00e9")[0], [1, None, True])
+    same("nothing, and a path", (a.get(key("nothing"))[0], b.get(key("json"), "deep.\u00e9")[0]), (None, [1, None, True]))
     # A context covers what was seen; two writes with the same one are siblings, until a write has seen both.
     a.put(key("raw"), b"second", context=a.get(key("raw"))[2])
     value, siblings, context = b.get(key("raw"))
     same("overwritten", (value, siblings), (b"second", {}))
-    a.put(key("raw"), b"left", context=context)
-    b.put(key("raw"), b"right", context=context)
+    for client, side in ((a, b"left"), (b, b"right")): client.put(key("raw"), side, context=context)
     value, siblings, context = a.get(key("raw"), r=255)
     same("siblings", (value, sorted(siblings[""])), (None, [b"left", b"right"]))
     b.put(key("raw"), b"both", context=context, w=255)
@@ -208,8 +207,11 @@ def session(addresses):
     same("a path deleted", a.get(key("json"), "deep")[0], {"\u00e9": [1, None, True]})
     a.delete(key("json"))
     same("deleted", b.get(key("json"))[:2], (None, {}))
-    fails(1, lambda: a.get(key("raw"), r=9))
-    fails(1, lambda: a.ask(99))
+    for client, amount in ((a, 1), (b, -300), (a, 2**40)): client.update(key("n"), 2, "", amount)
+    a.update(key("s"), 3, "", [[b"x", b"\xff\0"], [b"y"]])
+    b.ask(26, [key("n"), 1 << 41, b"", 0, 0, None, False])  # Expire
+    same("a counter and a set", (b.get(key("n"))[0], b.get(key("s"))[0]), (2**40 - 299, [b"x", b"\xff\0"]))
+    for wrong in (lambda: a.get(key("raw"), r=9), lambda: a.ask(99)): fails(1, wrong)
     # Garbage elsewhere hurts nobody here.
     stray = socket.create_connection(a.socket.getpeername()[:2], timeout=20)
     stray.sendall(b"GET / HTTP/1.1\r\n\r\n" + os.urandom(64))
@@ -229,7 +231,6 @@ def session(addresses):
         same("pipelined get", read_value(*b.wait(number))[0], i)
     keys, more, after = b.list(key("p"), limit=300)
     same("listed", keys + a.list(key("p"), after=after)[0], [key(f"p{i:03}") for i in range(500)])
-
 def selftest():
     golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
     lines = lambda name: [line.split() for line in open(os.path.join(golden, name)) if not line.startswith("#")]
@@ -241,7 +242,6 @@ def selftest():
         body, end = unpack(b, 17)
         same(f"lengths of {name}", (got, length, end), (int(kind), len(b) - 4, 17 + size))
         same(name, frame(got, number, body, b[end:]), b)
-
 if __name__ == "__main__":
     try:
         selftest() if sys.argv[1:] == ["--selftest"] else session(sys.argv[1:])

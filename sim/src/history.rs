@@ -123,6 +123,8 @@ pub struct History {
     reads: Vec<Read>,
     of_value: BTreeMap<ValueId, (WriteId, usize)>,
     of_key: BTreeMap<KeyId, Vec<WriteId>>,
+    /// Values whose only copy was on a disk when that was lost, and when (microseconds).
+    lost: BTreeMap<ValueId, u64>,
 }
 
 impl History {
@@ -141,6 +143,17 @@ impl History {
     /// Notes an answered read.
     pub fn note_read(&mut self, read: Read) {
         self.reads.push(read);
+    }
+
+    /// Notes that a disk is lost that alone held a value for sure.
+    pub fn note_lost(&mut self, value: ValueId, time: u64) {
+        self.lost.entry(value).or_insert(time);
+    }
+
+    /// True if the only copy of a value may have been lost before this (microseconds), and fewer than `least` owners have acknowledged its write.
+    pub fn may_be_lost(&self, value: ValueId, by: u64, least: usize) -> bool {
+        let is_kept = |write: &Write| matches!(write.outcome, Outcome::Acked { w, .. } if w >= least);
+        self.lost.get(&value).is_some_and(|at| *at <= by) && !self.author(value).is_some_and(|(write, _)| is_kept(write))
     }
 
     /// The writes in the order in which they were asked for.

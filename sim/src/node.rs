@@ -5,14 +5,14 @@ use crate::disk::{Fate, Faults, NO_ROOM, SimDisk};
 use crate::machine_clock::MachineClock;
 use crate::oracle::durability::Shadow;
 use crate::oracle::views::Beliefs;
+use crate::questions::{Asked, Questions};
 use crate::tuning::Tuning;
-use bytes::Bytes;
 use henge::broken::{Rule, is_broken};
-use henge::message::{Message, OperationId, Position, Request, SyncMode};
+use henge::message::{Position, SyncMode};
 use henge::peer::{Now, Output, Peer, PeerConfig};
 use henge::ring::MemberId;
 use henge::storage::{DiskDone, DiskJob, LogWrite, OpenFiles, OpenOptions, Store, StoreOptions, execute};
-use henge::vclock::{Actor, Entry, Start};
+use henge::vclock::{Actor, Start};
 use std::collections::BTreeMap;
 
 /// How a peer goes down.
@@ -56,18 +56,8 @@ pub struct Held {
     pub after: Position,
     /// What waits.
     pub output: Output,
-}
-
-/// What has been asked of a peer by a message, and will be answered.
-pub enum Asked {
-    /// To take in an entry.
-    Apply(Bytes, Entry),
-    /// To keep an entry for members that are down.
-    Keep(Bytes, Entry, Vec<MemberId>),
-    /// To tell what it holds.
-    Fetch(Bytes),
-    /// To answer a read of a key, in the place of who was asked.
-    Get(Bytes),
+    /// What it answers, if it answers a message.
+    pub asked: Option<Asked>,
 }
 
 /// One peer, up or down.
@@ -99,7 +89,7 @@ pub struct Node {
     /// What it has promised.
     pub shadow: Shadow,
     /// Messages that it has not answered yet.
-    pub asked: BTreeMap<(MemberId, OperationId), Asked>,
+    pub asked: Questions,
     /// It has acknowledged change 0: from then on it has it.
     pub has_formed: bool,
     /// The disk as it was after the first start, for a planted bug.
@@ -157,7 +147,7 @@ impl Node {
             stopping: false,
             clock: MachineClock::default(),
             shadow: Shadow::default(),
-            asked: BTreeMap::new(),
+            asked: Questions::default(),
             has_formed: false,
             first_identity: Vec::new(),
             hurt: None,
@@ -240,8 +230,6 @@ impl Node {
             if self.quarantine || self.hurt != Some(Hurt::Damaged) {
                 self.forget();
             }
-            // What lay in a bad place of the log has been written anew, but for what was kept for others.
-            self.shadow.forget_kept();
             (self.hurt, self.quarantine) = (None, false);
         }
         if store.start() <= self.start && !is_broken(Rule::NoStart) {
@@ -325,30 +313,4 @@ impl Node {
 /// True if a start has ended as the disk is full; a log that is begun anew says so in words of its own.
 fn finds_no_room(error: &str) -> bool {
     error.contains(NO_ROOM) || error.contains("there is no room for the new log")
-}
-
-/// What a message asks for, if its answer is a promise.
-pub fn asks(message: &Message) -> Option<(OperationId, Asked)> {
-    let found = asked_by(message)?;
-    // All that nobody waits for has this number: two such questions cannot be told apart by their answers.
-    (found.0 != OperationId(0)).then_some(found)
-}
-
-fn asked_by(message: &Message) -> Option<(OperationId, Asked)> {
-    match message {
-        Message::Apply(apply) => {
-            let entry = henge::vclock::unpack(&apply.entry).ok()?;
-            let asked = match apply.owed.is_empty() {
-                true => Asked::Apply(apply.key.clone(), entry),
-                false => Asked::Keep(apply.key.clone(), entry, apply.owed.clone()),
-            };
-            Some((apply.operation, asked))
-        }
-        Message::Fetch(fetch) => Some((fetch.operation, Asked::Fetch(fetch.key.clone()))),
-        Message::Forward(forward) => match &forward.request {
-            Request::Get(get) => Some((forward.operation, Asked::Get(get.key.clone()))),
-            _ => None,
-        },
-        _ => None,
-    }
 }

@@ -7,6 +7,7 @@
 use crate::dice::Dice;
 use crate::disk_plan::DiskFaultPlan;
 use crate::network::CutShape;
+use crate::tally;
 use crate::tuning::Tuning;
 use henge::message::SyncMode;
 
@@ -89,6 +90,8 @@ pub struct Plan {
     pub expiry: Option<ExpiryPlan>,
     /// Faults that wait for a rare moment.
     pub ambush: AmbushPlan,
+    /// Further clients count, and keep sets.
+    pub tallies: bool,
 }
 
 /// Faults that wait for a rare moment, and hit just there. Drawn apart from all else, and at run time too.
@@ -280,6 +283,7 @@ impl Plan {
             process: ProcessPlan::calm(),
             expiry: None,
             ambush: AmbushPlan::default(),
+            tallies: false,
             clients: ClientPlan { count: 4, keys: 8, think: 20_000, blind: 0.3, stray: 0.1, healed_requests: 6 },
             ..plan
         }
@@ -354,6 +358,7 @@ impl Plan {
             },
             expiry,
             ambush,
+            tallies: plant == Plant::None && tally::is_drawn(seed),
         }
     }
 }

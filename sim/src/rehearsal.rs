@@ -6,9 +6,10 @@ use henge::message::SyncMode;
 use sim::chaos::cluster::Shape;
 use sim::chaos::fates::Cut;
 use sim::chaos::halves;
+use sim::chaos::machine::{begin_anew_in_user_namespace, namespaces};
 use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
-use sim::chaos::storm::{self, Summary};
+use sim::chaos::storm::{self, NETWORKS, Network, Summary};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,10 @@ pub struct ChaosArguments {
     /// storm: when the peers' logs are synced: always, interval:MS, never
     #[arg(long, default_value = "always", value_parser = sync)]
     sync: SyncMode,
+    /// What is between the peers: namespaces (a cut is loss of packets), proxy (a cut holds up what is said), auto (namespaces where the
+    /// machine allows them)
+    #[arg(long, default_value = "auto", value_parser = network)]
+    network: Network,
     /// storm: the last line on stdout is one JSON object
     #[arg(long)]
     json: bool,
@@ -70,6 +75,11 @@ fn cut(name: &str) -> Result<Cut, String> {
     Cut::ALL.iter().find(|(known, _)| *known == name).map(|(_, cut)| *cut).ok_or_else(|| format!("there are {}", known()))
 }
 
+fn network(name: &str) -> Result<Network, String> {
+    let known = || NETWORKS.map(|(name, _)| name).join(", ");
+    NETWORKS.iter().find(|(known, _)| *known == name).map(|(_, network)| *network).ok_or_else(|| format!("there are {}", known()))
+}
+
 fn sync(text: &str) -> Result<SyncMode, String> {
     match (text, text.strip_prefix("interval:").map(str::parse)) {
         ("always", _) => Ok(SyncMode::Always),
@@ -81,9 +91,15 @@ fn sync(text: &str) -> Result<SyncMode, String> {
 
 /// Plays the scenario, says how it went, and fails if anything was wrong.
 pub fn chaos(arguments: ChaosArguments) -> ExitCode {
-    let played = program(&arguments).and_then(|program| match arguments.scenario.as_str() {
-        "halves" => play_halves(&arguments, &program),
-        _ => play_storm(&arguments, program),
+    let played = program(&arguments).and_then(|program| {
+        // Behind the program's building, for which cargo may need the network.
+        if arguments.network != Network::Proxy {
+            begin_anew_in_user_namespace();
+        }
+        match arguments.scenario.as_str() {
+            "halves" => play_halves(&arguments, &program),
+            _ => play_storm(&arguments, program),
+        }
     });
     match played {
         Ok(true) => ExitCode::SUCCESS,
@@ -120,11 +136,12 @@ fn play_storm(arguments: &ChaosArguments, program: Program) -> Result<bool, Stri
     let drawn = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64 % 1_000_000);
     let (peers, replicas, partitions) = (usize::from(arguments.peers), arguments.replicas, arguments.partitions);
     let options = storm::Options {
-        shape: Shape { peers, replicas, partitions, sync: arguments.sync, has_disks: false },
+        shape: Shape { peers, replicas, partitions, sync: arguments.sync, ..Shape::default() },
         time: Duration::from_secs_f64(arguments.minutes.max(0.0) * 60.0),
         faults: wanted.to_vec(),
         seed: arguments.seed.unwrap_or_else(drawn),
         only_blackouts: lies,
+        network: arguments.network,
     };
     eprintln!("seed {}", options.seed);
     let summary = runtime()?.block_on(async {
@@ -176,12 +193,22 @@ fn show_progress(summary: &Summary, is_verbose: bool) {
 /// True if every run was accepted.
 fn play_halves(arguments: &ChaosArguments, program: &Program) -> Result<bool, String> {
     let runtime = runtime()?;
+    let namespaces = match arguments.network {
+        Network::Proxy => Err("they are not to be (--network proxy)".to_string()),
+        _ => runtime.block_on(namespaces()),
+    };
+    match (&namespaces, arguments.network) {
+        (Ok(()), _) => println!("network: namespaces"),
+        (Err(reason), Network::Namespaces) => return Err(format!("there are no namespaces for the network: {reason}")),
+        (Err(reason), _) => println!("network: proxies; no namespaces: {reason}"),
+    }
+    let shape = Shape { in_namespaces: namespaces.is_ok(), ..Shape::default() };
     let mut failed = 0;
     for turn in 1..=arguments.times {
         for cut in &arguments.cut {
             let begin = Instant::now();
             let name = Cut::ALL.iter().find(|(_, known)| known == cut).map_or("", |(name, _)| *name);
-            let report = runtime.block_on(halves::run(program, *cut, arguments.keys));
+            let report = runtime.block_on(halves::run_over(program, shape, *cut, arguments.keys));
             let objections = report.as_ref().map_or_else(|reason| vec![reason.clone()], |report| report.objections.clone());
             println!(
                 "{}: {} / {name}, run {turn} of {}, {} keys ({:.1} s)",

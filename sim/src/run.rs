@@ -6,14 +6,16 @@ use crate::history::{KeyId, Values};
 use crate::machine_clock::EPOCH_MS;
 use crate::oracle::owners::{self, Held};
 use crate::oracle::siblings::{self, Healed};
+use crate::oracle::tallies::{self, Terms};
 use crate::oracle::{Violation, reads};
 use crate::plan::{Plan, Plant};
 use crate::schedule::{Occurrence, Selection};
+use crate::tally;
 use crate::trace::Trace;
 use crate::workload::Wish;
 use crate::world::{FEW_PEERS, World, key_name};
 use henge::message::{FetchMode, Get, Quorum, Request};
-use henge::vclock::Entry;
+use henge::vclock::{Entry, Path, render};
 use std::collections::VecDeque;
 
 /// The one who reads everything in the end.
@@ -315,6 +317,7 @@ impl World {
             self.converged(*key, live);
         }
         self.same_roots();
+        self.judge_tallies();
         self.nothing_expired_is_kept();
         let least = if self.disks_lost > 0 { replicas / 2 + 1 } else { 1 };
         let misses = reads::judge(&self.history, replicas, least);
@@ -322,6 +325,29 @@ impl World {
         let is_claimed = |violation: &Violation| !self.old_disk_back || violation.oracle != "e";
         self.violations.extend(misses.into_iter().filter(is_claimed).collect::<Vec<_>>());
         siblings
+    }
+
+    /// Oracle n, of what every owner holds in the end, and of all that was answered.
+    fn judge_tallies(&mut self) {
+        if !self.plan.tallies {
+            return;
+        }
+        let (replicas, keeps_all) = (self.replicas(), self.disks_lost == 0);
+        let least = if keeps_all { 1 } else { replicas / 2 + 1 };
+        let terms = Terms { replicas, least, keeps_all, reads_are_claimed: !self.old_disk_back };
+        for key in tally::KEYS {
+            for owner in self.owners(key) {
+                let Some(entry) = self.ask(owner, &key_name(key), FetchMode::Full) else { continue };
+                let path = Path::parse(tally::path_of(key)).expect("a path");
+                let value = render(&entry, &path, 0, false).and_then(|rendered| rendered.value);
+                match tally::read(key, value.as_ref()) {
+                    Ok(shown) => self.violations.extend(tallies::judge_final(&self.history, &self.tallies, terms, key, &shown)),
+                    Err(what) => self.violations.push(Violation::new("n", format!("key {}: {what}", key.0))),
+                }
+            }
+        }
+        self.violations.extend(tallies::judge_looks(&self.history, &self.tallies, terms));
+        self.stats.counted += self.tallies.writes.iter().filter(|done| self.history.write(done.write).is_acked()).count() as u64;
     }
 
     /// Oracle c: all owners hold the same live dots, and what was read is what they hold.

@@ -3,6 +3,7 @@
 use crate::dice::Dice;
 use crate::history::{KeyId, Scope, Target, ValueId};
 use crate::plan::ExpiryPlan;
+use crate::tally::Counting;
 use crate::world::key_name;
 use bytes::Bytes;
 use henge::message::{Body, Get, List, PatchBody, Put, Quorum, Remove, Request, Update};
@@ -46,12 +47,14 @@ pub struct Workload {
     is_careful: bool,
     /// Some of what is written expires. Drawn apart, so that all else is what it would be without.
     expiry: Option<(Dice, ExpiryPlan)>,
+    /// It counts, and asks for nothing else.
+    counting: Option<Counting>,
 }
 
 impl Workload {
     /// Over so many keys.
     pub fn new(dice: Dice, keys: u16) -> Workload {
-        Workload { dice, keys, values: 0, is_careful: false, expiry: None }
+        Workload { dice, keys, values: 0, is_careful: false, expiry: None, counting: None }
     }
 
     /// The values that are handed out begin behind this number.
@@ -69,8 +72,16 @@ impl Workload {
         self.expiry = Some((dice, plan));
     }
 
+    /// From now on it counts, as the client at this place.
+    pub fn count(&mut self, digit: usize) {
+        self.counting = Some(Counting::of(digit));
+    }
+
     /// The next wish.
     pub fn wish(&mut self) -> Wish {
+        if let Some(counting) = &mut self.counting {
+            return counting.wish(&mut self.dice);
+        }
         let mut wish = self.any_wish();
         if self.is_careful && wish.scope.is_some() && wish.quorum == Quorum::Exactly(1) {
             wish.quorum = Quorum::Default;
@@ -285,6 +296,7 @@ mod tests {
                 },
                 Request::Update(update) => match &update.patch {
                     PatchBody::Set { json, .. } | PatchBody::Merge { json } => json.clone(),
+                    other => panic!("this workload does not count: {other:?}"),
                 },
                 _ => Bytes::new(),
             };

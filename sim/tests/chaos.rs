@@ -3,7 +3,8 @@
 use sim::chaos::cluster::Shape;
 use sim::chaos::program::Program;
 use sim::chaos::storm::faults::{KINDS, Kind};
-use sim::chaos::storm::{self, Options};
+use sim::chaos::storm::{self, Network, Options};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -12,18 +13,24 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn options(faults: &[Kind], seconds: u64) -> Options {
     let (shape, time) = (Shape::default(), Duration::from_secs(seconds));
-    Options { shape, time, faults: faults.to_vec(), seed: 1, only_blackouts: false }
+    Options { shape, time, faults: faults.to_vec(), seed: 1, only_blackouts: false, network: Network::Auto }
 }
 
 #[tokio::test]
 async fn a_minute_of_everything_that_this_machine_allows_breaks_no_promise() {
     let _alone = ALONE.lock().await;
     let program = Program::build().expect("cargo builds henge");
+    let home = network();
     let summary = storm::run(&program, &options(&KINDS.map(|(_, kind)| kind), 50), |_| ()).await;
     println!("{summary}");
     assert_eq!(summary.violations, Vec::<String>::new());
     assert!(summary.rounds > 0 && summary.acked > 0 && summary.reads > 0, "something was tried");
     assert!(summary.answered_share() >= 0.6, "most requests came to an answer: {:.2}", summary.answered_share());
+    // A cut that does nothing would have been a violation: where there are namespaces, each is looked at.
+    let is_cut = summary.network.starts_with("namespaces; the cut is real");
+    assert!(is_cut || summary.skipped.contains_key("loss"), "{} and {:?}", summary.network, summary.skipped);
+    assert!(summary.rounds < 2 || summary.faults.contains_key("cuts"), "of two rounds, one has a cut");
+    assert_eq!(network(), home, "this thread is back from the network between the peers, and nothing of that is seen here");
     for kind in ["kill", "power"] {
         let is_done = summary.faults.get(kind).is_some_and(|count| *count > 0);
         assert!(is_done || summary.skipped.contains_key(kind), "{kind} belongs to every round");
@@ -49,6 +56,13 @@ async fn disks_that_lie_about_their_syncs_are_found_out() {
     assert!(std::fs::metadata(folder).is_ok_and(|folder| folder.is_dir()), "it is kept for somebody to look at: {folder}");
     std::fs::remove_dir_all(folder).expect("nobody does");
     nothing_is_left();
+}
+
+/// Where this thread is, and the names of the links there.
+fn network() -> (Option<PathBuf>, Vec<String>) {
+    let links = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    let names = links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_string()));
+    (std::fs::read_link("/proc/thread-self/ns/net").ok(), names.collect())
 }
 
 /// No mount, and no loop device of this process. The system takes a moment to let go of the latter.

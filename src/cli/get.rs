@@ -137,13 +137,16 @@ fn found_json(reading: &Reading, found: &Found) -> serde_json::Value {
         "key": output::key_text(&reading.key),
         "path": reading.path,
         "found": true,
-        "kind": match &found.value { Some(Value::Bytes(_)) => "bytes", Some(Value::Json(_)) => "json", None => "conflict" },
+        "kind": match &found.value { Some(Value::Bytes(_)) => "bytes", Some(Value::Json(_)) => "json",
+            Some(Value::Counter(_)) => "counter", Some(Value::Set(_)) => "set", None => "conflict",
+        },
         "value": found.value.as_ref().map(output::value_json),
         "conflicts": output::conflicts_json(&found.conflicts),
         "hidden": found.hidden,
         "answered": found.answered,
         "agreed": found.agreed,
         "stood_in": found.stood_in,
+        "expiry_ms": found.expiry_ms,
         "context": Sealed::to_text(&found.context),
     })
 }

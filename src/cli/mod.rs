@@ -5,10 +5,12 @@ mod completions;
 mod config;
 mod del;
 mod exit;
+mod expire;
 mod form;
 mod r#gen;
 mod get;
 mod global;
+mod incr;
 mod indent;
 mod key_path;
 mod load;
@@ -67,6 +69,10 @@ pub enum Command {
     Patch(patch::Args),
     /// Remove a key, or what lies at a path of it
     Del(del::Args),
+    /// Add to a counter, and show its sum
+    Incr(incr::Args),
+    /// Set when a key expires, or that it never does
+    Expire(expire::Args),
     /// List the keys that begin with a prefix, in order
     Scan(scan::Args),
     /// Ask every member how it is
@@ -129,6 +135,8 @@ async fn run(cli: Cli, matches: &ArgMatches) -> Result<(), Exit> {
         Command::Why(args) => why::run(args, global).await,
         Command::Patch(args) => patch::run(args, global).await,
         Command::Del(args) => del::run(args, global).await,
+        Command::Incr(args) => incr::run(args, global).await,
+        Command::Expire(args) => expire::run(args, global).await,
         Command::Scan(args) => scan::run(args, global).await,
         Command::Status(args) => status::run(args, global).await,
         Command::Ring(args) => ring::run(args, global).await,

@@ -63,6 +63,9 @@ pub struct Told {
     /// Which events are written: error, warn, info, debug, or a filter of `tracing` [default: info]
     #[arg(long, env = "HENGE_LOG", value_name = "FILTER")]
     pub log_filter: Option<String>,
+    /// A request that takes longer is told of in the log of events, in milliseconds [default: 1000]
+    #[arg(long, env = "HENGE_SLOW_MS", value_name = "MS")]
+    pub slow_ms: Option<u64>,
     /// The flag of all commands, here for the file alone.
     #[arg(skip)]
     pub secret_file: Option<PathBuf>,
@@ -113,6 +116,7 @@ impl Told {
             no_hedge: Some(false),
             log: Some(LogFormat::Text),
             log_filter: Some("info".to_string()),
+            slow_ms: Some(limits::SLOW_REQUEST_MS_DEFAULT),
             ..Told::default()
         }
     }

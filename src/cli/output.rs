@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::indent::indent;
-use crate::message::{Conflict, Value};
+use crate::message::{Conflict, Members, Value};
 use crate::vclock::Sealed;
 use serde_json::json;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -39,7 +39,8 @@ pub(super) fn remark_at_terminal(line: impl std::fmt::Display) {
 /// JSON, indented if asked for. No line end is added.
 pub(super) fn value_bytes(value: &Value, indented: bool) -> Vec<u8> {
     match value {
-        Value::Bytes(bytes) => bytes.to_vec(),
+        Value::Bytes(bytes) | Value::Counter(bytes) => bytes.to_vec(),
+        Value::Set(members) => set_json(members).to_string().into_bytes(),
         Value::Json(json) => match json.first() {
             Some(b'"') => serde_json::from_slice::<String>(json).map_or_else(|_| json.to_vec(), String::into_bytes),
             Some(b'{' | b'[') if indented => indent(json),
@@ -53,21 +54,37 @@ pub(super) fn value_bytes(value: &Value, indented: bool) -> Vec<u8> {
 pub(super) fn print_value(value: &Value) -> Result<(), Exit> {
     let at_terminal = std::io::stdout().is_terminal();
     let mut out = value_bytes(value, at_terminal);
-    if matches!(value, Value::Json(_)) || (at_terminal && !out.ends_with(b"\n")) {
+    if !matches!(value, Value::Bytes(_)) || (at_terminal && !out.ends_with(b"\n")) {
         out.push(b'\n');
     }
     print(&out)
 }
 
-/// A value for a JSON answer: a document is itself; bytes are `{"text": …}` if they are UTF-8, else `{"base64url": …}`.
+/// A value for a JSON answer: a document is itself, a counter a number, a set an array; bytes are `{"text": …}` if they are UTF-8, else `{"base64url": …}`.
 pub(super) fn value_json(value: &Value) -> serde_json::Value {
     match value {
-        Value::Json(json) => serde_json::from_slice(json).unwrap_or_else(|_| json!({ "text": String::from_utf8_lossy(json) })),
-        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => json!({ "text": text }),
-            Err(_) => json!({ "base64url": Sealed::to_text(bytes) }),
-        },
+        Value::Set(members) => set_json(members),
+        Value::Json(json) | Value::Counter(json) => {
+            serde_json::from_slice(json).unwrap_or_else(|_| json!({ "text": String::from_utf8_lossy(json) }))
+        }
+        Value::Bytes(bytes) => bytes_json(bytes),
     }
+}
+
+fn bytes_json(bytes: &[u8]) -> serde_json::Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!({ "text": text }),
+        Err(_) => json!({ "base64url": Sealed::to_text(bytes) }),
+    }
+}
+
+/// The members of a set: those that are UTF-8 as strings, others as any other bytes.
+fn set_json(members: &Members) -> serde_json::Value {
+    let member = |member: bytes::Bytes| match std::str::from_utf8(&member) {
+        Ok(text) => json!(text),
+        Err(_) => bytes_json(&member),
+    };
+    members.iter().map(member).collect()
 }
 
 /// What is in conflict, for a JSON answer.

@@ -11,6 +11,7 @@ use crate::server::{Config, Gateway, Replacement, ServeError, serve};
 use crate::vclock::Start;
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// The flags of `henge serve`.
@@ -66,6 +67,7 @@ pub(super) fn prepare(told: &Told) -> Result<(Config, Vec<Gateway>), Exit> {
         replace: None,
         sync: told.sync.unwrap_or_default(),
         hedges: !told.no_hedge.unwrap_or_default(),
+        slow_request: Duration::from_millis(told.slow_ms.unwrap_or(limits::SLOW_REQUEST_MS_DEFAULT)),
         cache_bytes: limits::CACHE_BYTES_DEFAULT,
         stop_at_eof: false,
     };

@@ -2,7 +2,7 @@
 
 mod words;
 
-use super::{Exit, Global, del, get, output, patch, put, query, scan, status, why};
+use super::{Exit, Global, del, expire, get, incr, output, patch, put, query, scan, status, why};
 use crate::client::Client;
 use clap::{Parser, Subcommand};
 use rustyline::DefaultEditor;
@@ -49,6 +49,10 @@ enum ShellCommand {
     /// Remove a key, or what lies at a path of it
     #[command(alias = "del")]
     Delete(del::Args),
+    /// Add to a counter, and show its sum
+    Incr(incr::Args),
+    /// Set when a key expires, or that it never does
+    Expire(expire::Args),
     /// List the keys that begin with a prefix, in order
     Scan(scan::Args),
     /// Ask every member how it is
@@ -142,6 +146,8 @@ async fn perform(line: &str, client: &Client, json: bool) -> Result<bool, Exit> 
         ShellCommand::Why(args) => why::run_on(args, client, json).await,
         ShellCommand::Patch(args) => patch::run_on(args, client, json).await,
         ShellCommand::Delete(args) => del::run_on(args, client, json).await,
+        ShellCommand::Incr(args) => incr::run_on(args, client, json).await,
+        ShellCommand::Expire(args) => expire::run_on(args, client, json).await,
         ShellCommand::Scan(args) => scan::run_on(args, client, json).await,
         ShellCommand::Status(args) => status::run_on(args, client, json).await,
         ShellCommand::Exit => return Ok(false),

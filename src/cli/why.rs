@@ -147,7 +147,16 @@ fn held(explained: &Explained) -> String {
 fn fate_text(explained: &Explained, version: &Judged) -> String {
     let beside = version.beside.iter().map(|dot| dot_text(explained, *dot)).collect::<Vec<_>>().join(", ");
     match version.fate {
-        Fate::Shown => "is the value".to_string(),
+        Fate::Shown => {
+            let what = match version.kind {
+                4 => "counts",
+                5 => "is a member",
+                6 => return format!("ends what was counted before, at {}", time_text(version.expiry_ms)),
+                _ => "is the value",
+            };
+            let until = if version.expiry_ms == 0 { String::new() } else { format!(", until {}", time_text(version.expiry_ms)) };
+            format!("{what}{until}")
+        }
         Fate::SiblingNewest => {
             format!("is a sibling of {beside}: neither writer had seen the other's; the newest, which --lww shows")
         }

@@ -488,7 +488,7 @@ fn status(reply: Reply) -> Result<Status, Failure> {
 }
 
 /// The failure in an answer; an answer of another kind than the request asks for is one, too.
-fn unexpected(reply: Reply) -> Failure {
+pub(super) fn unexpected(reply: Reply) -> Failure {
     match reply {
         Reply::Failed(failure) => failure,
         _ => Failure {

@@ -4,6 +4,7 @@
 //! first owner of its key. Many requests may be under way on one handle; what is queued during one turn of the runtime leaves
 //! with one write. [`Connection`] is one TCP connection without any task behind it, for load generators.
 
+mod changes;
 mod channel;
 mod connection;
 mod dial;

@@ -12,6 +12,7 @@ pub(super) fn key(request: &Request) -> Option<&[u8]> {
         Request::Put(put) => Some(&put.key),
         Request::Remove(remove) => Some(&remove.key),
         Request::Update(update) => Some(&update.key),
+        Request::Expire(expire) => Some(&expire.key),
         Request::Get(get) => Some(&get.key),
         Request::Why(why) => Some(&why.key),
         Request::List(_) | Request::Ring | Request::Status | Request::Describe | Request::Form(_) => None,
@@ -20,7 +21,7 @@ pub(super) fn key(request: &Request) -> Option<&[u8]> {
 
 /// True if doing the request twice may differ from doing it once. Forming is safe to repeat by its own rules.
 pub(super) fn is_write(request: &Request) -> bool {
-    matches!(request, Request::Put(_) | Request::Remove(_) | Request::Update(_))
+    matches!(request, Request::Put(_) | Request::Remove(_) | Request::Update(_) | Request::Expire(_))
 }
 
 /// Where a write keeps what makes its retries recognisable.
@@ -29,6 +30,7 @@ pub(super) fn retry_mut(request: &mut Request) -> Option<&mut Option<Retry>> {
         Request::Put(put) => Some(&mut put.retry),
         Request::Remove(remove) => Some(&mut remove.retry),
         Request::Update(update) => Some(&mut update.retry),
+        Request::Expire(expire) => Some(&mut expire.retry),
         _ => None,
     }
 }
@@ -46,6 +48,7 @@ pub(super) fn settle_deadline(request: &mut Request, default: Duration) -> Durat
         Request::Put(put) => &mut put.deadline_ms,
         Request::Remove(remove) => &mut remove.deadline_ms,
         Request::Update(update) => &mut update.deadline_ms,
+        Request::Expire(expire) => &mut expire.deadline_ms,
         Request::Get(get) => &mut get.deadline_ms,
         Request::List(list) => &mut list.deadline_ms,
         Request::Why(why) => &mut why.deadline_ms,

@@ -25,6 +25,7 @@ pub fn found_or_missing(merged: &Merged, key: &[u8], path: &Path, wall_ms: u64, 
             agreed: merged.agreed,
             dots: rendered.dots,
             stood_in: merged.stood_in,
+            expiry_ms: rendered.expiry_ms,
         }),
     }
 }

@@ -5,8 +5,8 @@ use crate::broken::{Rule, is_broken};
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_LEAVES_MAX, KEY_STATE_BYTES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX};
 use crate::message::{Body, Naming, PatchBody, Scope};
 use crate::vclock::{
-    Change, DocumentError, Dot, Entry, Interval, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft,
-    leaves_from_json, merge_patch, pack, remove, set,
+    Change, DocumentError, Dot, Entry, Interval, Kind, Leaf, Path, PathError, Sealed, Seen, Timestamp, Version, draft, elements,
+    leaves_from_json, merge_patch, pack, remove, set, term_of,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -18,6 +18,20 @@ pub enum Intent {
     Whole(Vec<Leaf>),
     /// Changes of some paths.
     Changes(Vec<Change>),
+    /// An amount is added at a path.
+    Increment {
+        /// Where.
+        path: Path,
+        /// How much.
+        amount: i64,
+        /// True: the counter gets a term as well.
+        ends: bool,
+    },
+    /// What the key holds expires. True: never.
+    Expire {
+        /// True if it shall never expire.
+        never: bool,
+    },
 }
 
 /// The coordinator's own view of a key.
@@ -27,6 +41,12 @@ pub struct View<'a> {
     pub entry: &'a Entry,
     /// The clock of the partition.
     pub clock: &'a Seen,
+    /// An increment may fold the amounts that this dot's actor has made behind it; none if it may fold nothing.
+    pub folds: Option<Dot>,
+    /// The coordinator's time (milliseconds since 1970).
+    pub wall_ms: u64,
+    /// The time that the write will bear.
+    pub time: Timestamp,
 }
 
 /// Why a write cannot be drawn up. Nothing was done.
@@ -65,12 +85,20 @@ pub enum DraftError {
     /// This replica has not seen what the client saw, so it cannot tell which leaf each of those dots belongs to.
     #[error("this replica is behind what the context has seen")]
     Behind,
+    /// A change of a set changes nothing.
+    #[error("no member is named: name at least one to put in or to take out")]
+    NoMember,
+    /// There are more members in a change than a document may have leaves.
+    #[error("{0} members are named, and at most {DOCUMENT_LEAVES_MAX} can be changed at once: name fewer")]
+    TooManyMembers(usize),
 }
 
 /// A write, drawn up but without dots yet.
 #[derive(Debug)]
 pub struct Draft {
     leaves: Vec<Leaf>,
+    /// For each leaf the time that it keeps; of those that are not listed and of the others it is that of the write.
+    times: Vec<Option<Timestamp>>,
     context: Seen,
     covered: Vec<Dot>,
     naming: Option<Scope>,
@@ -95,19 +123,40 @@ impl Intent {
         Ok(if path.is_root() { Intent::Whole(Vec::new()) } else { Intent::Changes(remove(path)) })
     }
 
-    /// What an update means.
-    pub fn update(patch: &PatchBody) -> Result<Intent, DraftError> {
+    /// What an update means. `expires`: what it sets does.
+    pub fn update(patch: &PatchBody, expires: bool) -> Result<Intent, DraftError> {
         Ok(Intent::Changes(match patch {
             PatchBody::Set { path, json } => set(Path::parse(path)?, json)?,
             PatchBody::Merge { json } => merge_patch(json)?,
+            PatchBody::Increment { path, amount } => {
+                return Ok(Intent::Increment { path: Path::parse(path)?, amount: *amount, ends: expires });
+            }
+            PatchBody::Elements { path, add, remove } => match add.len() + remove.len() {
+                0 => return Err(DraftError::NoMember),
+                1..=DOCUMENT_LEAVES_MAX => elements(&Path::parse(path)?, add, remove)?,
+                members => return Err(DraftError::TooManyMembers(members)),
+            },
         }))
+    }
+
+    /// True if it is drawn up from what the coordinator's replica holds, so that an owner has to.
+    pub fn needs_view(&self) -> bool {
+        matches!(self, Intent::Changes(_) | Intent::Expire { .. })
+    }
+
+    /// True if drawing it up takes paths and values, and not dots alone.
+    pub fn needs_values(&self) -> bool {
+        !matches!(self, Intent::Whole(_))
     }
 
     /// True if it removes something, be it beside other changes.
     pub fn removes(&self) -> bool {
         match self {
             Intent::Whole(leaves) => leaves.is_empty(),
-            Intent::Changes(changes) => changes.iter().any(|change| matches!(change, Change::Remove { .. })),
+            Intent::Changes(changes) => {
+                changes.iter().any(|change| matches!(change, Change::Remove { .. } | Change::Discard { .. }))
+            }
+            Intent::Increment { .. } | Intent::Expire { .. } => false,
         }
     }
 
@@ -119,8 +168,11 @@ impl Intent {
         let drawn = match self {
             Intent::Whole(leaves) => draw_up_whole(leaves, view, sealed),
             Intent::Changes(changes) => draw_up_patch(changes, view, sealed)?,
+            Intent::Increment { path, amount, ends } => draw_up_increment((path, *amount), *ends, view, sealed),
+            // It makes nothing larger.
+            Intent::Expire { never } => return draw_up_expiry(*never, view, sealed),
         };
-        drawn.check(view, matches!(self, Intent::Changes(_)))?;
+        drawn.check(view, !matches!(self, Intent::Whole(_)))?;
         Ok(drawn)
     }
 }
@@ -143,6 +195,7 @@ fn draw_up_whole(leaves: &[Leaf], view: View<'_>, sealed: Option<&Sealed>) -> Dr
     }
     Draft {
         leaves: leaves.to_vec(),
+        times: Vec::new(),
         covered: view.entry.dots().filter(|dot| context.contains(*dot)).collect(),
         naming: sealed.is_none().then(|| Scope { set: vec![Path::ROOT], ..Scope::default() }),
         receipt: context.clone(),
@@ -152,15 +205,8 @@ fn draw_up_whole(leaves: &[Leaf], view: View<'_>, sealed: Option<&Sealed>) -> Dr
 }
 
 fn draw_up_patch(changes: &[Change], view: View<'_>, sealed: Option<&Sealed>) -> Result<Draft, DraftError> {
-    if let Some(sealed) = sealed
-        && !is_broken(Rule::BlindPatch)
-    {
-        let mut unseen = sealed.live.clone();
-        unseen.subtract(view.clock);
-        unseen.subtract(view.entry.context());
-        if !unseen.is_empty() {
-            return Err(DraftError::Behind);
-        }
+    if !is_broken(Rule::BlindPatch) {
+        check_seen(view, sealed)?;
     }
     let drawn = draft(view.entry, changes);
     let allowed = |dot: &Dot| sealed.is_none_or(|sealed| sealed.context.contains(*dot) || sealed.live.contains(*dot));
@@ -176,7 +222,115 @@ fn draw_up_patch(changes: &[Change], view: View<'_>, sealed: Option<&Sealed>) ->
         receipt.union_with(&sealed.live);
     }
     let left = sealed.map(|sealed| left_alone(view.entry, sealed, &context)).unwrap_or_default();
-    Ok(Draft { leaves: drawn.leaves, context, covered, naming: sealed.is_none().then_some(scope), receipt, left })
+    let (leaves, naming) = (drawn.leaves, sealed.is_none().then_some(scope));
+    Ok(Draft { leaves, times: Vec::new(), context, covered, naming, receipt, left })
+}
+
+/// This replica must have seen every dot that the client saw live.
+fn check_seen(view: View<'_>, sealed: Option<&Sealed>) -> Result<(), DraftError> {
+    let Some(sealed) = sealed else { return Ok(()) };
+    let mut unseen = sealed.live.clone();
+    unseen.subtract(view.clock);
+    unseen.subtract(view.entry.context());
+    if unseen.is_empty() { Ok(()) } else { Err(DraftError::Behind) }
+}
+
+/// An amount of its own, into which go those that this very copy of the partition has made, and holds: nobody else gives them new dots,
+/// nor has it done so before (rules `folds_others`, `folds_older`). Nothing else is covered, and nothing is named.
+fn draw_up_increment((path, amount): (&Path, i64), ends: bool, view: View<'_>, sealed: Option<&Sealed>) -> Draft {
+    let here = || versions_at(view.entry, path);
+    let (mut sum, mut covered) = (amount, Vec::new());
+    let (over, running): (Vec<Version>, Vec<Version>) = terms(here()).cloned().partition(|term| term.expiry_ms <= view.wall_ms);
+    if ends {
+        covered.extend(running.iter().map(|term| term.dot));
+    }
+    // What one term ends and another one does not must stay apart.
+    let left: Vec<Version> = if ends { over } else { terms(here()).cloned().collect() };
+    let ends_with_it = |version: &Version| term_of(&left, path, version.time) == term_of(&left, path, view.time);
+    let is_own = |dot: Dot| {
+        let is_behind = |began: Dot| match dot.actor == began.actor {
+            true => dot.counter > began.counter || is_broken(Rule::FoldsOlder),
+            false => is_broken(Rule::FoldsOthers),
+        };
+        view.folds.is_some_and(is_behind)
+    };
+    for version in here().filter(|version| version.kind == Kind::Amount && is_own(version.dot) && ends_with_it(version)) {
+        // What would not fit stays beside it.
+        let amount = version.value[..].try_into().map(i64::from_le_bytes).ok();
+        if let Some(total) = amount.and_then(|amount| sum.checked_add(amount)) {
+            sum = total;
+            covered.push(version.dot);
+        }
+    }
+    let amount = Leaf { path: path.clone(), kind: Kind::Amount, value: Bytes::copy_from_slice(&sum.to_le_bytes()) };
+    let term = ends.then(|| term_leaf(path));
+    let context: Seen = covered.iter().copied().collect();
+    let mut receipt = context.clone();
+    let mut left = Seen::new();
+    if let Some(sealed) = sealed {
+        // Nothing is asked of what the client has seen: it goes on to whoever gets the receipt's context.
+        receipt.union_with(&sealed.context);
+        receipt.union_with(&sealed.live);
+        left = sealed.live.clone();
+        left.subtract(&context);
+    }
+    Draft {
+        leaves: std::iter::once(amount).chain(term).collect(),
+        times: Vec::new(),
+        context,
+        covered,
+        naming: None,
+        receipt,
+        left,
+    }
+}
+
+/// All that is live gets new dots, and keeps its time; amounts get a term instead, since those of others must not get new dots.
+fn draw_up_expiry(never: bool, view: View<'_>, sealed: Option<&Sealed>) -> Result<Draft, DraftError> {
+    check_seen(view, sealed)?;
+    let is_live = |version: &&Version| {
+        let expiry_ms = view.entry.expiry_of(version);
+        expiry_ms == 0 || expiry_ms > view.wall_ms
+    };
+    let (mut leaves, mut times, mut covered) = (Vec::new(), Vec::new(), Vec::new());
+    for version in view.entry.versions().iter().filter(is_live) {
+        match version.kind {
+            Kind::Amount => {
+                let is_ended = leaves.last().is_some_and(|last: &Leaf| last.path == version.path && last.kind == Kind::Term);
+                if !never && !is_ended {
+                    leaves.push(term_leaf(&version.path));
+                    times.push(None);
+                }
+            }
+            Kind::Term => covered.push(version.dot),
+            kind => {
+                leaves.push(Leaf { path: version.path.clone(), kind, value: version.value.clone() });
+                times.push(Some(version.time));
+                covered.push(version.dot);
+            }
+        }
+    }
+    let context: Seen = covered.iter().copied().collect();
+    let mut receipt = context.clone();
+    if let Some(sealed) = sealed {
+        receipt.union_with(&sealed.context);
+        receipt.union_with(&sealed.live);
+    }
+    let left = sealed.map(|sealed| left_alone(view.entry, sealed, &context)).unwrap_or_default();
+    Ok(Draft { leaves, times, context, covered, naming: None, receipt, left })
+}
+
+fn versions_at<'a>(entry: &'a Entry, path: &'a Path) -> impl Iterator<Item = &'a Version> {
+    let from = entry.versions().partition_point(|version| version.path < *path);
+    entry.versions()[from..].iter().take_while(move |version| version.path == *path)
+}
+
+fn terms<'a>(versions: impl Iterator<Item = &'a Version>) -> impl Iterator<Item = &'a Version> {
+    versions.filter(|version| version.kind == Kind::Term)
+}
+
+fn term_leaf(path: &Path) -> Leaf {
+    Leaf { path: path.clone(), kind: Kind::Term, value: Bytes::new() }
 }
 
 /// The live dots that a client has seen and that a patch does not cover. Its receipt lists them again: whoever takes the next patch under that
@@ -189,6 +343,17 @@ impl Draft {
     /// How many dots the write takes: one for each leaf.
     pub fn dots(&self) -> u32 {
         self.leaves.len() as u32
+    }
+
+    /// The explicit context with which it travels.
+    pub fn covers(&self) -> &Seen {
+        &self.context
+    }
+
+    /// It covers these too: what was folded into what it folds, by writes that may not have come anywhere.
+    pub fn cover_too(&mut self, folded: &Seen) {
+        self.context.union_with(folded);
+        self.receipt.union_with(folded);
     }
 
     /// What the replicas are to be asked about, for a write without a context.
@@ -216,7 +381,9 @@ impl Draft {
         if bytes > KEY_STATE_BYTES_MAX {
             return Err(DraftError::SiblingsTooLarge(bytes));
         }
-        let mut siblings = kept().map(|version| &version.path).peekable();
+        // Amounts at one path are no siblings, however many there are, and nor are terms.
+        let counts = |version: &&Version| !matches!(version.kind, Kind::Amount | Kind::Term);
+        let mut siblings = kept().filter(counts).map(|version| &version.path).peekable();
         for leaf in &self.leaves {
             while siblings.next_if(|path| **path < leaf.path).is_some() {}
             let here = std::iter::from_fn(|| siblings.next_if(|path| **path == leaf.path)).count();
@@ -232,13 +399,10 @@ impl Draft {
     pub fn plan(self, key: Bytes, first: Dot, time: Timestamp, expiry_ms: u64) -> Plan {
         let dot_of = |n: usize| Dot { actor: first.actor, counter: first.counter + n as u64 };
         let dots: Vec<Dot> = (0..self.leaves.len()).map(dot_of).collect();
-        let versions = self.leaves.into_iter().zip(&dots).map(|(leaf, dot)| Version {
-            dot: *dot,
-            path: leaf.path,
-            kind: leaf.kind,
-            value: leaf.value,
-            time,
-            expiry_ms,
+        let mut times = self.times.into_iter();
+        let versions = self.leaves.into_iter().zip(&dots).map(|(leaf, dot)| {
+            let expiry_ms = if leaf.kind == Kind::Amount { 0 } else { expiry_ms };
+            leaf.into_version(*dot, times.next().flatten().unwrap_or(time), expiry_ms)
         });
         let mut context = self.context;
         if is_broken(Rule::VvOnly)

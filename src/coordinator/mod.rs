@@ -7,6 +7,7 @@
 
 mod answer;
 mod draft;
+mod folding;
 mod read;
 mod retry;
 mod scan;
@@ -17,6 +18,7 @@ mod write;
 
 pub use answer::{found_or_missing, sealed_receipt};
 pub use draft::{Draft, DraftError, Intent, View, left_alone};
+pub use folding::Folding;
 pub use read::{Merged, Pace, Question, Reach, Read, ReadFailure, Verdict, repair};
 pub use retry::{Acknowledged, FirstTry, Remembered, RetryMemory};
 pub use scan::{Scan, ScanStep};

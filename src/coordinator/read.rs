@@ -124,14 +124,19 @@ impl Question {
     /// Nothing is there only if `needed` complete owners say so. With one complete owner among enough answers, what is found counts;
     /// without any only a plain value does: of a document stand-ins may hold some leaves alone, of siblings one.
     pub fn judge(&self, merged: &Entry, (complete, others): (usize, usize), needed: usize) -> Verdict {
-        let is_shown = merged.versions().iter().any(|version| self.shows(version));
+        let is_shown = self.shows_any(merged);
         let is_plain = matches!(merged.versions(), [only] if is_plain_version(only));
         verdict((is_shown, is_plain), (complete, others), needed)
     }
 
-    /// True if a live version belongs to the answer.
-    pub(super) fn shows(&self, version: &Version) -> bool {
-        self.path.contains(&version.path) && (version.expiry_ms == 0 || version.expiry_ms > self.wall_ms)
+    /// True if anything of an entry belongs to the answer.
+    pub fn shows_any(&self, entry: &Entry) -> bool {
+        entry.versions().iter().any(|version| self.shows(version, entry.expiry_of(version)))
+    }
+
+    /// True if a live version belongs to the answer that is hidden at this time (milliseconds since 1970); 0: never.
+    pub(super) fn shows(&self, version: &Version, expiry_ms: u64) -> bool {
+        self.path.contains(&version.path) && version.kind != Kind::Term && (expiry_ms == 0 || expiry_ms > self.wall_ms)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::broken::{Rule, is_broken};
 use crate::message::StoodIn;
 use crate::ring::MemberId;
+use std::collections::BTreeMap;
 
 /// Who can be reached of a partition's preference list.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -19,6 +20,9 @@ pub(super) struct StandIns {
     chosen: Vec<StandIn>,
     /// Those that have refused.
     unwilling: Vec<MemberId>,
+    /// To whom each member has been told that it owes it. An acknowledgement may answer any of these messages, and says nothing of the others:
+    /// they may still be under way, or lost.
+    sent: BTreeMap<MemberId, Vec<Vec<MemberId>>>,
 }
 
 #[derive(Debug)]
@@ -63,10 +67,18 @@ impl StandIns {
 
     /// Whom to send it, with the owners to whom it will be owed: those who have not acknowledged, or only those who have not been told.
     pub fn due(&mut self, only_new: bool) -> impl Iterator<Item = (MemberId, &[MemberId])> {
+        let sent = &mut self.sent;
         self.chosen.iter_mut().filter_map(move |chosen| {
             let is_due = !chosen.told || (!only_new && !chosen.acked);
             chosen.told = true;
-            is_due.then_some((chosen.member, chosen.owed.as_slice()))
+            if !is_due {
+                return None;
+            }
+            let sent = sent.entry(chosen.member).or_default();
+            if !sent.contains(&chosen.owed) {
+                sent.push(chosen.owed.clone());
+            }
+            Some((chosen.member, chosen.owed.as_slice()))
         })
     }
 
@@ -87,21 +99,33 @@ impl StandIns {
         has_refused
     }
 
-    /// How many acknowledgements count beside those of the owners that have acknowledged. One that is owed to these alone does not: the stand-in hands
-    /// it over and forgets it, and then the owner's copy is the only one of the two.
+    /// How many acknowledgements count beside those of the owners that have acknowledged. One that may be owed to these alone does not: the stand-in
+    /// hands it over and forgets it, and then the owner's copy is the only one of the two.
     pub fn acks_beside(&self, has_acked: impl Fn(MemberId) -> bool) -> usize {
         let is_needed = |owed: &[MemberId]| !owed.iter().all(|owner| has_acked(*owner)) || is_broken(Rule::StandInBeside);
-        self.chosen.iter().filter(|chosen| chosen.acked && is_needed(&chosen.owed)).count()
+        let surely = |chosen: &StandIn| self.told_of(chosen).iter().all(|owed| is_needed(owed));
+        self.chosen.iter().filter(|chosen| chosen.acked && surely(chosen)).count()
     }
 
-    /// Those who have acknowledged.
-    pub fn stood_in(&self) -> Vec<StoodIn> {
+    /// Those who have acknowledged, and for whom they surely keep it. Where that is nobody who lacks it, because a stand-in was told of one owner
+    /// and of another, and keeps it for one of the two: for whom they were last asked to.
+    pub fn stood_in(&self, has_acked: impl Fn(MemberId) -> bool) -> Vec<StoodIn> {
         let acked = self.chosen.iter().filter(|chosen| chosen.acked);
-        acked.map(|chosen| StoodIn { member: chosen.member, owed: chosen.owed.clone() }).collect()
+        let surely = |chosen: &StandIn| {
+            let mut owed = chosen.owed.clone();
+            owed.retain(|owner| self.told_of(chosen).iter().all(|told| told.contains(owner)));
+            if owed.iter().all(|owner| has_acked(*owner)) { chosen.owed.clone() } else { owed }
+        };
+        acked.map(|chosen| StoodIn { member: chosen.member, owed: surely(chosen) }).collect()
     }
 
-    /// Begins anew with the same stand-ins.
+    fn told_of(&self, chosen: &StandIn) -> &[Vec<MemberId>] {
+        self.sent.get(&chosen.member).map_or(&[], Vec::as_slice)
+    }
+
+    /// Begins anew with the same stand-ins, under a number of its own: what was told before is not what they acknowledge now.
     pub fn clear(&mut self) {
+        self.sent.clear();
         for chosen in &mut self.chosen {
             (chosen.acked, chosen.told) = (false, false);
         }
@@ -143,7 +167,8 @@ mod tests {
         assert_eq!(told(&mut stand_ins, false).len(), 2, "asked again until they answer");
         assert!(stand_ins.count(MemberId(7)) && !stand_ins.count(MemberId(7)) && !stand_ins.count(MemberId(9)));
         assert_eq!((stand_ins.acks_beside(|_| false), told(&mut stand_ins, false).len()), (1, 1));
-        assert_eq!(stand_ins.stood_in(), [StoodIn { member: MemberId(7), owed: members(&[1, 4]) }]);
+        let stood_in = [StoodIn { member: MemberId(7), owed: members(&[1]) }];
+        assert_eq!(stand_ins.stood_in(|_| false), stood_in, "it may not have heard of the rest");
     }
 
     #[test]
@@ -173,9 +198,52 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_says_nothing_of_an_owner_that_was_named_after_the_first_message() {
+        let mut stand_ins = StandIns::default();
+        let acks_beside = |stand_ins: &StandIns, acked: &[u128]| stand_ins.acks_beside(|owner| members(acked).contains(&owner));
+        let owed_but = |stand_ins: &StandIns, acked: &[u128]| {
+            let stood_in = stand_ins.stood_in(|owner| members(acked).contains(&owner));
+            stood_in[0].owed.iter().map(|owner| owner.0).collect::<Vec<_>>()
+        };
+        let owed = |stand_ins: &StandIns| owed_but(stand_ins, &[]);
+        stand_ins.arrange(&walk(&[1], &[5]), |_| false);
+        assert_eq!(told(&mut stand_ins, true), [(5, vec![1])]);
+        stand_ins.arrange(&walk(&[1, 2], &[5]), |_| false);
+        assert_eq!(told(&mut stand_ins, true), [(5, vec![1, 2])]);
+        stand_ins.count(MemberId(5));
+        assert_eq!((acks_beside(&stand_ins, &[]), acks_beside(&stand_ins, &[2])), (1, 1));
+        assert_eq!(acks_beside(&stand_ins, &[1]), 0, "what it acknowledged may be owed to 1 alone");
+        assert_eq!(owed(&stand_ins), [1]);
+        // It goes away and comes back: an answer to what it was told before may still be under way.
+        let mut stand_ins = StandIns::default();
+        for (down, live) in [(1, &[5][..]), (1, &[]), (2, &[5])] {
+            stand_ins.arrange(&walk(&[down], live), |_| false);
+            told(&mut stand_ins, true);
+        }
+        stand_ins.count(MemberId(5));
+        assert_eq!((acks_beside(&stand_ins, &[1]), acks_beside(&stand_ins, &[3])), (0, 1));
+        // Under another number it is told of both at once.
+        stand_ins.clear();
+        stand_ins.arrange(&walk(&[1, 2], &[5]), |_| false);
+        assert_eq!(told(&mut stand_ins, true), [(5, vec![1, 2])]);
+        stand_ins.count(MemberId(5));
+        assert_eq!((acks_beside(&stand_ins, &[1]), owed(&stand_ins)), (1, vec![1, 2]));
+        // Told of 1 and 2, and then of 1 and 3, it keeps it for 2 or for 3, whatever becomes of 1.
+        let mut stand_ins = StandIns::default();
+        for (down, live) in [(&[1, 2][..], &[5][..]), (&[], &[]), (&[1, 3], &[5])] {
+            stand_ins.arrange(&walk(down, live), |_| false);
+            told(&mut stand_ins, true);
+        }
+        stand_ins.count(MemberId(5));
+        assert_eq!((acks_beside(&stand_ins, &[1]), owed_but(&stand_ins, &[1])), (1, vec![1, 3]));
+        assert_eq!((acks_beside(&stand_ins, &[]), owed(&stand_ins)), (1, vec![1]));
+    }
+
+    #[test]
     fn a_stand_in_counts_for_one_owner_that_has_not_acknowledged_itself() {
         let mut stand_ins = StandIns::default();
         stand_ins.arrange(&walk(&[1, 2], &[5]), |_| false);
+        told(&mut stand_ins, true);
         assert_eq!(stand_ins.acks_beside(|_| false), 0, "it has not acknowledged");
         stand_ins.count(MemberId(5));
         for (acked, counted) in [(&[][..], 1), (&[1], 1), (&[2, 3], 1), (&[1, 2], 0), (&[1, 2, 3], 0)] {

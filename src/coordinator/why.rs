@@ -5,7 +5,7 @@ use super::{Effects, Outcome};
 use crate::limits::WHY_VERSIONS_MAX;
 use crate::message::{Choice, Fate, Fetch, FetchMode, Fetched, Held, Holding, Judged, Message, OperationId, Says, Would};
 use crate::ring::MemberId;
-use crate::vclock::{Actor, Dot, Entry, Kind, Path, Version, unpack};
+use crate::vclock::{Actor, Dot, Entry, Kind, Path, Seen, Version, unpack};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -112,9 +112,11 @@ impl Inquiry {
         let weighed = self.weigh();
         let shown: Vec<&Weighed<'_>> =
             weighed.iter().filter(|weighed| self.question.path.contains(&weighed.version.path)).collect();
-        let fates = fates(&shown, self.question.wall_ms);
+        let state = live_state(&shown);
+        let fates = fates(&shown, &state, self.question.wall_ms);
         let listed = shown.iter().zip(fates).take(WHY_VERSIONS_MAX);
-        let versions: Vec<Judged> = listed.map(|(weighed, (fate, beside))| self.judged(weighed, fate, beside, &author)).collect();
+        let versions: Vec<Judged> =
+            listed.map(|(weighed, (fate, beside))| self.judged(weighed, &state, (fate, beside), &author)).collect();
         Finding {
             held: self.members.iter().map(|member| self.answers.get(member).map(held)).collect(),
             more: (shown.len() - versions.len()) as u32,
@@ -152,7 +154,13 @@ impl Inquiry {
         weighed
     }
 
-    fn judged(&self, weighed: &Weighed<'_>, fate: Fate, beside: Vec<Dot>, author: impl Fn(Actor) -> Option<MemberId>) -> Judged {
+    fn judged(
+        &self,
+        weighed: &Weighed<'_>,
+        state: &Entry,
+        (fate, beside): (Fate, Vec<Dot>),
+        author: impl Fn(Actor) -> Option<MemberId>,
+    ) -> Judged {
         let speakers = self.speakers();
         let of = |mask: u64| {
             let members = speakers.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0);
@@ -166,7 +174,7 @@ impl Inquiry {
             kind: version.kind as u8,
             bytes: version.value.len() as u32,
             wall_ms: version.time.wall_ms(),
-            expiry_ms: version.expiry_ms,
+            expiry_ms: state.expiry_of(version),
             held_by: of(weighed.live),
             fate,
             gone_at: of(weighed.gone),
@@ -198,7 +206,7 @@ impl Inquiry {
             let complete = chosen().filter(|(_, answer, _)| answer.complete).count();
             let others = chosen().count() - complete + silent.len();
             let live = self.live_among(mask, weighed);
-            let is_shown = live.iter().any(|weighed| self.question.shows(weighed.version));
+            let is_shown = !live.is_empty();
             // Of the whole key, not of the path.
             let whole: Vec<&Weighed<'_>> = weighed.iter().filter(|weighed| weighed.is_live_among(mask)).collect();
             let is_plain = matches!(whole.as_slice(), [only] if is_plain_version(only.version));
@@ -216,8 +224,19 @@ impl Inquiry {
 
     /// What a read of the path shows if these replicas answer.
     fn live_among<'a, 'w>(&self, replicas: u64, weighed: &'w [Weighed<'a>]) -> Vec<&'w Weighed<'a>> {
-        weighed.iter().filter(|weighed| weighed.is_live_among(replicas) && self.question.shows(weighed.version)).collect()
+        let live: Vec<&Weighed<'_>> = weighed.iter().filter(|weighed| weighed.is_live_among(replicas)).collect();
+        let state = state_of(live.iter().map(|weighed| weighed.version));
+        live.into_iter().filter(|weighed| self.question.shows(weighed.version, state.expiry_of(weighed.version))).collect()
     }
+}
+
+/// What is live of these versions, as an entry: it knows when each of them is hidden.
+fn live_state(versions: &[&Weighed<'_>]) -> Entry {
+    state_of(versions.iter().filter(|weighed| weighed.gone == 0).map(|weighed| weighed.version))
+}
+
+fn state_of<'a>(versions: impl Iterator<Item = &'a Version>) -> Entry {
+    Entry::new(versions.cloned().collect(), Seen::new())
 }
 
 fn dot_of(weighed: &&Weighed<'_>) -> Dot {
@@ -235,13 +254,15 @@ fn held(answer: &Answer) -> Held {
 }
 
 /// What became of each version, and which live ones stand in its place or beside it.
-fn fates(versions: &[&Weighed<'_>], wall_ms: u64) -> Vec<(Fate, Vec<Dot>)> {
-    let is_live =
-        |weighed: &Weighed<'_>| weighed.gone == 0 && (weighed.version.expiry_ms == 0 || weighed.version.expiry_ms > wall_ms);
+fn fates(versions: &[&Weighed<'_>], state: &Entry, wall_ms: u64) -> Vec<(Fate, Vec<Dot>)> {
+    let expires = |version: &Version| Some(state.expiry_of(version)).filter(|expiry_ms| *expiry_ms != 0);
+    let is_live = |weighed: &Weighed<'_>| weighed.gone == 0 && expires(weighed.version).is_none_or(|expiry_ms| expiry_ms > wall_ms);
     let live: Vec<&Version> = versions.iter().filter(|weighed| is_live(weighed)).map(|weighed| weighed.version).collect();
     // What lies below a leaf quarrels with it: the place of a quarrel is that of its topmost leaf.
     let mut leaves: BTreeMap<&Path, ()> = BTreeMap::new();
-    leaves.extend(live.iter().filter(|version| version.kind != Kind::EmptyMap).map(|version| (&version.path, ())));
+    leaves.extend(
+        live.iter().filter(|version| !matches!(version.kind, Kind::EmptyMap | Kind::Term)).map(|version| (&version.path, ())),
+    );
     let place = |path: &Path| {
         let above = path.ancestors().filter(|above| leaves.contains_key(above)).min_by_key(|above| above.as_bytes().len());
         above.unwrap_or_else(|| path.clone())
@@ -280,7 +301,8 @@ const BESIDE_MAX: usize = 16;
 
 /// True if two live versions cannot both be the value: they differ at one path, or one lies below the other.
 fn quarrel(a: &Version, b: &Version) -> bool {
-    if a.dot == b.dot {
+    // A term says when amounts end, and is nothing besides.
+    if a.dot == b.dot || a.kind == Kind::Term || b.kind == Kind::Term {
         return false;
     }
     match a.path == b.path {

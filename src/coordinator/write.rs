@@ -214,7 +214,7 @@ impl Write {
         covered.extend(self.named.iter().filter(|dot| !covered.contains(dot)).copied().collect::<Vec<_>>());
         Written {
             acks: std::mem::take(&mut self.acks),
-            stood_in: self.stand_ins.stood_in(),
+            stood_in: self.stand_ins.stood_in(|owner| self.tally.has_answered(owner)),
             dots: std::mem::take(&mut self.plan.dots),
             covered,
             context: std::mem::take(&mut self.plan.context),

@@ -34,8 +34,9 @@ pub(super) async fn accept_all<F>(
                     let _ = stream.try_write(busy);
                 }
                 Ok((stream, address)) => {
-                    let (hung_up, serving) = (door.hung_up(), serve(stream, address));
+                    let (hung_up, seat, serving) = (door.hung_up(), door.sit_down(), serve(stream, address));
                     served.spawn_local(async move {
+                        let _seat = seat;
                         tokio::select! {
                             () = serving => {}
                             () = hung_up => {}

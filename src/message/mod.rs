@@ -17,11 +17,12 @@ pub use fence::{ActorAsk, ActorDenial, FenceAsk, FencePromise};
 pub use gossip::{EndedActor, Gossip, MemberRecord, News, Probe, Rank, Standing};
 pub use peer::{
     Applied, Apply, Fetch, FetchMode, Fetched, Forward, Forwarded, Message, Naming, OperationId, Position, ScanAsk, ScanItem,
-    ScanPage, Scope,
+    ScanPage, Scope, Serves,
 };
 pub use reply::{
     Ack, ComparisonStatus, Conflict, DebtStatus, Description, Failure, FailureKind, Found, GossipStatus, LinkStatus, Listed,
-    MemberStatus, MemberView, Missing, Receipt, Reply, RequestCounts, RingTable, Status, StoodIn, SyncMode, Value, ViewState,
+    MemberStatus, MemberView, Members, Missing, Receipt, Reply, RequestCounts, RingTable, Status, StoodIn, SyncMode, Value,
+    ViewState,
 };
-pub use request::{Attempt, Body, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};
+pub use request::{Attempt, Body, Expire, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};
 pub use why::{Choice, Explained, Fate, Held, Holding, Judged, Replica, Says, Why, Would};

@@ -49,6 +49,33 @@ pub enum Message {
     ActorDenial(ActorDenial),
 }
 
+/// Which operation a message serves, and whose number that is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Serves {
+    /// A question: an operation of its sender.
+    Sender(OperationId),
+    /// An answer: an operation of its recipient.
+    Recipient(OperationId),
+}
+
+impl Message {
+    /// What it is called, and which client's request it serves, if it serves one.
+    pub fn serves(&self) -> Option<(&'static str, Serves)> {
+        match self {
+            Message::Apply(apply) => Some(("apply", Serves::Sender(apply.operation))),
+            Message::Applied(applied) => Some(("applied", Serves::Recipient(applied.operation))),
+            Message::Fetch(fetch) => Some(("fetch", Serves::Sender(fetch.operation))),
+            Message::Fetched(fetched) => Some(("fetched", Serves::Recipient(fetched.operation))),
+            Message::ScanAsk(ask) => Some(("scan", Serves::Sender(ask.operation))),
+            Message::ScanPage(page) => Some(("scanned", Serves::Recipient(page.operation))),
+            Message::Forward(forward) => Some(("forward", Serves::Sender(forward.operation))),
+            Message::Forwarded(forwarded) => Some(("forwarded", Serves::Recipient(forwarded.operation))),
+            Message::Comparing(_) | Message::Gossip(_) | Message::FenceAsk(_) | Message::FencePromise(_) => None,
+            Message::ActorAsk(_) | Message::ActorDenial(_) => None,
+        }
+    }
+}
+
 /// Take this entry in. The one message by which a value arrives at a replica.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Apply {

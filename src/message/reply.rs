@@ -80,7 +80,7 @@ pub struct StoodIn {
 
 use super::request::Attempt;
 
-pub use crate::vclock::{Conflict, Value};
+pub use crate::vclock::{Conflict, Members, Value};
 
 /// What a read found.
 #[derive(Clone, PartialEq, Debug)]
@@ -102,6 +102,8 @@ pub struct Found {
     /// How many of those that answered count only for what is found: stand-ins, and owners that are not complete. What they lack may
     /// have been written; 0 as long as enough complete owners answer.
     pub stood_in: u8,
+    /// When what is shown expires, in milliseconds since 1970, or the first part of it that does; 0: never.
+    pub expiry_ms: u64,
 }
 
 /// Nothing is there.

@@ -29,6 +29,8 @@ pub enum Request {
     Form(Form),
     /// Asks why a read of a key says what it says.
     Why(Why),
+    /// Sets when what a key holds expires.
+    Expire(Expire),
 }
 
 /// How many replicas must answer: R of a read, W of a write.
@@ -169,6 +171,70 @@ pub enum PatchBody {
         /// The JSON text.
         json: Bytes,
     },
+    /// Adds to the counter at a path. It replaces nothing, whatever lies there, and no other increment; a context is only carried on.
+    Increment {
+        /// The path; empty for a counter that is all of its key.
+        path: String,
+        /// How much; may be negative.
+        amount: i64,
+    },
+    /// Puts members into the set at a path and takes members out of it, each for itself. Who is in both lists is put in.
+    Elements {
+        /// The path; empty for a set that is all of its key.
+        path: String,
+        /// Any bytes, as long as a path may be long.
+        add: Vec<Bytes>,
+        /// Any bytes.
+        remove: Vec<Bytes>,
+    },
+}
+
+/// Sets when what a key holds expires, or that it never does. Values and their times stay.
+///
+/// The coordinator first reads a majority of the owners, and whatever its context has seen. The answer is a receipt, or `Missing` if the key
+/// holds nothing.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Expire {
+    /// The key.
+    pub key: Bytes,
+    /// When it expires, in milliseconds since 1970; 0: never. A time that is over hides it at once.
+    pub expiry_ms: u64,
+    /// A sealed context, which must have been seen; empty for none.
+    pub context: Bytes,
+    /// W.
+    pub w: Quorum,
+    /// Milliseconds until the caller gives up; 0 for the default.
+    pub deadline_ms: u32,
+    /// Recognises retries.
+    pub retry: Option<Retry>,
+    /// True: only owners count for W, and nobody stands in for one that is down.
+    pub strict: bool,
+}
+
+impl Update {
+    /// Adds to a counter; everything else is as usual.
+    pub fn increment(key: Bytes, path: &str, amount: i64) -> Update {
+        Update::of(key, PatchBody::Increment { path: path.to_string(), amount })
+    }
+
+    /// Puts members into a set and takes members out of it; everything else is as usual.
+    pub fn elements(key: Bytes, path: &str, add: Vec<Bytes>, remove: Vec<Bytes>) -> Update {
+        Update::of(key, PatchBody::Elements { path: path.to_string(), add, remove })
+    }
+
+    /// Changes a key; everything else is as usual: no context, the default W and deadline, stand-ins allowed, no expiry.
+    pub fn of(key: Bytes, patch: PatchBody) -> Update {
+        let (context, w) = (Bytes::new(), Quorum::Default);
+        Update { key, patch, context, w, deadline_ms: 0, retry: None, strict: false, ttl_ms: 0 }
+    }
+}
+
+impl Expire {
+    /// Sets when a key expires (milliseconds since 1970; 0: never); everything else is as usual.
+    pub fn of(key: Bytes, expiry_ms: u64) -> Expire {
+        let (context, w) = (Bytes::new(), Quorum::Default);
+        Expire { key, expiry_ms, context, w, deadline_ms: 0, retry: None, strict: false }
+    }
 }
 
 /// Reads a key.

@@ -140,6 +140,7 @@ impl Peer {
             Request::Put(put) => (&put.key, &mut put.retry),
             Request::Update(update) => (&update.key, &mut update.retry),
             Request::Remove(remove) => (&remove.key, &mut remove.retry),
+            Request::Expire(expire) => (&expire.key, &mut expire.retry),
             _ => return None,
         };
         if !self.is_owner(self.partition_of(key)) {

@@ -1,10 +1,11 @@
-//! Healing: a record that the disk has damaged is fetched from the other owners, while the tasks of its key wait.
+//! Healing: a record that the disk has damaged is fetched from the other owners, while the tasks of its key wait. What is kept for owners that are down
+//! is healed like what is owned.
 
 use super::replica::Task;
 use super::{Now, Output, Peer};
 use crate::message::{Fetch, FetchMode, Fetched, Message, OperationId};
 use crate::ring::{MemberId, PartitionId};
-use crate::storage::Lost;
+use crate::storage::{Location, Lost, LostHint};
 use crate::vclock::{Entry, Seen, Version, pack, unpack};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,11 +22,39 @@ pub(super) struct Healings {
 #[derive(Debug)]
 struct Healing {
     operation: OperationId,
-    lost: Lost,
+    lost: Damaged,
     answers: BTreeMap<MemberId, Entry>,
     begun_ms: u64,
     /// When everybody is asked again (monotonic milliseconds).
     ask_ms: u64,
+}
+
+/// What becomes of a lost record.
+struct Verdict {
+    /// The versions that it held, or that take the place of what it held.
+    versions: Vec<Version>,
+    /// What to take in after that.
+    merged: Entry,
+    /// What had been seen here, of the whole partition, and nobody accounts for: part of that may have been live in the record, and is lost.
+    unaccounted: Seen,
+}
+
+/// What cannot be read.
+#[derive(Clone, Debug)]
+enum Damaged {
+    /// The record of a key that is owned here.
+    Record(Lost),
+    /// That of what is kept of a key for its owners.
+    Hint(LostHint),
+}
+
+impl Damaged {
+    fn location(&self) -> Location {
+        match self {
+            Damaged::Record(lost) => lost.location,
+            Damaged::Hint(lost) => lost.location,
+        }
+    }
 }
 
 /// Tasks of the key wait for this long; then they are refused, and others serve them (milliseconds).
@@ -49,19 +78,17 @@ impl Peer {
         reason: &str,
         outbox: &mut Vec<Output>,
     ) {
-        let lost = match self.is_owner(place.0) {
-            true => self.replica.store().lost(place.0, &place.1),
-            false => None,
+        let Some(lost) = self.damaged(&place) else {
+            return tasks.into_iter().for_each(|task| self.refuse(now, task, reason, outbox));
         };
-        let Some(lost) = lost else { return tasks.into_iter().for_each(|task| self.refuse(now, task, reason, outbox)) };
         let known = self.healings.by_place.get(&place);
-        if known
-            .is_some_and(|healing| healing.lost.location == lost.location && now.monotonic_ms >= healing.begun_ms + TASKS_WAIT_MS)
-        {
+        if known.is_some_and(|healing| {
+            healing.lost.location() == lost.location() && now.monotonic_ms >= healing.begun_ms + TASKS_WAIT_MS
+        }) {
             return tasks.into_iter().for_each(|task| self.refuse(now, task, reason, outbox));
         }
         self.replica.hold(place.clone(), NO_TICKET, tasks);
-        if known.is_some_and(|healing| healing.lost.location == lost.location) {
+        if known.is_some_and(|healing| healing.lost.location() == lost.location()) {
             return;
         }
         tracing::warn!(%reason, "a record is damaged: it is fetched from the other owners");
@@ -71,6 +98,15 @@ impl Peer {
         self.healings.places.insert(operation, place.clone());
         self.healings.by_place.insert(place, healing);
         self.wake_healings(now, outbox);
+    }
+
+    /// What is known of the record of a key without reading it.
+    fn damaged(&self, (partition, key): &(PartitionId, Bytes)) -> Option<Damaged> {
+        let store = self.replica.store();
+        match self.is_owner(*partition) {
+            true => store.lost(*partition, key).map(Damaged::Record),
+            false => store.lost_hint(*partition, key).map(Damaged::Hint),
+        }
     }
 
     /// Bad places of the log have been found, and these keys lie in them: they are healed, too, and then the next start can pass over the places.
@@ -144,8 +180,12 @@ impl Peer {
     /// Writes the key down anew if the answers allow it, and lets its tasks go on.
     fn settle_healing(&mut self, now: Now, place: &(PartitionId, Bytes), outbox: &mut Vec<Output>) {
         let Some(healing) = self.healings.by_place.get(place) else { return };
-        let Some((versions, merged, given_up)) = self.verdict(now, place, healing) else { return };
-        let lost = healing.lost.clone();
+        let lost = match healing.lost.clone() {
+            Damaged::Record(lost) => lost,
+            Damaged::Hint(lost) => return self.settle_hint(now, place, &lost, outbox),
+        };
+        let Some(Verdict { versions, merged, unaccounted }) = self.verdict(now, place, healing, &lost) else { return };
+        let given_up = !unaccounted.is_empty();
         self.forget_healing(place);
         let store = self.replica.store_mut();
         if store.mend(place.0, &place.1, &lost, versions).is_some() {
@@ -158,7 +198,8 @@ impl Peer {
                 );
             }
             if given_up {
-                self.replica.store_mut().give_up(&lost);
+                self.replica.store_mut().give_up(lost.location);
+                self.losses.note_record(place, &unaccounted, self.replica.store().actor());
                 let key = String::from_utf8_lossy(&place.1).into_owned();
                 self.alarm(format!(
                     "the record of the key {key:?} in partition {} was damaged, and no other peer has all that this one had seen: acknowledged \
@@ -167,57 +208,111 @@ impl Peer {
                 ));
             }
         }
+        self.go_on(now, place, outbox);
+    }
+
+    /// The same for what is kept of a key for its owners.
+    fn settle_hint(&mut self, now: Now, place: &(PartitionId, Bytes), lost: &LostHint, outbox: &mut Vec<Output>) {
+        let Some(healing) = self.healings.by_place.get(place) else { return };
+        let present = self.replica.store().lost_hint(place.0, &place.1);
+        // Handed over from memory meanwhile, or replaced: then there is nothing to heal.
+        if present.is_some_and(|present| present.location == lost.location) {
+            let Some((entry, given_up)) = self.verdict_of_hint(now, place.0, healing, lost) else { return };
+            let store = self.replica.store_mut();
+            if store.mend_hint(place.0, &place.1, lost, &entry).is_some() {
+                tracing::info!(
+                    partition = place.0.0,
+                    given_up,
+                    "a damaged record of what is owed to another peer has been written anew"
+                );
+                if given_up {
+                    store.give_up(lost.location);
+                    let key = String::from_utf8_lossy(&place.1).into_owned();
+                    self.alarm(format!(
+                        "what this peer kept of the key {key:?} in partition {} for owners that were down was damaged, and no other peer has all \
+                         of it: acknowledged writes of that key may be missing",
+                        place.0.0
+                    ));
+                }
+            }
+        }
+        self.forget_healing(place);
+        self.go_on(now, place, outbox);
+    }
+
+    /// Nothing is to be healed any more in this place.
+    fn go_on(&mut self, now: Now, place: &(PartitionId, Bytes), outbox: &mut Vec<Output>) {
         for task in self.replica.release(place, NO_TICKET) {
             self.run_in_order(now, place.0, place.1.clone(), task, outbox);
         }
         self.heal_queued(now, outbox);
     }
 
-    /// The versions that the lost record held, or takes the place of what it held; what to take in after that; and whether something may
-    /// be lost by it. None: not yet.
-    fn verdict(&self, now: Now, (partition, key): &(PartitionId, Bytes), healing: &Healing) -> Option<(Vec<Version>, Entry, bool)> {
-        let lost = &healing.lost;
-        let merged = healing.answers.values().fold(Entry::default(), |mut merged, answer| {
-            merged.merge(answer.clone());
-            merged
-        });
+    /// What becomes of the lost record. None: not yet.
+    fn verdict(&self, now: Now, (partition, key): &(PartitionId, Bytes), healing: &Healing, lost: &Lost) -> Option<Verdict> {
+        let brought_back = |versions, merged| Some(Verdict { versions, merged, unaccounted: Seen::new() });
+        let merged = healing.merged();
         for (member, answer) in &healing.answers {
             if self.replica.store().is_lost_state(key, lost, answer.versions()) {
-                return Some((answer.versions().to_vec(), merged, false));
+                return brought_back(answer.versions().to_vec(), merged);
             }
             let Some(dot) = lost.dot else { continue };
             let same: Vec<Version> = answer.versions().iter().filter(|version| version.dot == dot).cloned().collect();
             if self.replica.store().is_lost_state(key, lost, &same) {
-                return Some((same, merged, false));
+                return brought_back(same, merged);
             }
             // It has been replaced since, and this replica was only behind.
             let is_gone = !answer.is_live(dot) && answer.context().contains(dot);
             if is_gone && self.owners_of(*partition).contains(member) {
-                return Some((Vec::new(), merged, false));
+                return brought_back(Vec::new(), merged);
             }
         }
         // A dot that is live there and was seen here may have been live here, too.
         let versions: Vec<Version> = merged.versions().iter().filter(|version| lost.clock.contains(version.dot)).cloned().collect();
-        let mut told: Seen = merged.context().clone();
-        merged.dots().for_each(|dot| told.insert(dot));
+        let told = told_by(&merged);
         // Whatever was live here has been seen elsewhere: it is live there, or gone.
-        let is_told_of_all = lost.clock.is_subset_of(&told);
+        let mut unaccounted = lost.clock.clone();
+        unaccounted.subtract(&told);
+        let is_told_of_all = unaccounted.is_empty();
         // They have seen more since, and the rest is just what was here. Or nothing of it is left, replaced, removed or expired: whoever
         // has not answered could add nothing to that.
         if self.replica.store().is_lost_state(key, lost, &versions) || (is_told_of_all && versions.is_empty()) {
-            return Some((versions, merged, false));
+            return brought_back(versions, merged);
         }
-        let silent_may_be_none = now.monotonic_ms >= healing.begun_ms + GIVE_UP_MS;
-        let is_answered = |member: MemberId| {
-            member == self.me
-                || healing.answers.contains_key(&member)
-                || (silent_may_be_none && !self.owners_of(*partition).contains(&member))
-        };
-        if !self.founders().iter().all(|founder| is_answered(founder.member)) {
+        if !self.have_all_answered(now, *partition, healing) {
             return None;
         }
         // All owners have been heard: what is live among them is gone for none of them.
-        (is_told_of_all || silent_may_be_none).then_some((versions, merged, !is_told_of_all))
+        (is_told_of_all || healing.is_old(now)).then_some(Verdict { versions, merged, unaccounted })
+    }
+
+    /// What takes the place of a lost hint, and whether something may be lost by it. None: not yet.
+    ///
+    /// It says what the lost one said: of each of its versions that it is live, as somebody has it, or that it is gone; its context is known. What
+    /// nobody has seen is left out, as if it had never come here.
+    fn verdict_of_hint(&self, now: Now, partition: PartitionId, healing: &Healing, lost: &LostHint) -> Option<(Entry, bool)> {
+        let merged = healing.merged();
+        let mut unknown = lost.live.clone();
+        unknown.subtract(&told_by(&merged));
+        let given_up = !unknown.is_empty();
+        if given_up && !(healing.is_old(now) && self.have_all_answered(now, partition, healing)) {
+            return None;
+        }
+        let (mut versions, _) = merged.into_parts();
+        versions.retain(|version| lost.live.contains(version.dot));
+        let mut gone = lost.live.clone();
+        gone.subtract(&versions.iter().map(|version| version.dot).collect());
+        let mut context = lost.context.clone();
+        context.union_with(&gone);
+        context.subtract(&unknown);
+        Some((Entry::new(versions, context), given_up))
+    }
+
+    /// True if everybody has told what it holds. After a while whoever is no owner may be silent.
+    fn have_all_answered(&self, now: Now, partition: PartitionId, healing: &Healing) -> bool {
+        let may_be_silent = |member: MemberId| healing.is_old(now) && !self.owners_of(partition).contains(&member);
+        let is_answered = |member: MemberId| member == self.me || healing.answers.contains_key(&member) || may_be_silent(member);
+        self.founders().iter().all(|founder| is_answered(founder.member))
     }
 
     fn forget_healing(&mut self, place: &(PartitionId, Bytes)) {
@@ -225,4 +320,26 @@ impl Peer {
             self.healings.places.remove(&healing.operation);
         }
     }
+}
+
+impl Healing {
+    /// What all answers say together.
+    fn merged(&self) -> Entry {
+        self.answers.values().fold(Entry::default(), |mut merged, answer| {
+            merged.merge(answer.clone());
+            merged
+        })
+    }
+
+    /// True if what was on its way when it began has arrived.
+    fn is_old(&self, now: Now) -> bool {
+        now.monotonic_ms >= self.begun_ms + GIVE_UP_MS
+    }
+}
+
+/// The dots that an entry has seen, live or gone.
+fn told_by(entry: &Entry) -> Seen {
+    let mut told: Seen = entry.context().clone();
+    entry.dots().for_each(|dot| told.insert(dot));
+    told
 }

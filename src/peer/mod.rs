@@ -17,6 +17,7 @@ mod forwarding;
 mod gossiping;
 mod handoff;
 mod healing;
+mod losses;
 mod membership;
 mod operation;
 mod pace;
@@ -36,7 +37,7 @@ pub use membership::Introduction;
 pub use status::Load;
 
 use crate::anti_entropy::{Closing, Rounds, Strangers};
-use crate::coordinator::{Effects, RetryMemory};
+use crate::coordinator::{Effects, Folding, RetryMemory};
 use crate::gossip::View;
 use crate::hinted_handoff::Handoff;
 use crate::message::{Applied, MemberRecord, Message, OperationId, Position, Reply, Request, RequestCounts, SyncMode};
@@ -48,6 +49,7 @@ use comparing::Pulls;
 use expiring::Expiring;
 use gossiping::Gossiping;
 use healing::Healings;
+use losses::Losses;
 use operation::{Operation, ReplyTo};
 use pace::Paces;
 use rand::SeedableRng;
@@ -65,7 +67,7 @@ pub struct Now {
 }
 
 /// Who asked: a client connection, numbered by the driver, and the request's id on it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Origin {
     /// The connection.
     pub client: u64,
@@ -189,6 +191,7 @@ pub struct Peer {
     gossip: Gossiping,
     clock: HybridClock,
     retries: RetryMemory,
+    folding: Folding,
     operations: BTreeMap<OperationId, Operation>,
     operation_count: u32,
     /// When each operation is looked at again: for its deadline, and to ask again whoever has not answered.
@@ -217,6 +220,7 @@ pub struct Peer {
     closing: Closing,
     strangers: Strangers,
     healings: Healings,
+    losses: Losses,
     /// Partitions that count as complete though acknowledged writes may be missing.
     doubtful: BTreeSet<PartitionId>,
     /// What people have to know, as long as this process runs.
@@ -254,6 +258,7 @@ impl Peer {
             gossip,
             clock: HybridClock::default(),
             retries,
+            folding: Folding::default(),
             operations: BTreeMap::new(),
             operation_count: 0,
             checks: VecDeque::new(),
@@ -274,6 +279,7 @@ impl Peer {
             closing: Closing::new(now.monotonic_ms),
             strangers: Strangers::default(),
             healings: Healings::default(),
+            losses: Losses::default(),
             doubtful: BTreeSet::new(),
             alarms: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -489,6 +495,11 @@ impl Peer {
 
     fn is_live(&self, member: MemberId) -> bool {
         member == self.me || self.gossip.is_reachable(member)
+    }
+
+    /// The number that the next operation of this peer will have: that of a request, if it is the next input.
+    pub fn upcoming_operation(&self) -> OperationId {
+        OperationId(self.replica.store().start().base() | (u64::from(self.operation_count) + 1))
     }
 
     fn next_operation_id(&mut self) -> OperationId {

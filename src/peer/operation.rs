@@ -58,8 +58,8 @@ pub(super) struct Drafting {
     pub intent: Intent,
     pub sealed: Option<Sealed>,
     pub demand: Demand,
-    /// How long what is written lives (milliseconds); 0: for ever.
-    pub ttl_ms: u64,
+    /// When what is written expires (milliseconds since 1970); 0: never.
+    pub expiry_ms: u64,
     /// Its session and number, if it has any, and what is to be remembered of it.
     pub retry: Option<RetryNote>,
     /// True once the other owners have been read because this replica was behind its client.

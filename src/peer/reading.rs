@@ -5,7 +5,6 @@ use super::{Now, Output, Peer};
 use crate::coordinator::{Merged, Outcome, Question, Read, ReadFailure, ScanStep, found_or_missing, repair};
 use crate::message::{Apply, Fetched, Listed, OperationId, Position, Reply, ScanPage};
 use crate::ring::MemberId;
-use crate::storage::has_expired;
 use crate::vclock::{Path, Seen, pack};
 use bytes::Bytes;
 use rand::Rng;
@@ -65,7 +64,8 @@ impl Peer {
         self.flush_effects(outbox);
         match operation.to {
             ReplyTo::Scan(scan) => {
-                let is_visible = merged.entry.versions().iter().any(|version| !has_expired(version, now.wall_ms));
+                let everything = Question { path: Path::ROOT, wall_ms: now.wall_ms };
+                let is_visible = everything.shows_any(&merged.entry);
                 self.on_scan_key(scan, read.key(), is_visible, outbox);
             }
             ReplyTo::Write(write) => {

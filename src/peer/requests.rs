@@ -8,7 +8,8 @@ use crate::limits::{
     RETRY_HINT_MS, SCAN_PAGE_KEYS_MAX, TTL_MS_MAX,
 };
 use crate::message::{
-    Body, Failure, FailureKind, Get, List, OperationId, PatchBody, Position, Put, Quorum, Remove, Reply, Request, Retry, Update,
+    Body, Expire, Failure, FailureKind, Get, List, OperationId, PatchBody, Position, Put, Quorum, Remove, Reply, Request, Retry,
+    Update,
 };
 use crate::ring::{PartitionId, group};
 use crate::storage::RetryNote;
@@ -25,6 +26,8 @@ pub(super) struct Write<'a> {
     pub retry: Option<Retry>,
     pub strict: bool,
     ttl_ms: u64,
+    /// When it is to expire (milliseconds since 1970; 0: never), if that is what is asked for.
+    expiry_ms: Option<u64>,
 }
 
 impl Write<'_> {
@@ -38,9 +41,11 @@ impl Write<'_> {
         match request {
             Request::Put(Put { key, context, w, deadline_ms, retry, strict, .. })
             | Request::Remove(Remove { key, context, w, deadline_ms, retry, strict, .. })
-            | Request::Update(Update { key, context, w, deadline_ms, retry, strict, .. }) => {
+            | Request::Update(Update { key, context, w, deadline_ms, retry, strict, .. })
+            | Request::Expire(Expire { key, context, w, deadline_ms, retry, strict, .. }) => {
                 let (w, deadline_ms, retry, strict) = (*w, *deadline_ms, *retry, *strict);
-                Some(Write { key, context, w, deadline_ms, retry, strict, ttl_ms })
+                let expiry_ms = if let Request::Expire(expire) = request { Some(expire.expiry_ms) } else { None };
+                Some(Write { key, context, w, deadline_ms, retry, strict, ttl_ms, expiry_ms })
             }
             _ => None,
         }
@@ -51,6 +56,9 @@ impl Write<'_> {
         let kind = match request {
             Request::Put(_) => 1,
             Request::Remove(_) => 2,
+            Request::Expire(_) => 4,
+            Request::Update(Update { patch: PatchBody::Increment { .. }, .. }) => 5,
+            Request::Update(Update { patch: PatchBody::Elements { .. }, .. }) => 6,
             _ => 3,
         };
         let mut hasher = twox_hash::XxHash3_64::with_seed(kind);
@@ -69,6 +77,22 @@ impl Write<'_> {
                 hasher.write(json);
             }
             Request::Update(Update { patch: PatchBody::Merge { json }, .. }) => hasher.write(json),
+            Request::Update(Update { patch: PatchBody::Increment { path, amount }, .. }) => {
+                hasher.write(path.as_bytes());
+                hasher.write_i64(*amount);
+            }
+            Request::Update(Update { patch: PatchBody::Elements { path, add, remove }, .. }) => {
+                hasher.write_u64(path.len() as u64);
+                hasher.write(path.as_bytes());
+                for members in [add, remove] {
+                    hasher.write_u64(members.len() as u64);
+                    members.iter().for_each(|member| {
+                        hasher.write_u64(member.len() as u64);
+                        hasher.write(member);
+                    });
+                }
+            }
+            Request::Expire(expire) => hasher.write_u64(expire.expiry_ms),
             _ => {}
         }
         hasher.finish()
@@ -137,7 +161,8 @@ impl Peer {
         let (count, intent) = match &request {
             Request::Put(put) => (&mut self.counts.puts, Intent::put(&put.body)),
             Request::Remove(remove) => (&mut self.counts.removes, Intent::remove(&remove.path)),
-            Request::Update(update) => (&mut self.counts.updates, Intent::update(&update.patch)),
+            Request::Update(update) => (&mut self.counts.updates, Intent::update(&update.patch, update.ttl_ms > 0)),
+            Request::Expire(expire) => (&mut self.counts.updates, Ok(Intent::Expire { never: expire.expiry_ms == 0 })),
             _ => {
                 let Request::Get(get) = request else { return Ok(()) };
                 return self.start_get(now, to, get, outbox);
@@ -163,31 +188,47 @@ impl Peer {
         let needs_owners = write.context.is_empty() && intent.removes();
         let demand = Demand { w, strict: write.strict, needs_owners };
         self.check_takers(partition, demand)?;
-        if !self.is_owner(partition) && write.context.is_empty() && matches!(intent, Intent::Changes(_)) {
-            let message = "no owner of the key can be reached, and a change of a path without a context needs to see what is there: \
-                           bring one back or try again later, or write the whole key";
+        let is_expiry = write.expiry_ms.is_some();
+        if !self.is_owner(partition) && (write.context.is_empty() || is_expiry) && intent.needs_view() {
+            let message = "no owner of the key can be reached, and a change of a path without a context, or of an expiry, needs to see what \
+                           is there: bring one back or try again later, or write the whole key";
             return Err(Refusal(FailureKind::Unavailable, message.to_string(), RETRY_HINT_MS));
         }
         let sealed = self.open_context(write.key, write.context)?;
         let (again, retry) = self.remembered(write.retry, digest)?;
-        self.check_ttl(write.ttl_ms)?;
-        let ttl_ms = write.ttl_ms;
-        let drafting = Drafting { key: write.key.clone(), intent, sealed, demand, ttl_ms, retry, has_caught_up: false, again };
+        self.check_ttl(write.ttl_ms, is_expiry)?;
+        let expiry_ms = self.expiry_of(now, write)?;
+        // Whose expiry is to be set is read first, unless this is a retry, which spreads what is there.
+        let catches_up = is_expiry && again.is_none();
+        let drafting = Drafting { key: write.key.clone(), intent, sealed, demand, expiry_ms, retry, has_caught_up: false, again };
         let id = self.next_operation_id();
         let deadline_ms = deadline(now, write.deadline_ms);
         let machine = Machine::Drafting(Box::new(drafting));
         self.begin(now, id, Operation { to, deadline_ms, machine, retry: None });
-        self.view_for(now, id, outbox);
+        match catches_up {
+            true => self.catch_up(now, id, outbox),
+            false => self.view_for(now, id, outbox),
+        }
         Ok(())
     }
 
-    /// A peer whose clock is far off would let values expire far too early, everywhere.
-    fn check_ttl(&self, ttl_ms: u64) -> Result<(), Refusal> {
-        if ttl_ms > TTL_MS_MAX {
-            let message = format!("a value lives for at most {} days, or for ever", TTL_MS_MAX / (24 * 3_600 * 1_000));
-            return Err(Refusal(FailureKind::BadRequest, message, 0));
+    /// When what a write sets expires (milliseconds since 1970); 0: never.
+    fn expiry_of(&self, now: Now, write: &Write<'_>) -> Result<u64, Refusal> {
+        match write.expiry_ms {
+            Some(expiry_ms) if expiry_ms > now.wall_ms.saturating_add(TTL_MS_MAX) => Err(lives_too_long()),
+            Some(expiry_ms) => Ok(expiry_ms),
+            None if write.ttl_ms == 0 => Ok(0),
+            None => Ok(now.wall_ms.saturating_add(write.ttl_ms)),
         }
-        match self.clock_trouble().filter(|_| ttl_ms > 0) {
+    }
+
+    /// A peer whose clock is far off would let values expire far too early, everywhere.
+    /// Nor can it say what has expired already, and must not be given another expiry.
+    fn check_ttl(&self, ttl_ms: u64, is_expiry: bool) -> Result<(), Refusal> {
+        if ttl_ms > TTL_MS_MAX {
+            return Err(lives_too_long());
+        }
+        match self.clock_trouble().filter(|_| ttl_ms > 0 || is_expiry) {
             Some(trouble) => {
                 let message = format!("{} sets no expiry: {trouble}. Set its clock right, or ask another peer", self.config.name);
                 Err(Refusal(FailureKind::Unavailable, message, RETRY_HINT_MS))
@@ -355,15 +396,20 @@ impl Peer {
     /// A patch must see the paths of the document; the present state is what a retry spreads.
     pub(super) fn drafting_needs_values(&self, id: OperationId) -> bool {
         self.operations.get(&id).is_some_and(|operation| match &operation.machine {
-            Machine::Drafting(drafting) => drafting.again.is_some() || matches!(drafting.intent, Intent::Changes(_)),
+            Machine::Drafting(drafting) => drafting.again.is_some() || drafting.intent.needs_values(),
             _ => false,
         })
     }
 }
 
+fn lives_too_long() -> Refusal {
+    let message = format!("a value lives for at most {} days, or for ever", TTL_MS_MAX / (24 * 3_600 * 1_000));
+    Refusal(FailureKind::BadRequest, message, 0)
+}
+
 fn refused(error: DraftError) -> Refusal {
     match error {
-        DraftError::ValueTooLarge(_) => Refusal(FailureKind::TooLarge, error.to_string(), 0),
+        DraftError::ValueTooLarge(_) | DraftError::TooManyMembers(_) => Refusal(FailureKind::TooLarge, error.to_string(), 0),
         _ => Refusal(FailureKind::BadRequest, error.to_string(), 0),
     }
 }
@@ -374,6 +420,7 @@ pub(super) fn deadline_of(request: &Request) -> u32 {
         Request::Put(put) => put.deadline_ms,
         Request::Remove(remove) => remove.deadline_ms,
         Request::Update(update) => update.deadline_ms,
+        Request::Expire(expire) => expire.deadline_ms,
         Request::Get(get) => get.deadline_ms,
         Request::List(list) => list.deadline_ms,
         Request::Why(why) => why.deadline_ms,

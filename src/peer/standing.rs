@@ -69,6 +69,8 @@ impl Peer {
     pub fn begin_anew(&mut self, partition: PartitionId) -> Position {
         self.closing.give_up(partition);
         self.stop_comparing(partition);
+        let store = self.replica.store();
+        self.losses.note_copy(partition, store.clock(partition), store.actor());
         self.replica.store_mut().begin_anew(partition)
     }
 

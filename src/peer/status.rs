@@ -39,7 +39,8 @@ impl Peer {
         }
     }
 
-    pub(super) fn status(&self, now: Now) -> Status {
+    /// How this peer is.
+    pub fn status(&self, now: Now) -> Status {
         let store = self.replica.store();
         let incomplete = self.incomplete();
         let owned = self.owners.iter().filter(|owners| owners.contains(&self.me)).count();

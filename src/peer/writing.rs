@@ -2,11 +2,13 @@
 
 use super::operation::{Machine, Operation, ReplyTo, Wanted};
 use super::{Now, Output, Peer};
+use crate::broken::{Rule, is_broken};
 use crate::coordinator::{
-    Acknowledged, Draft, DraftError, FirstTry, Outcome, Plan, Remembered, View, Write, Written, left_alone, sealed_receipt,
+    Acknowledged, Draft, DraftError, FirstTry, Intent, Outcome, Plan, Question, Remembered, View, Write, Written, left_alone,
+    sealed_receipt,
 };
 use crate::limits::RETRY_HINT_MS;
-use crate::message::{Applied, Attempt, FailureKind, Naming, OperationId, Position, Reply};
+use crate::message::{Applied, Attempt, FailureKind, Missing, Naming, OperationId, Position, Reply};
 use crate::ring::{MemberId, PartitionId};
 use crate::storage::RetryNote;
 use crate::vclock::{Dot, Entry, Path, Sealed, Seen, pack};
@@ -32,16 +34,22 @@ impl Peer {
         if drafting.waits_for_first_try() {
             return self.answer_removal_again(now, id, outbox);
         }
-        if let Some(again) = drafting.again.clone() {
+        let is_increment = matches!(drafting.intent, Intent::Increment { .. });
+        if let Some(again) = drafting.again.clone().filter(|_| !is_increment || !is_broken(Rule::IncrementAgain)) {
             return self.spread_again(id, &entry, &again, outbox);
         }
-        if let Some(meanwhile) = meanwhile.cloned() {
+        if let Some(meanwhile) = meanwhile.cloned().filter(|_| !is_increment || !is_broken(Rule::IncrementAgain)) {
             // This view may have no values; what is spread again needs them.
             self.remember(id, meanwhile);
             return self.view_for(now, id, outbox);
         }
-        let view = View { entry: &entry, clock: self.clock_for(partition) };
+        let is_expiry = matches!(drafting.intent, Intent::Expire { .. });
+        let everything = Question { path: Path::ROOT, wall_ms: now.wall_ms };
+        let folds = if is_increment { self.folds(&drafting.key.clone(), &entry) } else { None };
+        let Some(Operation { machine: Machine::Drafting(drafting), .. }) = self.operations.get(&id) else { return };
+        let view = View { folds, ..self.as_view(now, &entry, partition) };
         match drafting.intent.draw_up(view, drafting.sealed.as_ref()) {
+            Ok(_) if is_expiry && !everything.shows_any(&entry) => self.answer_missing(id, &entry, outbox),
             Ok(draft) => self.spread(now, id, draft, outbox),
             Err(DraftError::Behind) if is_owner && !drafting.has_caught_up => self.catch_up(now, id, outbox),
             Err(DraftError::Behind) => {
@@ -53,8 +61,12 @@ impl Peer {
             Err(error) => {
                 let kind = match error {
                     DraftError::TooManySiblings(_) | DraftError::SiblingsTooLarge(_) => FailureKind::TooManySiblings,
-                    DraftError::ValueTooLarge(_) | DraftError::DocumentTooLarge { .. } => FailureKind::TooLarge,
-                    DraftError::Document(_) | DraftError::Path(_) | DraftError::Behind => FailureKind::BadRequest,
+                    DraftError::ValueTooLarge(_) | DraftError::DocumentTooLarge { .. } | DraftError::TooManyMembers(_) => {
+                        FailureKind::TooLarge
+                    }
+                    DraftError::Document(_) | DraftError::Path(_) | DraftError::NoMember | DraftError::Behind => {
+                        FailureKind::BadRequest
+                    }
                 };
                 self.fail(id, kind, error.to_string(), 0, outbox);
             }
@@ -70,15 +82,20 @@ impl Peer {
     }
 
     /// Gives a drawn-up write its dots and sends it to the owners.
-    fn spread(&mut self, now: Now, id: OperationId, draft: Draft, outbox: &mut Vec<Output>) {
+    fn spread(&mut self, now: Now, id: OperationId, mut draft: Draft, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let until_ms = operation.deadline_ms;
         let Machine::Drafting(drafting) = &mut operation.machine else { return };
         let is_blind_removal = drafting.sealed.is_none() && draft.dots() == 0;
-        let (key, demand, ttl_ms, retry) = (drafting.key.clone(), drafting.demand, drafting.ttl_ms, drafting.retry.take());
+        let is_fold = matches!(drafting.intent, Intent::Increment { .. }) && !draft.covered().is_empty();
+        let (key, demand, expiry_ms, retry) = (drafting.key.clone(), drafting.demand, drafting.expiry_ms, drafting.retry.take());
         let partition = self.partition_of(&key);
         let first = self.replica.store_mut().mint(partition, draft.dots());
         let time = self.clock.issue(now.wall_ms);
+        if is_fold {
+            draft.cover_too(&self.folding.below(&key, draft.covered()));
+            self.folding.begin(&key, first, draft.covers().clone());
+        }
         let retry = retry.map(|retry| RetryNote {
             first,
             count: draft.dots(),
@@ -90,7 +107,6 @@ impl Peer {
             // By the clock that never jumps: a jump must not make it forget a write that may be tried again.
             self.retries.insert(now.monotonic_ms, retry.session, retry.number, remembered(retry, until_ms));
         }
-        let expiry_ms = if ttl_ms == 0 { 0 } else { now.wall_ms.saturating_add(ttl_ms) };
         let write = Write::new(draft.plan(key.clone(), first, time, expiry_ms), self.owners_of(partition).to_vec(), demand);
         let removal = retry.as_ref().filter(|_| is_blind_removal).map(|retry| (retry.session, retry.number));
         self.send_write(id, key, write, (retry, removal), outbox);
@@ -99,6 +115,37 @@ impl Peer {
     /// What a peer may say with when it draws up a write: an owner's clock. A stand-in has none (rule `standin_clock`).
     fn clock_for(&self, partition: PartitionId) -> &Seen {
         if self.is_owner(partition) { self.replica.store().clock(partition) } else { const { &Seen::new() } }
+    }
+
+    /// What is seen of a key here when a write of it is drawn up.
+    fn as_view<'a>(&'a self, now: Now, entry: &'a Entry, partition: PartitionId) -> View<'a> {
+        let (clock, time) = (self.clock_for(partition), self.clock.next(now.wall_ms));
+        View { entry, clock, folds: None, wall_ms: now.wall_ms, time }
+    }
+
+    /// Whose amounts an increment may fold. A stand-in forgets what it has handed over, and might take an amount in again that it has folded.
+    fn folds(&mut self, key: &Bytes, entry: &Entry) -> Option<Dot> {
+        let partition = self.partition_of(key);
+        if !self.is_owner(partition) {
+            return None;
+        }
+        let store = self.replica.store();
+        let clock = store.clock(partition);
+        let may_fold = self.folding.may_fold(key, |dot| clock.contains(dot) || entry.has_seen(dot));
+        may_fold.then(|| store.began_behind(partition))
+    }
+
+    /// There is nothing whose expiry could be set: a majority of the owners has been read.
+    fn answer_missing(&mut self, id: OperationId, entry: &Entry, outbox: &mut Vec<Output>) {
+        let Some(operation) = self.operations.remove(&id) else { return };
+        let Machine::Drafting(drafting) = operation.machine else { return };
+        let partition = self.partition_of(&drafting.key);
+        let mut entry = entry.clone();
+        entry.fill(self.clock_for(partition));
+        let answered = (self.owners_of(partition).len() / 2 + 1) as u8;
+        let sealed = Sealed { live: Seen::new(), context: entry.context().clone() };
+        let context = sealed.seal(&self.seal_keys(), &drafting.key);
+        self.reply(operation.to, Reply::Missing(Missing { context, answered }), Position(0), outbox);
     }
 
     fn send_write(
@@ -151,6 +198,18 @@ impl Peer {
                 "this peer stood in for the key's owners and has handed the write over since: read the key to see".to_string();
             return self.fail(id, FailureKind::Unknown, message, 0, outbox);
         }
+        let place = (partition, key);
+        let is_lost = |dot: Dot| !entry.is_live(dot) && self.losses.may_hold(&place, dot);
+        if again.dots().into_iter().any(is_lost) {
+            // It is not live, and nobody has replaced it either.
+            let message = format!(
+                "{} has begun this write before and has lost what it held of the key since. It may or may not have taken effect: read the key \
+                 to see, or write anew, under a number of its own",
+                self.config.name
+            );
+            return self.fail(id, FailureKind::Unknown, message, 0, outbox);
+        }
+        let (_, key) = place;
         let clock = self.clock_for(partition);
         let is_unseen = |dot: Dot| !entry.has_seen(dot) && !clock.contains(dot);
         if again.dots().into_iter().any(is_unseen) || entry.dots().any(|dot| again.covered.contains(dot)) {
@@ -164,7 +223,7 @@ impl Peer {
         // What came after the first try is not named: it may have been acknowledged since.
         let before = entry.versions().iter().find(|version| version.dot == again.first).map(|version| version.time);
         let scope = match drafting.sealed.is_none() {
-            true => drafting.intent.draw_up(View { entry, clock }, None).ok().and_then(Draft::scope),
+            true => drafting.intent.draw_up(self.as_view(self.now, entry, partition), None).ok().and_then(Draft::scope),
             false => None,
         };
         let naming = scope.zip(before).map(|(scope, before)| Arc::new(Naming { scope, dots: again.dots(), before }));
@@ -189,14 +248,17 @@ impl Peer {
         self.send_write(id, key, write, (None, None), outbox);
     }
 
-    /// A patch whose context has seen more than this replica: the key is read from all owners first.
-    fn catch_up(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
+    /// A patch whose context has seen more than this replica, or an expiry: the key is read from others first.
+    pub(super) fn catch_up(&mut self, now: Now, id: OperationId, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let Machine::Drafting(drafting) = &mut operation.machine else { return };
         drafting.has_caught_up = true;
+        let is_expiry = matches!(drafting.intent, Intent::Expire { .. });
         let (key, deadline_ms) = (drafting.key.clone(), operation.deadline_ms);
         let must_see = drafting.sealed.as_ref().map(|sealed| sealed.live.clone()).unwrap_or_default();
-        let wanted = Wanted { key, r: 1, must_see, path: Path::ROOT, last_writer_wins: false };
+        // Of a patch those who have seen what its client saw; of an expiry those who have seen whatever was acknowledged.
+        let r = if is_expiry { self.owners_of(self.partition_of(&key)).len() / 2 + 1 } else { 1 };
+        let wanted = Wanted { key, r, must_see, path: Path::ROOT, last_writer_wins: false };
         self.begin_read(now, ReplyTo::Write(id), deadline_ms, wanted, outbox);
     }
 
@@ -239,6 +301,7 @@ impl Peer {
     fn finish_write(&mut self, id: OperationId, written: Written, outbox: &mut Vec<Output>) {
         let Some(operation) = self.operations.remove(&id) else { return };
         let Machine::Write { key, write, removal } = operation.machine else { return };
+        self.folding.acknowledge(&key, &written.dots);
         let coordinator = Attempt { member: self.me, start: self.replica.store().start() };
         let receipt = sealed_receipt(written, coordinator, &key, &self.seal_keys());
         if let Some((session, number)) = removal {

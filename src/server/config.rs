@@ -6,6 +6,7 @@ use crate::vclock::Start;
 use crate::wire::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a server is told when it starts.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub sync: SyncMode,
     /// Reads that wait longer than usual ask one replica more, and slow ones last.
     pub hedges: bool,
+    /// A request that takes longer is told of in the log of events.
+    pub slow_request: Duration,
     /// Memory for records that are read again (bytes).
     pub cache_bytes: usize,
     /// Stops gracefully at the end of standard input: so a peer ends with the process that started it.

@@ -4,9 +4,11 @@ use super::clock::Clock;
 use super::connection::{Connection, Total};
 use super::disk::DiskThreads;
 use super::door::Doors;
+use super::figures::{self, Queues};
 use super::held::Held;
+use super::timing::{RequestId, Timing};
 use crate::limits;
-use crate::message::{Failure, FailureKind, Message, Position, Reply, Request};
+use crate::message::{Failure, FailureKind, Message, Position, Reply, Request, Serves};
 use crate::peer::{Input, Introduction, Origin, Output, Peer, Verdict};
 use crate::ring::MemberId;
 use crate::storage::DiskDone;
@@ -24,12 +26,14 @@ pub(super) type SharedCore = Rc<RefCell<Core>>;
 /// The peer, and where its outputs go.
 pub(super) struct Core {
     pub(super) peer: Peer,
+    me: MemberId,
     pub(super) clock: Clock,
     pub(super) signals: Rc<Signals>,
     outbox: Vec<Output>,
     clients: HashMap<u64, ClientSide>,
     next_client: u64,
     pub(super) doors: Doors,
+    pub(super) timing: Timing,
     links: BTreeMap<MemberId, LinkSide>,
     next_link: u64,
     held_replies: Held<(Origin, Reply)>,
@@ -115,8 +119,9 @@ impl Signals {
 }
 
 impl Core {
-    pub(super) fn new(peer: Peer, clock: Clock, disk: DiskThreads, signals: Rc<Signals>, doors: Doors) -> Core {
+    pub(super) fn new(peer: Peer, clock: Clock, disk: DiskThreads, signals: Rc<Signals>, doors: Doors, timing: Timing) -> Core {
         Core {
+            me: peer.introduction().member,
             peer,
             clock,
             signals,
@@ -124,6 +129,7 @@ impl Core {
             clients: HashMap::new(),
             next_client: 0,
             doors,
+            timing,
             links: BTreeMap::new(),
             next_link: 0,
             held_replies: Held::new(),
@@ -147,9 +153,31 @@ impl Core {
         if self.life == Life::Stopping && !matches!(input, Input::Disk(DiskDone::Written(_) | DiskDone::Prepared(_))) {
             return;
         }
+        if let Input::Message { from, message, .. } = &input {
+            self.trace(*from, message);
+        }
         let now = self.clock.now();
         self.peer.step(now, input, &mut self.outbox);
         self.carry_out();
+    }
+
+    /// Tells of a message that serves a client's request, under the name that the request has at the peer that coordinates it.
+    fn trace(&self, from: MemberId, message: &Message) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let Some((what, serves)) = message.serves() else { return };
+        let request = match serves {
+            Serves::Sender(operation) => RequestId { member: from, operation },
+            Serves::Recipient(operation) => RequestId { member: self.me, operation },
+        };
+        match message {
+            Message::Forward(_) => {
+                let goes_on_as = RequestId { member: self.me, operation: self.peer.upcoming_operation() };
+                tracing::debug!(%request, ?from, %goes_on_as, "forward");
+            }
+            _ => tracing::debug!(%request, ?from, "{what}"),
+        }
     }
 
     /// Carries out what the peer has asked for, and lets go what has become durable.
@@ -161,7 +189,10 @@ impl Core {
                 Output::Send { to, message, after } if after <= released => self.send(to, &message),
                 Output::Send { to, message, after } => self.held_messages.push(after, (to, message)),
                 Output::Reply { to, reply, after } if after <= released => self.reply(to, reply),
-                Output::Reply { to, reply, after } => self.held_replies.push(after, (to, reply)),
+                Output::Reply { to, reply, after } => {
+                    self.timing.answered(to);
+                    self.held_replies.push(after, (to, reply));
+                }
                 Output::Disk(job) => {
                     if !self.disk.as_ref().is_some_and(|disk| disk.run(job)) {
                         self.signals.halt("a disk thread has ended; start the peer again".to_string());
@@ -217,7 +248,9 @@ impl Core {
 
     /// Forgets a client connection; what is answered to it from now on is dropped.
     pub(super) fn remove_client(&mut self, client: u64) {
-        self.clients.remove(&client);
+        if self.clients.remove(&client).is_some_and(|side| side.in_flight > 0) {
+            self.timing.forget(client);
+        }
     }
 
     /// A request of a client begins.
@@ -227,16 +260,35 @@ impl Core {
         }
         if let Some(side) = self.clients.get_mut(&client) {
             side.in_flight += 1;
-            self.step(Input::Request { from: Origin { client, request: id }, request });
+            self.begin(Origin { client, request: id }, NATIVE, request);
         }
     }
 
     /// A request of somebody at a door begins.
-    pub(super) fn request_at_door(&mut self, id: u64, request: Request) {
+    pub(super) fn request_at_door(&mut self, id: u64, door: &'static str, request: Request) {
         if self.life != Life::Serving {
             return self.doors.reply(id, Reply::Failed(stopping()));
         }
-        self.step(Input::Request { from: Origin { client: AT_DOORS, request: id }, request });
+        self.begin(Origin { client: AT_DOORS, request: id }, door, request);
+    }
+
+    fn begin(&mut self, from: Origin, door: &'static str, request: Request) {
+        let id = RequestId { member: self.me, operation: self.peer.upcoming_operation() };
+        self.timing.begin(from, door, &request, id);
+        self.step(Input::Request { from, request });
+    }
+
+    /// All figures of this peer, as text.
+    pub(super) fn figures(&mut self) -> String {
+        let now = self.clock.now();
+        let queues = Queues {
+            connections: std::iter::once((NATIVE, self.clients.len())).chain(self.doors.connections()).collect(),
+            held_replies: self.held_replies.len(),
+            held_messages: self.held_messages.len(),
+            unsent_bytes: self.unsent.bytes(),
+            links: self.links.iter().map(|(member, link)| (*member, link.connection.queued_bytes())).collect(),
+        };
+        figures::text(&self.peer, now, &self.timing, &queues, self.disk.as_ref().map(DiskThreads::figures))
     }
 
     /// Answers a client out of turn: its frame was no request.
@@ -288,9 +340,11 @@ impl Core {
     /// Closes all connections. Whatever lies in them is not read: neither links nor clients are known any more.
     fn hang_up(&mut self) {
         self.doors.hang_up();
-        for (_, side) in self.clients.drain() {
+        for (client, side) in self.clients.drain() {
             side.connection.close();
+            self.timing.forget(client);
         }
+        self.timing.forget(AT_DOORS);
         while let Some((member, link)) = self.links.pop_first() {
             link.connection.close();
             self.step(Input::LinkDown { member });
@@ -374,6 +428,7 @@ impl Core {
     }
 
     fn reply(&mut self, to: Origin, reply: Reply) {
+        self.timing.end(to, &reply);
         if to.client == AT_DOORS {
             return self.doors.reply(to.request, reply);
         }
@@ -389,6 +444,9 @@ impl Core {
         }
     }
 }
+
+/// What henge's own door is called in the figures.
+const NATIVE: &str = "native";
 
 /// The client that stands for all who come through other doors. No connection gets this number.
 const AT_DOORS: u64 = u64::MAX - 1;

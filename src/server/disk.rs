@@ -1,10 +1,13 @@
 //! The threads that do the disk's work: one for the log, in order; a few for everything else.
 
+use super::timing::histogram;
 use crate::storage::{Disk, DiskDone, DiskJob, OpenFiles, execute};
+use prometheus_client::metrics::histogram::Histogram;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Threads that read: a few, so that one slow read does not hold up all others; each read is short.
@@ -17,6 +20,16 @@ const READERS: usize = 2;
 pub(super) struct DiskThreads {
     log: Sender<DiskJob>,
     other: Sender<DiskJob>,
+    figures: DiskFigures,
+}
+
+/// How long the disk's jobs took.
+#[derive(Clone)]
+pub(super) struct DiskFigures {
+    /// Batches of the log, written and, as the mode says, synced.
+    pub log: Histogram,
+    /// Everything else: mostly cold reads.
+    pub other: Histogram,
 }
 
 impl DiskThreads {
@@ -25,12 +38,17 @@ impl DiskThreads {
         let (done, results) = unbounded_channel();
         let (log, log_jobs) = channel();
         let (other, other_jobs) = channel();
-        start_one("henge-log", &disk, Arc::new(Mutex::new(log_jobs)), &done)?;
+        let figures = DiskFigures { log: histogram(), other: histogram() };
+        start_one("henge-log", &disk, Arc::new(Mutex::new(log_jobs)), &done, figures.log.clone())?;
         let other_jobs = Arc::new(Mutex::new(other_jobs));
         for _ in 0..READERS {
-            start_one("henge-disk", &disk, other_jobs.clone(), &done)?;
+            start_one("henge-disk", &disk, other_jobs.clone(), &done, figures.other.clone())?;
         }
-        Ok((DiskThreads { log, other }, results))
+        Ok((DiskThreads { log, other, figures }, results))
+    }
+
+    pub(super) fn figures(&self) -> &DiskFigures {
+        &self.figures
     }
 
     /// Hands over a log write. False if the thread is gone.
@@ -49,12 +67,16 @@ fn start_one<D: Disk + 'static>(
     disk: &Arc<D>,
     jobs: Arc<Mutex<Receiver<DiskJob>>>,
     done: &UnboundedSender<DiskDone>,
+    took: Histogram,
 ) -> io::Result<()> {
     let (disk, done) = (disk.clone(), done.clone());
     let work = move || {
         let mut files = OpenFiles::default();
         while let Some(job) = next(&jobs) {
-            if done.send(execute(&*disk, &mut files, job)).is_err() {
+            let begun = Instant::now();
+            let result = execute(&*disk, &mut files, job);
+            took.observe(begun.elapsed().as_secs_f64());
+            if done.send(result).is_err() {
                 return;
             }
         }

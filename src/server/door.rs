@@ -9,14 +9,28 @@ use crate::message::{Failure, FailureKind, Reply, Request};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A way to the coordinator of this very process.
 #[derive(Clone, Debug)]
 pub struct Door {
+    name: &'static str,
     calls: mpsc::Sender<Call>,
     told: watch::Receiver<Told>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection through a door, counted while it lives.
+#[derive(Debug)]
+pub struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What all who stand at a door are told.
@@ -28,11 +42,14 @@ struct Told {
     hang_ups: u64,
 }
 
-/// A request, and where its reply goes.
+/// What is asked through a door, and where the answer goes.
 #[derive(Debug)]
-pub(super) struct Call {
-    request: Request,
-    answer: oneshot::Sender<Reply>,
+#[allow(clippy::large_enum_variant, reason = "almost all are requests")]
+pub(super) enum Call {
+    /// A request of a client.
+    Request(&'static str, Request, oneshot::Sender<Reply>),
+    /// The figures of this peer.
+    Figures(oneshot::Sender<String>),
 }
 
 /// A door: what it is called, where it listens, who serves it.
@@ -55,14 +72,28 @@ impl Door {
     /// not wait to the end takes back nothing.
     pub async fn ask(&self, request: Request) -> Reply {
         let (answer, reply) = oneshot::channel();
-        let is_write = matches!(request, Request::Put(_) | Request::Remove(_) | Request::Update(_) | Request::Form(_));
-        if self.calls.send(Call { request, answer }).await.is_err() {
+        let is_write =
+            matches!(request, Request::Put(_) | Request::Remove(_) | Request::Update(_) | Request::Expire(_) | Request::Form(_));
+        if self.calls.send(Call::Request(self.name, request, answer)).await.is_err() {
             return stopping(FailureKind::Unavailable, "nothing was done");
         }
         reply.await.unwrap_or_else(|_| match is_write {
             true => stopping(FailureKind::Unknown, "it is not known whether the write took effect"),
             false => stopping(FailureKind::Unavailable, "nothing is known"),
         })
+    }
+
+    /// All figures of this peer, as text in the OpenMetrics format. Nothing if it stops.
+    pub async fn figures(&self) -> Option<String> {
+        let (answer, figures) = oneshot::channel();
+        self.calls.send(Call::Figures(answer)).await.ok()?;
+        figures.await.ok()
+    }
+
+    /// A connection has come: it is counted until the seat is dropped.
+    pub fn sit_down(&self) -> Seat {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Seat(self.open.clone())
     }
 
     /// Completes when the peer is asked to stop: from then on nobody new is served.
@@ -88,11 +119,11 @@ fn stopping(kind: FailureKind, outcome: &str) -> Reply {
 /// What comes through the doors.
 pub(super) type Calls = mpsc::Receiver<Call>;
 
-/// A door, what comes through it, and the peer's side of it.
-pub(super) fn door() -> (Door, Calls, Doors) {
+/// What comes through all doors, and the peer's side of them.
+pub(super) fn doors() -> (Calls, Doors) {
     let (sender, calls) = mpsc::channel(limits::FRAMES_PER_TURN_MAX);
-    let (tell, told) = watch::channel(Told::default());
-    (Door { calls: sender, told }, calls, Doors { replies: HashMap::new(), next: 0, tell })
+    let (tell, _) = watch::channel(Told::default());
+    (calls, Doors { replies: HashMap::new(), next: 0, tell, sender, open: Vec::new() })
 }
 
 /// The peer's side of all doors: those who wait for replies.
@@ -100,9 +131,24 @@ pub(super) struct Doors {
     replies: HashMap<u64, oneshot::Sender<Reply>>,
     next: u64,
     tell: watch::Sender<Told>,
+    sender: mpsc::Sender<Call>,
+    /// Connections through each door.
+    open: Vec<(&'static str, Arc<AtomicUsize>)>,
 }
 
 impl Doors {
+    /// Makes a door of this name.
+    pub(super) fn door(&mut self, name: &'static str) -> Door {
+        let open = Arc::new(AtomicUsize::new(0));
+        self.open.push((name, open.clone()));
+        Door { name, calls: self.sender.clone(), told: self.tell.subscribe(), open }
+    }
+
+    /// How many connections there are through each door.
+    pub(super) fn connections(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.open.iter().map(|(name, open)| (*name, open.load(Ordering::Relaxed)))
+    }
+
     /// Somebody waits: the number of his request.
     fn add(&mut self, answer: oneshot::Sender<Reply>) -> u64 {
         self.next += 1;
@@ -144,6 +190,12 @@ pub(super) async fn serve_doors(core: SharedCore, mut calls: Calls) {
 }
 
 fn take(core: &mut Core, call: Call) {
-    let number = core.doors.add(call.answer);
-    core.request_at_door(number, call.request);
+    match call {
+        Call::Request(door, request, answer) => {
+            let number = core.doors.add(answer);
+            core.request_at_door(number, door, request);
+        }
+        // Who has asked may be gone.
+        Call::Figures(answer) => drop(answer.send(core.figures())),
+    }
 }

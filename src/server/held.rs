@@ -23,6 +23,10 @@ impl<T> Held<T> {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The next thing that may leave, if any.
     pub(super) fn take(&mut self, released: Position) -> Option<T> {
         self.queue.front().filter(|(after, _)| *after <= released)?;

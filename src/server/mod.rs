@@ -12,6 +12,7 @@ mod connection;
 mod core;
 mod disk;
 mod door;
+mod figures;
 pub mod file_disk;
 mod handles;
 mod handshake;
@@ -20,7 +21,8 @@ mod links;
 mod listener;
 mod reader;
 mod run;
+mod timing;
 
 pub use config::{Config, Replacement, ServeError};
-pub use door::{Door, Gateway, Serve};
+pub use door::{Door, Gateway, Seat, Serve};
 pub use run::{check, serve};

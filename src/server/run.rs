@@ -4,12 +4,13 @@ use super::clock::{Clock, wall_ms};
 use super::config::{Config, Replacement, ServeError};
 use super::core::{Core, SharedCore, Signals};
 use super::disk::DiskThreads;
-use super::door::{Door, Gateway, door, serve_doors};
+use super::door::{Gateway, doors, serve_doors};
 use super::file_disk::FileDisk;
 use super::handles::connections;
 use super::handshake::Credentials;
 use super::links::keep_links;
 use super::listener::{Reserved, accept_all, address_of, address_of_door, reserve, reserve_door};
+use super::timing::Timing;
 use crate::limits;
 use crate::message::{Form, Request};
 use crate::peer::{Input, Origin, Peer, PeerConfig};
@@ -50,9 +51,9 @@ pub async fn check(config: &Config, gateways: &[Gateway]) -> Result<(), ServeErr
 
 async fn serve_here(config: Config, gateways: Vec<Gateway>, ready: impl FnOnce()) -> Result<(), ServeError> {
     let reserved = reserve(&config).await?;
-    let mut doors = Vec::new();
+    let mut reserved_doors = Vec::new();
     for gateway in gateways {
-        doors.push((reserve_door(&gateway).await?, gateway));
+        reserved_doors.push((reserve_door(&gateway).await?, gateway));
     }
     let address = reserved.address.clone();
     let (peer, disk, clock) = open_peer(&config, address.clone())?;
@@ -61,8 +62,9 @@ async fn serve_here(config: Config, gateways: Vec<Gateway>, ready: impl FnOnce()
     let (threads, results) = DiskThreads::start(disk).map_err(|error| ServeError::Threads { reason: error.to_string() })?;
     let signals = Rc::new(Signals::default());
     let introduction = peer.introduction();
-    let (door, calls, side) = door();
-    let core = Rc::new(RefCell::new(Core::new(peer, clock, threads, signals.clone(), side)));
+    let (calls, side) = doors();
+    let timing = Timing::new(config.slow_request);
+    let core = Rc::new(RefCell::new(Core::new(peer, clock, threads, signals.clone(), side, timing)));
     let own = Credentials { secret: config.secret.clone() };
     spawn_local(take_results(core.clone(), results));
     spawn_local(flush_behind(core.clone()));
@@ -70,10 +72,10 @@ async fn serve_here(config: Config, gateways: Vec<Gateway>, ready: impl FnOnce()
         found_alone(&core, &config);
     }
     spawn_local(keep_links(core.clone(), own.clone()));
-    let connections = connections(doors.len());
+    let connections = connections(reserved_doors.len());
     let accepting = spawn_local(accept_all(core.clone(), listener, own, connections.own));
     spawn_local(serve_doors(core.clone(), calls));
-    let serving = open_doors(doors, &door, connections.each_gateway)?;
+    let serving = open_doors(&core, reserved_doors, connections.each_gateway)?;
     tracing::info!(name = %config.name, %address, member = %introduction.member, start = introduction.start.0, dir = %config.dir.display(), "ready");
     ready();
     wait_for_stop(&config, &signals).await;
@@ -102,11 +104,16 @@ async fn serve_here(config: Config, gateways: Vec<Gateway>, ready: impl FnOnce()
 }
 
 /// Lets callers in at the other doors.
-fn open_doors(doors: Vec<(Reserved, Gateway)>, door: &Door, connections_max: usize) -> Result<Vec<JoinHandle<()>>, ServeError> {
+fn open_doors(
+    core: &SharedCore,
+    doors: Vec<(Reserved, Gateway)>,
+    connections_max: usize,
+) -> Result<Vec<JoinHandle<()>>, ServeError> {
     let mut serving = Vec::new();
     for (reserved, gateway) in doors {
         let (name, address) = (gateway.name, reserved.address.clone());
-        serving.push(spawn_local((gateway.serve)(reserved.listen()?, door.clone(), connections_max)));
+        let door = core.borrow_mut().doors.door(name);
+        serving.push(spawn_local((gateway.serve)(reserved.listen()?, door, connections_max)));
         tracing::info!(door = name, %address, "open");
     }
     Ok(serving)

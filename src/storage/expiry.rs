@@ -1,6 +1,6 @@
 //! When versions expire: what a partition keeps in memory of its keys with an expiry, beside their slots.
 
-use crate::vclock::{Entry, Version};
+use crate::vclock::{Entry, Kind, Version};
 
 /// When a key with expiring versions changes. Times are in milliseconds since 1970.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,9 +15,10 @@ impl Expiry {
     /// That of the live versions of a key; none if none of them ever expires.
     #[must_use]
     pub fn of(entry: &Entry) -> Option<Expiry> {
-        let times = || entry.versions().iter().map(|version| version.expiry_ms);
-        let first_ms = times().filter(|expiry_ms| *expiry_ms != 0).min()?;
-        let hidden_ms = if times().any(|expiry_ms| expiry_ms == 0) { 0 } else { times().max().unwrap_or_default() };
+        let first_ms = entry.versions().iter().map(|version| version.expiry_ms).filter(|expiry_ms| *expiry_ms != 0).min()?;
+        // A term alone shows nothing.
+        let times = || entry.versions().iter().filter(|version| version.kind != Kind::Term).map(|version| entry.expiry_of(version));
+        let hidden_ms = if times().any(|expiry_ms| expiry_ms == 0) { 0 } else { times().max().unwrap_or(1) };
         Some(Expiry { first_ms, hidden_ms })
     }
 
@@ -28,10 +29,11 @@ impl Expiry {
     }
 }
 
-/// True if a version has expired by a clock. A reader hides it from then on; a replica drops it a while later.
+/// True if a live version of an entry has expired by a clock. A reader hides it from then on; a replica drops it a while later.
 #[must_use]
-pub fn has_expired(version: &Version, wall_ms: u64) -> bool {
-    version.expiry_ms != 0 && version.expiry_ms <= wall_ms
+pub fn has_expired(entry: &Entry, version: &Version, wall_ms: u64) -> bool {
+    let expiry_ms = entry.expiry_of(version);
+    expiry_ms != 0 && expiry_ms <= wall_ms
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::broken::{Rule, is_broken};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
-use crate::vclock::{Actor, Entry, PackError, Start, pack, unpack};
+use crate::vclock::{Actor, Entry, PackError, Seen, Start, pack, unpack};
 use bytes::Bytes;
 
 /// A hint that is owed to a member.
@@ -24,6 +24,17 @@ pub struct OwedHint {
     pub position: Position,
     /// About how many bytes it has.
     pub bytes: u64,
+}
+
+/// A hint whose record cannot be read, and what is known of it all the same.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LostHint {
+    /// Where its record lies.
+    pub location: Location,
+    /// The dots of its versions.
+    pub live: Seen,
+    /// Its explicit context.
+    pub context: Seen,
 }
 
 /// What is owed to a member.
@@ -86,12 +97,7 @@ impl Store {
             return Err(StoreError::HintsFull);
         }
         let since_ms = before.as_ref().map_or(wall_ms, |hint| hint.since_ms);
-        let hint = Hint::new(key, &entry, &packed, members, since_ms);
-        let owed = coded_members(&hint.owed);
-        let (position, location) =
-            self.append(&Record::Hint { partition: partition.0, epoch: 0, since_ms, owed: &owed, key, entry: &packed });
-        let old = self.tables.hints.set(&place, Hint { location, position, ..hint }, entry.dots());
-        self.keep(old, location, packed);
+        let position = self.write_hint(&place, &entry, packed, members, since_ms);
         Ok(Taken { position, held: Held::Absent, newest })
     }
 
@@ -146,6 +152,39 @@ impl Store {
             self.want_sync(appended);
         }
         is_paid
+    }
+
+    /// What is known of a hint without reading its record; none if nothing is kept of the key.
+    pub fn lost_hint(&self, partition: PartitionId, key: &Bytes) -> Option<LostHint> {
+        let hint = self.tables.hints.get(&(partition, key.clone()))?;
+        let (live, context) = hint.dots();
+        Some(LostHint { location: hint.location, live, context })
+    }
+
+    /// Writes a hint anew in the place of a record that cannot be read, for those to whom it is still owed. None, and nothing is done, if another
+    /// record has taken its place meanwhile, it is owed to nobody any more, or the entry is too large for a record.
+    pub fn mend_hint(&mut self, partition: PartitionId, key: &Bytes, lost: &LostHint, entry: &Entry) -> Option<Position> {
+        let place = (partition, Bytes::copy_from_slice(key));
+        let hint = self.tables.hints.get(&place).filter(|hint| hint.location == lost.location)?;
+        let (owed, since_ms, packed) = (hint.owed.clone(), hint.since_ms, pack(entry));
+        if packed.len() > RECORD_BYTES_MAX / 2 {
+            return None;
+        }
+        let position = self.write_hint(&place, entry, packed, owed, since_ms);
+        self.look_through(lost.location, position);
+        Some(position)
+    }
+
+    /// Writes down what is kept of a key, for whom, in place of what was kept of it.
+    fn write_hint(&mut self, place: &Place, entry: &Entry, packed: Bytes, owed: Vec<MemberId>, since_ms: u64) -> Position {
+        let (partition, key) = place;
+        let hint = Hint::new(key, entry, &packed, owed, since_ms);
+        let owed = coded_members(&hint.owed);
+        let (position, location) =
+            self.append(&Record::Hint { partition: partition.0, epoch: 0, since_ms, owed: &owed, key, entry: &packed });
+        let old = self.tables.hints.set(place, Hint { location, position, ..hint }, entry.dots());
+        self.keep(old, location, packed);
+        position
     }
 
     /// The next hint that is owed to a member, in the order in which they were written down: the first after this position.

@@ -5,7 +5,7 @@ use crate::broken::{Rule, is_broken};
 use crate::limits::{HINT_BYTES_MAX, HINTS_MAX};
 use crate::message::Position;
 use crate::ring::{MemberId, PartitionId};
-use crate::vclock::{Actor, Dot, Entry, Seen, Start};
+use crate::vclock::{Actor, Dot, Entry, Seen, Start, decode_seen, encode_seen};
 use bytes::Bytes;
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +41,8 @@ pub(super) struct Hint {
     pub owed: Vec<MemberId>,
     /// Who made its live versions, in which start; in order, each once.
     pub authors: Vec<(Actor, Start)>,
+    /// Its live dots and its context, coded: what is known of it if its record cannot be read any more.
+    pub dots: Box<[u8]>,
 }
 
 /// What is owed to one member.
@@ -70,8 +72,18 @@ impl Hint {
         let mut authors: Vec<(Actor, Start)> = entry.dots().map(|dot| (dot.actor, dot.start())).collect();
         authors.sort_unstable();
         authors.dedup();
-        let bytes = bytes_of(key, packed, owed.len());
-        Hint { location: Location { segment: 0, offset: 0, class: 0 }, position: Position(0), since_ms, bytes, owed, authors }
+        let (bytes, mut dots) = (bytes_of(key, packed, owed.len()), Vec::new());
+        encode_seen(&entry.dots().collect(), &mut dots);
+        encode_seen(entry.context(), &mut dots);
+        let location = Location { segment: 0, offset: 0, class: 0 };
+        Hint { location, position: Position(0), since_ms, bytes, owed, authors, dots: dots.into() }
+    }
+
+    /// Its live dots, and its context.
+    pub fn dots(&self) -> (Seen, Seen) {
+        let mut coded = &*self.dots;
+        let mut next = || decode_seen(&mut coded).expect("what was encoded here");
+        (next(), next())
     }
 }
 

@@ -67,7 +67,8 @@ fn the_index_says_what_a_plain_list_of_hints_says() {
                     let owed_to = owed.iter().map(|member| MemberId(*member)).collect();
                     let location = Location { segment: 1, offset: last as u32, class: 0 };
                     let made = authors.iter().map(|(actor, start)| (Actor(*actor), Start(*start))).collect();
-                    let hint = Hint { location, position: Position(last), since_ms: 0, bytes, owed: owed_to, authors: made };
+                    let (position, dots) = (Position(last), Box::default());
+                    let hint = Hint { location, position, since_ms: 0, bytes, owed: owed_to, authors: made, dots };
                     let before = model.insert(place(partition, key), (last, bytes, owed, authors));
                     let old = hints.set(&place(partition, key), hint, std::iter::empty());
                     assert_eq!(old.map(|old| u64::from(old.offset)), before.map(|row| row.0));

@@ -76,17 +76,22 @@ impl Store {
         }
         let entry = Entry::new(versions, self.tables.context(partition, key));
         let position = self.put(partition, key, &entry, &Seen::new(), None);
-        // Of one in a place that is known to be bad there is nothing to find out.
-        if !self.mending.open.iter().any(|gap| gap.holds(lost.location)) {
-            self.mending.due.insert(lost.location.segment, position);
-            self.want_sync(position);
-        }
+        self.look_through(lost.location, position);
         Some(position)
     }
 
+    /// What lay in a bad place has been written anew at this position: once that is durable, its segment is looked through.
+    pub(super) fn look_through(&mut self, lost: Location, position: Position) {
+        // Of one in a place that is known to be bad there is nothing to find out.
+        if !self.mending.open.iter().any(|gap| gap.holds(lost)) {
+            self.mending.due.insert(lost.segment, position);
+            self.want_sync(position);
+        }
+    }
+
     /// What a lost record held may be nowhere else: the next start is to refuse the place, so that somebody looks at it.
-    pub fn give_up(&mut self, lost: &Lost) {
-        self.mending.given_up.push(lost.location);
+    pub fn give_up(&mut self, lost: Location) {
+        self.mending.given_up.push(lost);
     }
 
     /// The next segment to be looked through.
@@ -118,15 +123,17 @@ impl Store {
         self.mending.keys.clone()
     }
 
-    /// True if the record of a key lies in a bad place.
-    pub fn is_in_gap(&self, (partition, key): &(PartitionId, Bytes)) -> bool {
-        let location = self.tables.location(*partition, key);
-        location.is_some_and(|location| self.mending.open.iter().any(|gap| gap.holds(location)))
+    /// True if the record of a key, or of what is kept of it for its owners, lies in a bad place.
+    pub fn is_in_gap(&self, place: &(PartitionId, Bytes)) -> bool {
+        let of_hint = self.tables.hints.get(place).map(|hint| hint.location);
+        let mut lies = self.tables.location(place.0, &place.1).into_iter().chain(of_hint);
+        lies.any(|location| self.mending.open.iter().any(|gap| gap.holds(location)))
     }
 
-    /// Looks at every key: rare enough.
+    /// Looks at every key and every hint: rare enough.
     fn keys_in_gaps(&self) -> Vec<(PartitionId, Bytes)> {
-        let mut found = Vec::new();
+        let hints = self.tables.hints.iter().map(|(place, _)| place);
+        let mut found: Vec<(PartitionId, Bytes)> = hints.filter(|place| self.is_in_gap(place)).cloned().collect();
         for (index, partition) in (0u16..).zip(&self.tables.partitions) {
             let mut scan = partition.trie.scan(&[], None);
             while let Some((key, slot)) = scan.next_key() {

@@ -43,7 +43,7 @@ pub use disk::{Call, Disk, DiskError, Mode, Reason};
 pub use durability::{DiskEvent, Unread};
 pub use expiry::{Expiry, has_expired};
 pub use gap::{Gap, SegmentSurveyed, SurveySegment};
-pub use hinting::{Debt, OwedHint};
+pub use hinting::{Debt, LostHint, OwedHint};
 pub use identity::{Identity, IdentityError, load_identity, store_identity};
 pub use job::{
     DiskDone, DiskJob, LogDone, LogWrite, OpenFiles, PrepareSegment, ReadError, ReadRecord, RecordRead, SegmentPrepared, execute,

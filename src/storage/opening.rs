@@ -89,7 +89,7 @@ impl Store {
         let identity = opened.identity;
         let tables = replay.tables.unwrap_or_default();
         let mut store = Store::new(identity, options.sync, opened.log, options.cache_bytes, tables);
-        store.retries = replay.retries;
+        store.retries = replay.retries.into_iter().map(|(_, note)| note).collect();
         store.fences = replay.fences;
         store.members = replay.members;
         store.mending = Mending::new(replay.healed);
@@ -125,7 +125,8 @@ impl Store {
 #[derive(Default)]
 pub(super) struct Replay {
     tables: Option<Tables>,
-    retries: Vec<RetryNote>,
+    /// First tries, and where their dots lie.
+    retries: Vec<(PartitionId, RetryNote)>,
     senseless: Option<String>,
     fences: BTreeMap<Actor, Fence>,
     members: Members,
@@ -163,7 +164,7 @@ impl Replay {
             Record::Entry { partition, key, entry, gone, retry, .. } => {
                 self.on_entry(PartitionId(*partition), key, entry, gone, location)?;
                 if let Some(retry) = retry {
-                    self.on_retry(retry)?;
+                    self.on_retry(PartitionId(*partition), retry)?;
                 }
                 Ok(())
             }
@@ -183,7 +184,10 @@ impl Replay {
                 Ok(())
             }
             Record::PartitionDropped { partition, .. } => {
-                self.tables(PartitionId(*partition))?.clear(PartitionId(*partition));
+                let partition = PartitionId(*partition);
+                self.tables(partition)?.clear(partition);
+                // What they wrote may have been dropped with the copy: nobody can say any more what became of them.
+                self.retries.retain(|(of, _)| *of != partition);
                 Ok(())
             }
             Record::Fence { actor, member, below } => {
@@ -250,10 +254,10 @@ impl Replay {
         Ok(())
     }
 
-    fn on_retry(&mut self, retry: &RetryRecord<'_>) -> Result<(), String> {
+    fn on_retry(&mut self, partition: PartitionId, retry: &RetryRecord<'_>) -> Result<(), String> {
         let covered = decoded(retry.covered).map_err(|error| error.to_string())?;
         // The actor is that of the versions that the record made; a removal makes none, and needs none.
-        self.retries.push(RetryNote {
+        let note = RetryNote {
             session: retry.session,
             number: retry.number,
             digest: retry.digest,
@@ -262,7 +266,8 @@ impl Replay {
             first: Dot { actor: crate::vclock::Actor(0), counter: retry.first_counter },
             count: retry.count,
             covered,
-        });
+        };
+        self.retries.push((partition, note));
         Ok(())
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Partition {
     pub standing: Standing,
     /// Dots issued in this start. Never set back within it (rule `drop_counter`).
     issued: u32,
+    /// How many of them were issued before this copy of the partition began.
+    issued_before: u32,
 }
 
 impl Partition {
@@ -37,6 +39,11 @@ impl Partition {
         Dot { actor, counter: start.base() | u64::from(first) }
     }
 
+    /// The last dot that was issued in this start before this copy of the partition began: what came after it this copy has seen all of.
+    pub fn began_behind(&self, actor: Actor, start: Start) -> Dot {
+        Dot { actor, counter: start.base() | u64::from(self.issued_before) }
+    }
+
     /// Counters go on from where the clock says. Right only for a store that forgets nothing: this is what breaks the rule `no_start`.
     pub fn go_on(&mut self, actor: Actor, start: Start) {
         let own = self.clock.intervals(actor).iter().filter(|interval| interval.last > start.base());
@@ -46,7 +53,7 @@ impl Partition {
     /// Forgets everything but how many dots were issued: they may live on elsewhere, and a dot names one value.
     pub fn clear(&mut self) {
         let issued = if is_broken(Rule::DropCounter) { 0 } else { self.issued };
-        *self = Partition { issued, ..Partition::default() };
+        *self = Partition { issued, issued_before: issued, ..Partition::default() };
     }
 
     /// Replaces the explicit context of a key.

@@ -202,6 +202,11 @@ impl Store {
         self.tables.mint(partition, self.identity.actor, self.identity.start, count)
     }
 
+    /// The last dot of its own that this copy of a partition may not have seen: the one before its start, or before it was owned again.
+    pub fn began_behind(&self, partition: PartitionId) -> Dot {
+        self.tables.partition(partition).began_behind(self.identity.actor, self.identity.start)
+    }
+
     /// What a key holds, and what has to be durable before it may be told. The context is explicit, not filled.
     pub fn read(&mut self, partition: PartitionId, key: &[u8]) -> Result<(Entry, Position), StoreError> {
         let Some(location) = self.tables.location(partition, key) else {
@@ -354,10 +359,10 @@ impl Store {
         // The dot of a plain version stands in its slot: nothing has to be read.
         let (entry, _) = self.read_dots(partition, key)?;
         let is_plain = matches!(self.tables.glance(partition, key), Some((_, Some(_))));
-        let (versions, context) = entry.into_parts();
-        let (gone, kept): (Vec<Version>, Vec<Version>) =
-            versions.into_iter().partition(|version| is_plain || has_expired(version, by_ms) || is_broken(Rule::ExpireAll));
-        let gone: Seen = gone.into_iter().map(|version| version.dot).collect();
+        let is_gone = |version: &&Version| is_plain || has_expired(&entry, version, by_ms) || is_broken(Rule::ExpireAll);
+        let gone: Seen = entry.versions().iter().filter(is_gone).map(|version| version.dot).collect();
+        let (mut kept, context) = entry.into_parts();
+        kept.retain(|version| !gone.contains(version.dot));
         self.put(partition, key, &Entry::new(kept, context), &gone, None);
         Ok(())
     }

@@ -33,10 +33,13 @@ pub enum Kind {
     Array = 2,
     /// A JSON object without members; no bytes.
     EmptyMap = 3,
-    /// The amount of one increment: a little-endian `i64`.
+    /// The amount of one increment, or of several that were folded: a little-endian `i64`. It has no expiry of its own.
     Amount = 4,
     /// An element of a set; the element stands in the path.
     Element = 5,
+    /// When the amounts at this path expire that were written before: no bytes, `Version::expiry_ms` says it. (Whoever gave amounts of others
+    /// new dots, with an expiry, would have them counted twice beside a fold, so their expiry stands beside them.)
+    Term = 6,
 }
 
 /// The state of a key: its live versions, and a context of dots of this key that have been seen here.
@@ -83,6 +86,11 @@ impl Entry {
     /// The dots of the live versions, in (path, dot) order.
     pub fn dots(&self) -> impl Iterator<Item = Dot> {
         self.versions.iter().map(|version| version.dot)
+    }
+
+    /// When a live version is hidden, in milliseconds since 1970; 0 for never.
+    pub fn expiry_of(&self, version: &Version) -> u64 {
+        expiry_among(&self.versions, version)
     }
 
     /// True if a version of this dot is live here.
@@ -153,6 +161,24 @@ impl Entry {
         self.context.union_with(context);
         covered
     }
+}
+
+/// When a version is hidden that stands among these, which are sorted by path; 0 for never.
+///
+/// An amount is hidden by the first term beside it that ends after the amount was written. What is counted after the end begins anew.
+pub fn expiry_among(versions: &[Version], version: &Version) -> u64 {
+    match version.kind {
+        Kind::Amount => term_of(versions, &version.path, version.time),
+        _ => version.expiry_ms,
+    }
+}
+
+/// When an amount is hidden that is written at this path and time; 0 for never.
+pub fn term_of(versions: &[Version], path: &Path, time: Timestamp) -> u64 {
+    let from = versions.partition_point(|other| other.path < *path);
+    let beside = versions[from..].iter().take_while(|other| other.path == *path);
+    let terms = beside.filter(|other| other.kind == Kind::Term && other.expiry_ms > time.wall_ms());
+    terms.map(|term| term.expiry_ms).min().unwrap_or(0)
 }
 
 /// Two entries are equal if they say the same of every dot.

@@ -4,6 +4,7 @@
 
 mod document;
 mod dot;
+mod element;
 mod entry;
 mod leaf_hash;
 mod packed;
@@ -19,10 +20,12 @@ mod time;
 mod varint;
 
 pub use document::{
-    Change, Conflict, DocumentError, Draft, Leaf, Rendered, Value, draft, leaves_from_json, merge_patch, remove, render, set,
+    Change, Conflict, DocumentError, Draft, Leaf, Members, Rendered, Value, draft, elements, leaves_from_json, merge_patch, remove,
+    render, set,
 };
 pub use dot::{Actor, Dot, Start};
-pub use entry::{Entry, Kind, Version};
+pub use element::{element_member, element_name};
+pub use entry::{Entry, Kind, Version, expiry_among, term_of};
 pub use leaf_hash::{leaf_hash, plain_leaf_hash};
 pub use packed::{PackError, Plain, pack, pack_bare, pack_plain, plain, plain_with_context, select, unpack};
 pub use path::{Path, PathError};

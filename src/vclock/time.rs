@@ -29,8 +29,13 @@ pub struct HybridClock {
 impl HybridClock {
     /// A timestamp above every one issued or followed so far (until the 48 bits of milliseconds end, in the year 10889).
     pub fn issue(&mut self, wall_ms: u64) -> Timestamp {
-        self.last = Timestamp::from_wall_ms(wall_ms).max(Timestamp(self.last.0.saturating_add(1)));
+        self.last = self.next(wall_ms);
         self.last
+    }
+
+    /// The one that would be issued now.
+    pub fn next(&self, wall_ms: u64) -> Timestamp {
+        Timestamp::from_wall_ms(wall_ms).max(Timestamp(self.last.0.saturating_add(1)))
     }
 
     /// Takes note of another store's timestamp. Returns false, and does not follow it, if it is more than

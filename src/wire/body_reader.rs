@@ -115,6 +115,22 @@ impl<'a> BodyReader<'a> {
         T::try_from(number).map_err(|_| self.malformed(field, &format!("{number} is out of range")))
     }
 
+    /// A whole number that fits an `i64`.
+    pub(super) fn signed(&mut self, field: &str) -> Result<i64, WireError> {
+        decode::read_int(&mut self.rest).map_err(|_| self.malformed(field, "a whole number of 64 bits should stand here"))
+    }
+
+    /// Nil, where there is nothing to say.
+    pub(super) fn nothing(&mut self, field: &str) -> Result<(), WireError> {
+        match self.rest.split_first() {
+            Some((&first, rest)) if first == Marker::Null.to_u8() => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(self.malformed(field, "nil should stand here")),
+        }
+    }
+
     #[inline]
     pub(super) fn flag(&mut self, field: &str) -> Result<bool, WireError> {
         decode::read_bool(&mut self.rest).map_err(|_| self.malformed(field, "true or false should stand here"))

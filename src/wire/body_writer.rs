@@ -86,6 +86,18 @@ impl BodyWriter<'_> {
         }
     }
 
+    /// A number that may be negative.
+    pub(super) fn signed(&mut self, number: i64) {
+        match number {
+            -32..0 => self.put([Marker::FixNeg(number as i8).to_u8()]),
+            -0x80..-32 => self.put([Marker::I8.to_u8(), number as i8 as u8]),
+            -0x8000..-0x80 => self.put_marked::<2, 3>(Marker::I16, (number as i16).to_be_bytes()),
+            -0x8000_0000..-0x8000 => self.put_marked::<4, 5>(Marker::I32, (number as i32).to_be_bytes()),
+            i64::MIN..-0x8000_0000 => self.put_marked::<8, 9>(Marker::I64, number.to_be_bytes()),
+            0.. => self.number(number.unsigned_abs()),
+        }
+    }
+
     #[inline]
     pub(super) fn flag(&mut self, flag: bool) {
         self.put([if flag { Marker::True } else { Marker::False }.to_u8()]);

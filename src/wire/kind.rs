@@ -60,6 +60,8 @@ kinds! {
     Form = 24,
     /// `Request::Why`.
     Why = 25,
+    /// `Request::Expire`.
+    Expire = 26,
 
     /// `Reply::Written`.
     Written = 32,

@@ -5,10 +5,10 @@ use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
 use super::frame::write_frame;
 use super::membership::ChangeBody;
-use super::request::{FORMAT_BYTES, FORMAT_JSON};
+use super::request::{FORMAT_BYTES, FORMAT_COUNTER, FORMAT_JSON, FORMAT_SET};
 use super::status::StatusBody;
 use super::{Frame, Kind, WireError, positional};
-use crate::message::{Ack, Conflict, Description, Found, Missing, Receipt, Reply, StoodIn, Value};
+use crate::message::{Ack, Conflict, Description, Found, Members, Missing, Receipt, Reply, StoodIn, Value};
 use crate::ring::{Founder, MemberId};
 use crate::vclock::Start;
 use bytes::{Bytes, BytesMut};
@@ -59,7 +59,8 @@ pub(super) fn reply_kind(reply: &Reply) -> Kind {
 #[inline]
 pub(super) fn reply_payload(reply: &Reply) -> &[u8] {
     match reply {
-        Reply::Found(Found { value: Some(Value::Bytes(payload) | Value::Json(payload)), .. }) => payload,
+        Reply::Found(Found { value: Some(Value::Bytes(payload) | Value::Json(payload) | Value::Counter(payload)), .. }) => payload,
+        Reply::Found(Found { value: Some(Value::Set(members)), .. }) => members.as_packed(),
         _ => &[],
     }
 }
@@ -101,7 +102,7 @@ pub(super) fn write_body(reply: &Reply, out: &mut BytesMut) {
 pub(super) fn read_reply(contents: &Contents<'_>) -> Result<Reply, WireError> {
     Ok(match contents.kind {
         Kind::Written => Reply::Written(contents.read_alone(6, read_written)?),
-        Kind::Found => Reply::Found(contents.read(8, |body| read_found(body, contents))?),
+        Kind::Found => Reply::Found(contents.read(9, |body| read_found(body, contents))?),
         Kind::Missing => Reply::Missing(contents.read_alone(2, read_missing)?),
         Kind::Listed => Reply::Listed(contents.read_positional()?),
         Kind::Ring => Reply::Ring(contents.read_positional()?),
@@ -160,6 +161,8 @@ fn value_parts(value: &Value) -> (u8, &Bytes) {
     match value {
         Value::Bytes(bytes) => (FORMAT_BYTES, bytes),
         Value::Json(text) => (FORMAT_JSON, text),
+        Value::Counter(text) => (FORMAT_COUNTER, text),
+        Value::Set(members) => (FORMAT_SET, members.as_packed()),
     }
 }
 
@@ -167,13 +170,18 @@ fn value(body: &BodyReader<'_>, format: u8, bytes: Bytes) -> Result<Value, WireE
     match format {
         FORMAT_BYTES => Ok(Value::Bytes(bytes)),
         FORMAT_JSON => Ok(Value::Json(bytes)),
-        _ => Err(body.malformed("format", "0 (bytes) or 1 (JSON) should stand here")),
+        FORMAT_COUNTER => Ok(Value::Counter(bytes)),
+        FORMAT_SET => {
+            let members = Members::from_packed(bytes);
+            members.map(Value::Set).ok_or_else(|| body.malformed("value", "a set's members end before their lengths"))
+        }
+        _ => Err(body.malformed("format", "0 (bytes), 1 (JSON), 2 (counter) or 3 (set) should stand here")),
     }
 }
 
 #[inline]
 fn write_found(found: &Found, out: &mut BodyWriter<'_>) {
-    out.array(8);
+    out.array(9);
     out.option(found.value.as_ref(), |out, value| out.number(value_parts(value).0));
     out.list(&found.conflicts, |out, conflict| {
         out.array(2);
@@ -191,6 +199,7 @@ fn write_found(found: &Found, out: &mut BodyWriter<'_>) {
     out.number(found.agreed);
     out.dots(&found.dots);
     out.number(found.stood_in);
+    out.number(found.expiry_ms);
 }
 
 #[inline]
@@ -211,6 +220,7 @@ fn read_found(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Foun
         agreed: body.number("agreed")?,
         dots: body.dots("dots")?,
         stood_in: body.number("stood_in")?,
+        expiry_ms: body.number("expiry_ms")?,
     })
 }
 

@@ -6,7 +6,7 @@ use super::contents::Contents;
 use super::frame::write_frame;
 use super::membership::ChangeBody;
 use super::{Frame, Kind, WireError, positional};
-use crate::message::{Body, Form, Get, PatchBody, Put, Remove, Request, Update};
+use crate::message::{Body, Expire, Form, Get, PatchBody, Put, Remove, Request, Update};
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,7 @@ pub(super) fn request_kind(request: &Request) -> Kind {
         Request::Describe => Kind::Describe,
         Request::Form(_) => Kind::Form,
         Request::Why(_) => Kind::Why,
+        Request::Expire(_) => Kind::Expire,
     }
 }
 
@@ -68,6 +69,7 @@ fn body_bytes(request: &Request) -> usize {
         Request::Put(put) => put.key.len() + put.context.len(),
         Request::Remove(remove) => remove.key.len() + remove.path.len() + remove.context.len(),
         Request::Update(update) => update.key.len() + update.context.len(),
+        Request::Expire(expire) => expire.key.len() + expire.context.len(),
         Request::Get(get) => get.key.len() + get.path.len() + get.session.len(),
         _ => 0,
     };
@@ -82,6 +84,7 @@ pub(super) fn write_body(request: &Request, out: &mut BytesMut) {
         Request::Remove(remove) => BodyWriter::write(out, |out| write_remove(remove, out)),
         Request::Update(update) => BodyWriter::write(out, |out| write_update(update, out)),
         Request::Get(get) => BodyWriter::write(out, |out| write_get(get, out)),
+        Request::Expire(expire) => BodyWriter::write(out, |out| write_expire(expire, out)),
         Request::List(list) => positional::write(out, list),
         Request::Ring | Request::Status | Request::Describe => BodyWriter::write(out, |out| out.array(0)),
         Request::Why(why) => positional::write(out, why),
@@ -94,12 +97,13 @@ pub(super) fn read_request(contents: &Contents<'_>) -> Result<Request, WireError
     Ok(match contents.kind {
         Kind::Put => Request::Put(contents.read(8, |body| read_put(body, contents))?),
         Kind::Remove => Request::Remove(contents.read_alone(7, read_remove)?),
-        Kind::Update => Request::Update(contents.read(9, |body| read_update(body, contents))?),
+        Kind::Update => Request::Update(contents.read(10, |body| read_update(body, contents))?),
         Kind::Get => Request::Get(contents.read_alone(6, read_get)?),
         Kind::List => Request::List(contents.read_positional()?),
         Kind::AskRing => without_fields(contents, Request::Ring)?,
         Kind::AskStatus => without_fields(contents, Request::Status)?,
         Kind::Describe => without_fields(contents, Request::Describe)?,
+        Kind::Expire => Request::Expire(contents.read_alone(7, read_expire)?),
         Kind::Why => Request::Why(contents.read_positional()?),
         Kind::Form => Request::Form(Form { change: contents.read_positional::<FormBody>()?.change.0 }),
         _ => return Err(contents.unexpected(EXPECTED)),
@@ -118,10 +122,14 @@ struct FormBody {
 /// What a payload is: the number in the body.
 pub(super) const FORMAT_BYTES: u8 = 0;
 pub(super) const FORMAT_JSON: u8 = 1;
+pub(super) const FORMAT_COUNTER: u8 = 2;
+pub(super) const FORMAT_SET: u8 = 3;
 
 /// What a patch is: the number in the body.
 const PATCH_SET: u8 = 0;
 const PATCH_MERGE: u8 = 1;
+const PATCH_INCREMENT: u8 = 2;
+const PATCH_ELEMENTS: u8 = 3;
 
 #[inline]
 fn write_put(put: &Put, out: &mut BodyWriter<'_>) {
@@ -184,8 +192,10 @@ fn write_update(update: &Update, out: &mut BodyWriter<'_>) {
     let (patch, path) = match &update.patch {
         PatchBody::Set { path, .. } => (PATCH_SET, path.as_str()),
         PatchBody::Merge { .. } => (PATCH_MERGE, ""),
+        PatchBody::Increment { path, .. } => (PATCH_INCREMENT, path.as_str()),
+        PatchBody::Elements { path, .. } => (PATCH_ELEMENTS, path.as_str()),
     };
-    out.array(9);
+    out.array(10);
     out.bytes(&update.key);
     out.number(patch);
     out.text(path);
@@ -195,28 +205,80 @@ fn write_update(update: &Update, out: &mut BodyWriter<'_>) {
     out.retry(&update.retry);
     out.flag(update.strict);
     out.number(update.ttl_ms);
+    match &update.patch {
+        PatchBody::Set { .. } | PatchBody::Merge { .. } => out.nil(),
+        PatchBody::Increment { amount, .. } => out.signed(*amount),
+        PatchBody::Elements { add, remove, .. } => {
+            out.array(2);
+            out.list(add, |out, member| out.bytes(member));
+            out.list(remove, |out, member| out.bytes(member));
+        }
+    }
 }
 
 fn read_update(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Update, WireError> {
     let key: Bytes = body.bytes("key")?;
-    let patch = body.number("patch")?;
+    let number = body.number("patch")?;
     let path = body.text("path")?;
-    let json = contents.payload();
-    let patch = match patch {
-        PATCH_SET => PatchBody::Set { path, json },
-        PATCH_MERGE if path.is_empty() => PatchBody::Merge { json },
-        PATCH_MERGE => return Err(body.malformed("path", "a merge patch has none")),
-        _ => return Err(body.malformed("patch", "0 (set) or 1 (merge) should stand here")),
-    };
-    Ok(Update {
+    let mut update = Update {
         key,
-        patch,
+        patch: PatchBody::Increment { path: String::new(), amount: 0 },
         context: body.bytes("context")?,
         w: body.quorum("w")?,
         deadline_ms: body.number("deadline_ms")?,
         retry: body.retry("retry")?,
         strict: body.flag("strict")?,
         ttl_ms: body.number("ttl_ms")?,
+    };
+    update.patch = read_patch(body, contents, number, path)?;
+    Ok(update)
+}
+
+/// The last field says what an increment or a change of a set is; the others stand in the payload.
+fn read_patch(body: &mut BodyReader<'_>, contents: &Contents<'_>, number: u8, path: String) -> Result<PatchBody, WireError> {
+    let json = contents.payload();
+    match number {
+        PATCH_MERGE if !path.is_empty() => Err(body.malformed("path", "a merge patch has none")),
+        PATCH_SET | PATCH_MERGE => {
+            body.nothing("change")?;
+            Ok(if number == PATCH_SET { PatchBody::Set { path, json } } else { PatchBody::Merge { json } })
+        }
+        PATCH_INCREMENT => {
+            contents.no_payload()?;
+            Ok(PatchBody::Increment { path, amount: body.signed("change")? })
+        }
+        PATCH_ELEMENTS => {
+            contents.no_payload()?;
+            let extra = body.fields("change", 2)?;
+            let mut members = || body.list("change", 2, |body| body.bytes("change"));
+            let (add, remove) = (members()?, members()?);
+            body.skip(extra)?;
+            Ok(PatchBody::Elements { path, add, remove })
+        }
+        _ => Err(body.malformed("patch", "0 (set), 1 (merge), 2 (increment) or 3 (elements) should stand here")),
+    }
+}
+
+fn write_expire(expire: &Expire, out: &mut BodyWriter<'_>) {
+    out.array(7);
+    out.bytes(&expire.key);
+    out.number(expire.expiry_ms);
+    out.bytes(&expire.context);
+    out.quorum(expire.w);
+    out.number(expire.deadline_ms);
+    out.retry(&expire.retry);
+    out.flag(expire.strict);
+}
+
+fn read_expire(body: &mut BodyReader<'_>) -> Result<Expire, WireError> {
+    Ok(Expire {
+        key: body.bytes("key")?,
+        expiry_ms: body.number("expiry_ms")?,
+        context: body.bytes("context")?,
+        w: body.quorum("w")?,
+        deadline_ms: body.number("deadline_ms")?,
+        retry: body.retry("retry")?,
+        strict: body.flag("strict")?,
     })
 }
 

@@ -109,6 +109,18 @@ fn put() -> Put {
     }
 }
 
+fn expire() -> Expire {
+    Expire {
+        key: Bytes::from_static(b"user7"),
+        expiry_ms: 1_700_000_060_000,
+        context: Bytes::from_static(b"sealed"),
+        w: Quorum::Default,
+        deadline_ms: 0,
+        retry: Some(Retry { session: 1, number: 2, first: None }),
+        strict: false,
+    }
+}
+
 fn found() -> Found {
     Found {
         value: Some(Value::Json(Bytes::from_static(br#"{"city":"Rome"}"#))),
@@ -122,6 +134,7 @@ fn found() -> Found {
         agreed: 1,
         dots: vec![dot(1), dot(2), dot(3)],
         stood_in: 1,
+        expiry_ms: 1_700_000_060_000,
     }
 }
 
@@ -237,6 +250,7 @@ pub(super) fn one_of_each() -> Vec<Said> {
         request(Request::Describe),
         request(Request::Form(Form { change: formed() })),
         request(Request::Why(Why { key: key.clone(), path: "address.city".into(), deadline_ms: 2_000 })),
+        request(Request::Expire(expire())),
         reply(Reply::Written(Receipt {
             coordinator: attempt(),
             acks: vec![

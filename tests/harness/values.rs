@@ -71,7 +71,8 @@ pub fn value(found: &Found) -> Json {
 pub fn conflict(found: &Found, path: &str) -> Vec<String> {
     let conflict = found.conflicts.iter().find(|conflict| conflict.path == path);
     let text = |value: &Value| match value {
-        Value::Bytes(bytes) | Value::Json(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::Bytes(bytes) | Value::Json(bytes) | Value::Counter(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::Set(members) => format!("{:?}", members.iter().collect::<Vec<_>>()),
     };
     let mut values: Vec<String> = conflict.map_or(Vec::new(), |conflict| conflict.values.iter().map(text).collect());
     values.sort();

@@ -1,10 +1,12 @@
-//! A cluster of real processes on loopback, each behind a proxy, in a folder of its own.
+//! A cluster of real processes, each behind a proxy, in a folder of its own; all on loopback, or each in a network namespace of its own, on the
+//! loopback of that.
 //!
 //! Nothing but the processes that stand here is ever sent a signal, each through the handle of its own child, and they end with the value
 //! that stands for them, also in a panic. They run with `--stop-at-eof`: if this program is killed, they stop by themselves.
 
 use super::disks::{Disks, run};
 use super::folder::Folder;
+use super::namespaces::{DOOR_PORT, Namespaces, PEER_PORT, PROXY_PORT};
 use super::process::Process;
 use super::program::{Launch, Program};
 use super::proxy::{Cuts, Proxy, Way};
@@ -12,6 +14,7 @@ use super::until;
 use henge::client::{Client, Options};
 use henge::message::{Status, SyncMode};
 use rustix::process::Signal;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,11 +34,13 @@ pub struct Shape {
     pub sync: SyncMode,
     /// Each peer's data is on a file system of its own, which can lose power. The machine has to allow that.
     pub has_disks: bool,
+    /// Each peer is in a network namespace of its own. The machine has to allow that.
+    pub in_namespaces: bool,
 }
 
 impl Default for Shape {
     fn default() -> Shape {
-        Shape { peers: 5, replicas: 3, partitions: 32, sync: SyncMode::Always, has_disks: false }
+        Shape { peers: 5, replicas: 3, partitions: 32, sync: SyncMode::Always, has_disks: false, in_namespaces: false }
     }
 }
 
@@ -46,6 +51,7 @@ pub struct Cluster {
     cuts: Cuts,
     sync: SyncMode,
     disks: Option<Disks>,
+    network: Option<Namespaces>,
     folder: Folder,
 }
 
@@ -54,12 +60,21 @@ struct Peer {
     name: String,
     /// Where it listens itself.
     listen: String,
+    /// In a network namespace: where its neighbours reach it, and what stands there and lets everybody in.
+    door: Option<(String, Proxy)>,
     /// Where others reach it: its proxy.
     advertised: String,
     proxy: Proxy,
     /// Its folder, as it sees it itself.
     data: PathBuf,
     process: Option<Process>,
+}
+
+impl Peer {
+    /// Where it is reached past its proxy.
+    fn near(&self) -> &str {
+        self.door.as_ref().map_or(&self.listen, |(address, _)| address)
+    }
 }
 
 impl Cluster {
@@ -70,13 +85,21 @@ impl Cluster {
     pub async fn form(program: &Program, shape: Shape) -> Result<Cluster, String> {
         let folder = Folder::new(&program.folders).map_err(|error| format!("no folder for the cluster: {error}"))?;
         let cuts = Cuts::default();
-        let mut listeners = Vec::new();
-        for _ in 0..shape.peers {
-            listeners.push(TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("no port for a proxy: {error}"))?);
+        let network = if shape.in_namespaces { Some(Namespaces::open(shape.peers).await?) } else { None };
+        let (mut listeners, mut doors) = (Vec::new(), Vec::new());
+        for number in 0..shape.peers {
+            let listener = match &network {
+                Some(network) => network.listen(number, PROXY_PORT),
+                None => TcpListener::bind("127.0.0.1:0").await,
+            };
+            listeners.push(listener.map_err(|error| format!("no port for a proxy: {error}"))?);
+            let door = network.as_ref().map(|network| network.listen(number, DOOR_PORT)).transpose();
+            doors.push(door.map_err(|error| format!("no port for the neighbours of a peer: {error}"))?);
         }
-        let addresses: io::Result<Vec<String>> =
-            listeners.iter().map(|listener| listener.local_addr().map(|address| address.to_string())).collect();
-        let advertised: Arc<[String]> = addresses.map_err(|error| format!("a proxy has no address: {error}"))?.into();
+        let address_of = |listener: &TcpListener| {
+            listener.local_addr().map(|address| address.to_string()).map_err(|error| format!("a proxy has no address: {error}"))
+        };
+        let advertised: Arc<[String]> = listeners.iter().map(address_of).collect::<Result<Vec<_>, _>>()?.into();
         let mut disks = None;
         if shape.has_disks {
             let made = disks.insert(Disks::open(&folder.path)?);
@@ -85,16 +108,24 @@ impl Cluster {
             }
         }
         let place = |number| disks.as_ref().map_or_else(|| folder.path.clone(), |disks| disks.place(number));
-        let peer = |(number, listener): (usize, TcpListener)| Peer {
-            name: name(number),
-            listen: String::new(),
-            data: place(number).join(name(number)),
-            advertised: advertised[number].clone(),
-            proxy: Proxy::stand_before(listener, number, advertised.clone(), cuts.clone()),
-            process: None,
-        };
-        let peers = listeners.into_iter().enumerate().map(peer).collect();
-        let mut cluster = Cluster { peers, cuts, sync: shape.sync, disks, folder };
+        let mut peers = Vec::new();
+        for (number, (listener, door)) in listeners.into_iter().zip(doors).enumerate() {
+            let home = || (number, network.as_ref().map(|network| network.place(number).clone()));
+            let door = door.map(|door| {
+                // It knows nobody, so it takes nobody for a peer.
+                address_of(&door).map(|address| (address, Proxy::stand_before(door, home(), Arc::default(), cuts.clone())))
+            });
+            peers.push(Peer {
+                name: name(number),
+                listen: String::new(),
+                door: door.transpose()?,
+                data: place(number).join(name(number)),
+                advertised: advertised[number].clone(),
+                proxy: Proxy::stand_before(listener, home(), advertised.clone(), cuts.clone()),
+                process: None,
+            });
+        }
+        let mut cluster = Cluster { peers, cuts, sync: shape.sync, disks, network, folder };
         for number in 0..shape.peers {
             cluster.start(program, number).await?;
         }
@@ -118,14 +149,44 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// What the network between the peers does.
+    /// What the proxies between the peers do.
     pub fn cuts(&self) -> &Cuts {
         &self.cuts
     }
 
-    /// Where a peer listens itself, past its proxy: for clients that are its neighbours.
+    /// The network between the peers, if it is one of their own.
+    pub fn network(&self) -> Option<&Namespaces> {
+        self.network.as_ref()
+    }
+
+    /// From now on nothing passes these ways: it is lost in the router, and that is made sure of, or if there is none it is held up by the
+    /// proxies.
+    ///
+    /// # Errors
+    /// For people: what the system says, or that something passes all the same.
+    pub async fn cut(&self, ways: &[Way]) -> Result<(), String> {
+        let Some(network) = &self.network else {
+            self.cuts.cut(ways.iter().copied());
+            return Ok(());
+        };
+        network.set(network.cut().into_iter().chain(ways.iter().copied()).collect()).await?;
+        network.check().await
+    }
+
+    /// From now on nothing is cut, slow, stopped, or about to break, neither in the proxies nor in the router, and that is made sure of.
+    ///
+    /// # Errors
+    /// For people: what the system says, or that something does not pass.
+    pub async fn calm(&self) -> Result<(), String> {
+        self.cuts.calm();
+        let Some(network) = self.network.as_ref().filter(|network| !network.cut().is_empty()) else { return Ok(()) };
+        network.set(BTreeSet::new()).await?;
+        network.check().await
+    }
+
+    /// Where a peer is reached past its proxy: for clients that are its neighbours.
     pub fn listen(&self, number: usize) -> &str {
-        &self.peers[number].listen
+        self.peers[number].near()
     }
 
     /// How many peers there are.
@@ -182,8 +243,9 @@ impl Cluster {
     pub async fn answers(&mut self, program: &Program, number: usize, launch: &Launch) -> Result<(), String> {
         loop {
             let peer = &mut self.peers[number];
+            let near = peer.near().to_string();
             let Some(process) = &mut peer.process else { return Err(format!("{} does not run", peer.name)) };
-            let listen = std::slice::from_ref(&peer.listen);
+            let listen = std::slice::from_ref(&near);
             let what = format!("an answer of {}", peer.name);
             let answers = until(&what, async || match process.has_ended() {
                 true => Some(false),
@@ -210,7 +272,10 @@ impl Cluster {
     /// It cannot be started.
     pub fn spawn(&mut self, program: &Program, number: usize, launch: &Launch) -> Result<(), String> {
         let peer = &mut self.peers[number];
-        if peer.listen.is_empty() {
+        if let Some((_, door)) = &peer.door {
+            peer.listen = format!("127.0.0.1:{PEER_PORT}");
+            door.lead_to(&peer.listen);
+        } else if peer.listen.is_empty() {
             peer.listen = format!("127.0.0.1:{}", free_port().ok_or("no port is free")?);
         }
         let trace = peer.data.with_extension("trace");
@@ -219,7 +284,7 @@ impl Cluster {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{} stays: {error}", trace.display())),
             _ => {}
         }
-        let mut command = program.serve(self.disks.as_ref(), &trace, launch);
+        let mut command = program.serve(number, (self.disks.as_ref(), self.network.as_ref()), &trace, launch);
         command.arg("--dir").arg(&peer.data).args(["--listen", &peer.listen, "--advertise", &peer.advertised, "--stop-at-eof"]);
         command.args(["--sync", &sync_flag(self.sync)]);
         let started = Process::start(command, &self.folder.path.join(format!("{}.log", peer.name)));
@@ -317,9 +382,9 @@ impl Cluster {
 
     /// How a peer is, as it says itself; none if it does not answer.
     pub async fn status(&self, number: usize) -> Option<Status> {
-        let address = &self.peers[number].listen;
-        let client = Client::connect(std::slice::from_ref(address), Options::default()).await.ok()?;
-        client.status_at(address).await.ok()
+        let address = self.listen(number).to_string();
+        let client = Client::connect(std::slice::from_ref(&address), Options::default()).await.ok()?;
+        client.status_at(&address).await.ok()
     }
 
     /// Waits until every peer has a link to every other.

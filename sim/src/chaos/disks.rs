@@ -82,8 +82,13 @@ impl Disks {
     /// A command that runs in the namespace, and is the process that it starts.
     pub fn inside(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.id())).arg("--").arg(program);
+        command.arg(self.entrance()).arg("--").arg(program);
         command
+    }
+
+    /// What tells `nsenter` to go into the namespace.
+    pub fn entrance(&self) -> String {
+        format!("--mount=/proc/{}/ns/mnt", self.keeper.id())
     }
 
     /// Where the file system of a peer is, for those in the namespace.

@@ -1,7 +1,11 @@
 //! What this machine allows: found out by doing it once.
 
 use super::disks::{Disks, run};
+use super::namespaces::Namespaces;
+use super::proxy::Way;
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,12 +18,15 @@ pub struct Machine {
     pub tracing: Result<(), String>,
     /// A library that makes a process's wall clock another one.
     pub faketime: Result<PathBuf, String>,
+    /// Network namespaces with a router between them that can be told to lose what it should hand on.
+    pub namespaces: Result<(), String>,
 }
 
 impl Machine {
     /// Tries everything once. `folder` exists, and is used for a moment.
     pub async fn probe(folder: &Path) -> Machine {
-        Machine { disks: disks(folder).await, tracing: tracing().await, faketime: faketime().await }
+        let (disks, tracing, faketime) = (disks(folder).await, tracing().await, faketime().await);
+        Machine { disks, tracing, faketime, namespaces: namespaces().await }
     }
 }
 
@@ -41,6 +48,44 @@ async fn disks(folder: &Path) -> Result<(), String> {
     match kept {
         [true, false] => Ok(()),
         [synced, unsynced] => Err(format!("after a power cut, synced bytes: {synced}, others: {unsynced}")),
+    }
+}
+
+/// Whether a cut between network namespaces can be made. Whether it is one is found out where it is used: one that does nothing is no machine
+/// that lacks something.
+///
+/// # Errors
+/// For people: why not.
+pub async fn namespaces() -> Result<(), String> {
+    let cut = async |network: Namespaces| {
+        network.set(BTreeSet::from([Way { from: 0, to: 1 }])).await?;
+        network.set(BTreeSet::new()).await
+    };
+    let made = async { cut(Namespaces::open(2).await?).await };
+    made.await.map_err(|error| {
+        format!("{error} (root is needed, or a user namespace, which cargo sim chaos makes; and ip, unshare, nsenter)")
+    })
+}
+
+/// An ordinary user is root in a user namespace, where the machine allows that, and may make networks there. This program begins anew in one,
+/// and does not return; it does if it is root, or if there is none. Nothing else is gained: to others it is the same user. It is in a network
+/// of its own at once, since from those that it makes it could not come back to one that belongs to root.
+pub fn begin_anew_in_user_namespace() {
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "sh", "-c", r#"ip link set lo up && exec "$@""#, "unshare"]);
+        command
+    };
+    let is_allowed = || {
+        let tried = unshare().arg("true").stdin(Stdio::null()).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    };
+    if !rustix::process::geteuid().is_root()
+        && is_allowed()
+        && let Ok(own) = std::env::current_exe()
+    {
+        // It comes back only if it has failed, and then this program goes on as it is.
+        let _ = unshare().arg(own).args(std::env::args_os().skip(1)).exec();
     }
 }
 

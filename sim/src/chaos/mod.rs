@@ -3,6 +3,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `proxy` | a TCP proxy before each peer: cuts and delays, way by way, at run time |
+//! | `namespaces` | a network of their own for the peers, whose router loses what is cut |
 //! | `program`, `process`, `folder` | what is started, and how; what runs; where it keeps what it has |
 //! | `cluster` | the processes together: started, killed, paused, on ports of their own |
 //! | `witness` | a client that writes down what it asked and was told, as the history that the oracles know |
@@ -18,6 +19,9 @@ pub mod fates;
 mod folder;
 pub mod halves;
 pub mod machine;
+pub mod namespaces;
+#[cfg(test)]
+mod namespaces_tests;
 mod process;
 pub mod program;
 pub mod proxy;

@@ -1,6 +1,7 @@
 //! The program that is tried: built from these sources, or any other one, with a bug or with disks that lie; and how a peer of it is started.
 
 use super::disks::Disks;
+use super::namespaces::Namespaces;
 use henge::broken::Rule;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -102,14 +103,18 @@ impl Program {
         command
     }
 
-    /// The command of a peer: in the namespace of its disks, under a tracer if system calls are to behave otherwise. The process that it
-    /// starts is the peer itself in any case.
-    pub(super) fn serve(&self, disks: Option<&Disks>, trace: &Path, launch: &Launch) -> Command {
+    /// The command of a peer: in the namespaces of its disks and of its network, under a tracer if system calls are to behave otherwise. The
+    /// process that it starts is the peer itself in any case.
+    pub(super) fn serve(&self, number: usize, (disks, network): Places<'_>, trace: &Path, launch: &Launch) -> Command {
         let injected = match launch {
             Launch::Failing(injected) => Some(injected),
             _ => self.injected.as_ref(),
         };
-        let begin = |program: &Path| disks.map_or_else(|| Command::new(program), |disks| disks.inside(program));
+        let begin = |program: &Path| match (disks, network) {
+            (None, None) => Command::new(program),
+            (Some(disks), None) => disks.inside(program),
+            (disks, Some(network)) => network.inside(number, disks.map(Disks::entrance).as_deref(), program),
+        };
         let mut command = match injected {
             Some(injected) => {
                 let mut command = begin(Path::new("strace"));
@@ -135,6 +140,9 @@ impl Program {
         command
     }
 }
+
+/// Where peers are, if they are not where everybody is: their file systems, and their network.
+pub(super) type Places<'a> = (Option<&'a Disks>, Option<&'a Namespaces>);
 
 /// How a peer is started.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 //! cut, in order, like the segments that TCP goes on sending: no reset, no end of the stream, not a word. A connection that is dialled
 //! during a cut is not made, whichever of its two ways is cut, as none comes about whose SYN or its answer is dropped.
 
+use super::namespaces::Place;
 use bytes::{Bytes, BytesMut};
 use henge::limits::FRAME_BYTES_BEFORE_HELLO_MAX;
 use henge::wire::{Role, decode_hello, take_frame};
@@ -202,16 +203,24 @@ struct Post {
     /// The number of the peer behind.
     to: usize,
     target: Target,
+    /// From where the peer behind is reached; none: from everywhere.
+    place: Option<Place>,
     /// Under which address others know each peer, by its number.
     advertised: Arc<[String]>,
     cuts: Cuts,
 }
 
 impl Proxy {
-    /// Stands with this listener in front of peer `to`. `advertised` are the addresses of all proxies, by the peers' numbers.
-    pub fn stand_before(listener: TcpListener, to: usize, advertised: Arc<[String]>, cuts: Cuts) -> Proxy {
+    /// Stands with this listener in front of peer `to`, which is reached from this place. `advertised` are the addresses of all proxies, by the
+    /// peers' numbers; whoever is not among them passes freely.
+    pub fn stand_before(
+        listener: TcpListener,
+        (to, place): (usize, Option<Place>),
+        advertised: Arc<[String]>,
+        cuts: Cuts,
+    ) -> Proxy {
         let target = Target::default();
-        let post = Post { to, target: target.clone(), advertised, cuts };
+        let post = Post { to, target: target.clone(), place, advertised, cuts };
         Proxy { accepting: tokio::spawn(accept_all(listener, post)), target }
     }
 
@@ -263,7 +272,10 @@ async fn serve(mut stream: TcpStream, post: Post) -> io::Result<()> {
         None => None,
     };
     let target = post.target.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-    let behind = TcpStream::connect(target).await?;
+    let behind = match &post.place {
+        Some(place) => place.connect(&target).await?,
+        None => TcpStream::connect(target).await?,
+    };
     stream.set_nodelay(true)?;
     behind.set_nodelay(true)?;
     let (from_dialer, to_dialer) = stream.into_split();

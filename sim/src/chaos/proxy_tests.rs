@@ -32,7 +32,7 @@ impl Stage {
         let address = front.local_addr().expect("it is bound").to_string();
         let advertised: Arc<[String]> = vec!["peer-0:1".to_string(), address.clone()].into();
         let cuts = Cuts::default();
-        let proxy = Proxy::stand_before(front, 1, advertised, cuts.clone());
+        let proxy = Proxy::stand_before(front, (1, None), advertised, cuts.clone());
         proxy.lead_to(&behind.local_addr().expect("it is bound").to_string());
         Stage { proxy, address, behind, cuts }
     }

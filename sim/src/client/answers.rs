@@ -4,6 +4,7 @@ use super::{TOKENS_MAX, Token};
 use crate::history::{KeyId, Outcome, Read, Scope, ValueId, Values, values_in};
 use crate::oracle::receipts::{self, Takers};
 use crate::oracle::{Violation, dots};
+use crate::tally::{self, Look};
 use crate::world::{World, key_of};
 use bytes::Bytes;
 use henge::message::{FailureKind, Found, Quorum, Receipt, Reply, Request, Value};
@@ -18,7 +19,9 @@ impl World {
         let Some(c) = self.waiting(origin) else { return };
         match reply {
             Reply::Written(receipt) => self.on_written(c, &receipt),
-            Reply::Found(found) => self.on_found(c, found),
+            Reply::Found(found) if !self.is_counting(c) => self.on_found(c, found),
+            Reply::Missing(missing) if self.is_counting(c) => self.on_tally(c, None, missing.context, missing.answered.into()),
+            Reply::Found(found) if self.is_counting(c) => self.on_tally_found(c, found),
             Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context, (missing.answered, 0)),
             Reply::Listed(listed) => {
                 let keys: Vec<Option<KeyId>> = listed.keys.iter().map(|key| key_of(key)).collect();
@@ -72,6 +75,7 @@ impl World {
         let (Some(id), key) = (pending.write, pending.wish.key) else {
             return self.violations.push(Violation::new("i", "a read is answered as a write"));
         };
+        let own = pending.own;
         let (w, is_retried) = (size(pending.wish.quorum, self.replicas()), pending.uncertain);
         let members: BTreeSet<_> = receipt.acks.iter().map(|ack| ack.member).collect();
         let owners: BTreeSet<_> = self.owners(key).into_iter().map(|owner| self.nodes[owner].member).collect();
@@ -101,7 +105,7 @@ impl World {
         self.keep_token(
             c,
             key,
-            Token { context: receipt.context.clone(), covers, live, of_path: !matches!(write.scope, Scope::Whole) },
+            Token { context: receipt.context.clone(), covers, live, of_path: !matches!(write.scope, Scope::Whole), own: own + 1 },
         );
         self.finish(c, true);
     }
@@ -148,7 +152,44 @@ impl World {
             session: pending.session.clone(),
         });
         client.found.insert(key, shown.clone());
-        self.keep_token(c, key, Token { context, covers: shown.clone(), live: shown, of_path });
+        self.keep_token(c, key, Token { context, covers: shown.clone(), live: shown, of_path, own: 0 });
+        self.finish(c, true);
+    }
+
+    /// True if this client asks for a counter or a set.
+    fn is_counting(&self, c: usize) -> bool {
+        self.clients[c].pending.as_ref().is_some_and(|pending| tally::is_tally(pending.wish.key))
+    }
+
+    fn on_tally_found(&mut self, c: usize, found: Found) {
+        if !found.conflicts.is_empty() {
+            let what = format!("a counter or a set is in conflict with itself: {:?}", found.conflicts);
+            self.violations.push(Violation::new("n", what));
+        }
+        let owners = usize::from(found.answered.saturating_sub(found.stood_in));
+        self.on_tally(c, found.value.as_ref(), found.context, owners);
+    }
+
+    /// `owners`: how many of those that answered have lost nothing.
+    fn on_tally(&mut self, c: usize, value: Option<&Value>, context: Bytes, owners: usize) {
+        let replicas = self.replicas();
+        let client = &self.clients[c];
+        let Some(pending) = client.pending.as_ref() else { return };
+        let (key, digit) = (pending.wish.key, (client.id - tally::FIRST_CLIENT) as usize);
+        let shown = match tally::read(key, value) {
+            Ok(shown) => shown,
+            Err(what) => return self.violations.push(Violation::new("n", format!("key {}: {what}", key.0))),
+        };
+        let own = pending.own.max(shown.digit(digit));
+        self.tallies.looks.push(Look {
+            key,
+            r: size(pending.wish.quorum, replicas).min(owners),
+            invoked: pending.invoked,
+            ended: self.time,
+            own: (digit, pending.own),
+            shown,
+        });
+        self.keep_token(c, key, Token { context, covers: Values::new(), live: Values::new(), of_path: true, own });
         self.finish(c, true);
     }
 
@@ -172,6 +213,6 @@ fn size(quorum: Quorum, replicas: usize) -> usize {
 fn values_of(value: Option<&Value>) -> BTreeSet<ValueId> {
     match value {
         Some(Value::Bytes(bytes) | Value::Json(bytes)) => values_in(bytes),
-        None => Values::new(),
+        Some(Value::Counter(_) | Value::Set(_)) | None => Values::new(),
     }
 }

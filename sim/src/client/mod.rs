@@ -14,6 +14,7 @@ use crate::history::{Expiry, KeyId, Outcome, Scope, Values, Write, WriteId};
 use crate::machine_clock::EPOCH_MS;
 use crate::node::Node;
 use crate::schedule::Kind;
+use crate::tally::{self, Deed, Done};
 use crate::workload::{Wish, Workload};
 use crate::world::{Event, World};
 use bytes::Bytes;
@@ -36,6 +37,8 @@ struct Token {
     live: Values,
     /// It comes from a path, not from the whole key: it covers what that answer showed, and not what came before it elsewhere.
     of_path: bool,
+    /// Of a client that counts: how many of its own increments it has seen.
+    own: u64,
 }
 
 /// A client.
@@ -79,6 +82,8 @@ struct Pending {
     counts_as_healed: bool,
     /// A record was being fetched from others meanwhile that a disk had damaged.
     met_healing: bool,
+    /// How many of its own increments the context handed in has seen.
+    own: u64,
 }
 
 impl Pending {
@@ -97,6 +102,15 @@ impl World {
                 self.note(strike.name, |_| format!("client {id}"));
                 self.add_client(id, None);
             }
+        }
+        self.start_counting();
+    }
+
+    /// Brings those to life that count.
+    fn start_counting(&mut self) {
+        for digit in 0..if self.plan.tallies { tally::CLIENTS } else { 0 } {
+            let client = self.add_client(tally::FIRST_CLIENT + digit, None);
+            self.clients[client].workload.count(digit as usize);
         }
     }
 
@@ -203,12 +217,15 @@ impl World {
             let at = if client.dice.chance(0.7) { tokens.len() - 1 } else { client.dice.below(tokens.len() as u64) as usize };
             tokens[at].clone()
         });
-        let token = token.filter(|token| !(is_whole && token.of_path));
+        // Whatever is taken out of a set, its client has put in before, perhaps after this context.
+        let token = token.filter(|token| !(is_whole && token.of_path) && wish.key != tally::SET);
+        let own = token.as_ref().map_or(0, |token| token.own);
         let context = token.as_ref().map(|token| token.context.clone()).unwrap_or_default();
         set_context(&mut wish.request, context, deadline_ms);
         let ttl_ms = wish.ttl_ms();
         // Not before this, whoever takes it: where no clock is ever wrong, but for the fraction of a millisecond that it loses when it is set.
         let at_ms = if plan.process.clock_interval.is_none() { EPOCH_MS + time / 1_000 + ttl_ms - 1 } else { 0 };
+        let deed = tally::deed_of(&wish.request);
         let write = wish.scope.clone().map(|scope| {
             client.number += 1;
             self.history.invoke(Write {
@@ -216,7 +233,11 @@ impl World {
                 key: wish.key,
                 scope,
                 values: wish.values.clone(),
-                context: token.as_ref().map(|token| token.covers.clone()),
+                // Only taking out needs owners, as a removal without a context does.
+                context: match deed {
+                    Some(Deed::Add | Deed::PutIn(_)) => Some(Values::new()),
+                    _ => token.as_ref().map(|token| token.covers.clone()),
+                },
                 expiry: Expiry { ttl_ms, at_ms: if ttl_ms > 0 { at_ms } else { 0 }, is_known: false },
                 invoked: time,
                 until: time,
@@ -225,6 +246,10 @@ impl World {
                 covered: Values::new(),
             })
         });
+        if let (Some(deed), Some(write)) = (deed, write) {
+            let digit = (client.id - tally::FIRST_CLIENT) as usize;
+            self.tallies.writes.push(Done { write, digit, key: wish.key, deed });
+        }
         let counts_as_healed = self.is_settled;
         match counts_as_healed {
             true => self.stats.asked_healed += 1,
@@ -246,6 +271,7 @@ impl World {
             first: None,
             counts_as_healed,
             met_healing: false,
+            own,
         });
         self.try_request(c);
     }

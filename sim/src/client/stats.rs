@@ -31,6 +31,8 @@ pub struct Stats {
     pub retried: u64,
     /// Writes acknowledged with stand-ins among those who did.
     pub stood_in: u64,
+    /// Acknowledged increments, and changes of sets.
+    pub counted: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
 }

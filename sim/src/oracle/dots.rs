@@ -91,6 +91,11 @@ impl Dots {
         dots.into_iter().filter_map(|dot| self.named.get(&(partition, *dot))).map(|named| named.value).collect()
     }
 
+    /// All that is known, by partition and dot.
+    pub fn all(&self) -> impl Iterator<Item = (u16, Dot, &Named)> {
+        self.named.iter().map(|((partition, dot), named)| (*partition, *dot, named))
+    }
+
     /// True if it is known what a dot names, if only an empty object.
     pub fn is_known(&self, partition: u16, dot: Dot) -> bool {
         self.named.contains_key(&(partition, dot)) || self.empty.contains(&(partition, dot))

@@ -58,11 +58,6 @@ impl Shadow {
         self.kept.retain(|(key, member), _| *member != to || is_owed(key));
     }
 
-    /// What it keeps for others is asked of it no more: the place of its log was damaged.
-    pub fn forget_kept(&mut self) {
-        self.kept.clear();
-    }
-
     /// The peer has told that it has these.
     pub fn on_told(&mut self, key: &Bytes, dots: impl IntoIterator<Item = Dot>) {
         self.keys.entry(key.clone()).or_default().seen.extend(dots);
@@ -132,6 +127,12 @@ impl Shadow {
         violations
     }
 
+    /// True if the peer has promised that it has this dot: as an owner, or for others.
+    pub fn has_promised(&self, key: &Bytes, dot: Dot) -> bool {
+        let as_owner = self.keys.get(key).is_some_and(|promised| promised.seen.contains(&dot));
+        as_owner || self.kept.iter().any(|((of, _), kept)| of == key && kept.promised.contains(&dot))
+    }
+
     /// How many dots have been promised.
     pub fn len(&self) -> usize {
         self.keys.values().map(|promised| promised.seen.len()).sum()
@@ -169,6 +170,7 @@ mod tests {
         let key = Bytes::from_static(b"k");
         let mut shadow = Shadow::default();
         shadow.on_applied(&key, &entry(&[2], &[1]));
+        assert!(shadow.has_promised(&key, dot(2)) && !shadow.has_promised(&key, dot(3)));
         shadow.before_crash(|_| Some(entry(&[2], &[1])));
         let judge = |shadow: &Shadow, found: Entry| shadow.after_recovery(|_| Some(found.clone())).len();
         assert_eq!(judge(&shadow, entry(&[2], &[1])), 0);
@@ -177,5 +179,32 @@ mod tests {
         assert_eq!(judge(&shadow, entry(&[1, 2], &[])), 1, "resurrected");
         shadow.before_crash(|_| Some(entry(&[3], &[1, 2])));
         assert_eq!(judge(&shadow, entry(&[3], &[1, 2])), 0, "replaced before the crash");
+    }
+
+    #[test]
+    fn what_was_promised_to_be_kept_for_others_must_come_back_until_it_is_handed_over() {
+        let (key, one, two) = (Bytes::from_static(b"k"), MemberId(1), MemberId(2));
+        let promise = |owed: &[MemberId]| {
+            let mut shadow = Shadow::default();
+            shadow.on_kept(&key, &entry(&[1], &[]), owed);
+            shadow
+        };
+        let judge = |shadow: &mut Shadow, before: &[MemberId], after: (Entry, &[MemberId])| {
+            shadow.kept_before_crash(|_| Some((entry(&[1, 2], &[]), before.to_vec())));
+            shadow.kept_after_recovery(|_| Some((after.0.clone(), after.1.to_vec()))).len()
+        };
+        let both = [one, two];
+        assert_eq!(judge(&mut promise(&both), &both, (entry(&[1], &[]), &both)), 0, "it never promised the second dot");
+        assert_eq!(judge(&mut promise(&both), &both, (entry(&[], &[]), &both)), 2, "the dot is missing");
+        assert_eq!(judge(&mut promise(&both), &both, (entry(&[1], &[]), &[two])), 1, "it has forgotten one of them");
+        assert_eq!(judge(&mut promise(&[one]), &both, (entry(&[1], &[]), &[one])), 0, "it never promised that to the other");
+        let mut shadow = promise(&both);
+        shadow.on_handed_over(one, |_| false);
+        assert_eq!(
+            judge(&mut shadow, &both, (entry(&[], &[]), &[])),
+            1,
+            "one of them has it: what came after that is not promised"
+        );
+        assert_eq!(judge(&mut promise(&both), &[two], (entry(&[1], &[]), &[two])), 0, "handed over before the crash");
     }
 }

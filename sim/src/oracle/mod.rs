@@ -7,12 +7,13 @@
 //! | a″ | a dot names one value, and a value has one dot | at every message and receipt (`dots`) |
 //! | b | siblings are exact: no false conflict, no resurrection, no phantom; a write covers only what its context had seen | after healing (`siblings`); phantoms in every answer too; what a write covers, in every receipt (`receipts`) |
 //! | c | within a bound after healing, before anybody reads, the owners of every partition hold the same, entries and sums; in a quarter of the seeds, after a quiet minute, no context is left and clocks are one interval an actor | after healing (`world::convergence`) |
-//! | d, e | a read, of a key or of a path, sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone | afterwards (`reads`) |
+//! | d, e | a read, of a key or of a path, sees what its session has seen, and every write acknowledged before it began: what it set, and that what it replaced is gone; where a disk is lost, not what it alone held, unacknowledged | afterwards (`reads`) |
 //! | f | what is deleted stays deleted, and takes no place in any trie | after healing (`siblings`, `world::convergence`) |
 //! | g | as many distinct owners of every partition as there are to be, spread evenly over the zones; whoever stands in is no owner | at the forming (`placement`) |
 //! | h | nothing grows beyond what a run has reason for, nor beyond `limits`: outputs, bytes for the log, keys, contexts, operations, pulls, writes remembered for retries, hints and their bytes; in the end no operation, pull or hint is left; nobody wakes again and again for nothing | every 64th event, and at the end (`world::convergence`) |
 //! | i | after healing everything is linked, every request answered, every hint paid, within a bound; nothing goes in circles | at the end, and in every batch (`run`, `batch`) |
 //! | m | what a peer believes of the members only moves forward; all believe the same, and that of each which it says itself | every 64th event, and after healing (`views`) |
+//! | n | no acknowledged increment of a counter is missing, none counts twice; a member of a set is there from its putting in to its taking out | every answer, and after healing (`tallies`) |
 //! | x | what expires: one moment for all copies; not shown from then on by whoever answers; dropped everywhere a minute later, and nowhere before | every message and answer, and the end (`expiry`); a and b for what it takes with it, or leaves behind |
 
 pub mod dots;
@@ -23,6 +24,7 @@ pub mod placement;
 pub mod reads;
 pub mod receipts;
 pub mod siblings;
+pub mod tallies;
 pub mod views;
 
 use crate::history::{History, KeyId, Outcome, ValueId, Values, Write, contains};

@@ -43,5 +43,5 @@ pub fn judge(history: &History, (key, live): (KeyId, &Values), owners: &[Held], 
 
 /// The versions that are not to be dropped yet.
 fn that_stay(entry: &Entry, wall_ms: u64) -> Vec<&Version> {
-    entry.versions().iter().filter(|version| !has_expired(version, wall_ms.saturating_sub(EXPIRED_KEPT_MS))).collect()
+    entry.versions().iter().filter(|version| !has_expired(entry, version, wall_ms.saturating_sub(EXPIRED_KEPT_MS))).collect()
 }

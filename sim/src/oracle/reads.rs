@@ -1,7 +1,9 @@
 //! Oracles d, e and the phantoms of b, for every answer to a read. What a write has replaced or removed is as much part of it as what it sets.
 //!
 //! Regular reads are claimed for sync mode `always` and quorums that meet; where disks are lost, for writes that a majority of the owners
-//! has acknowledged. Whoever calls keeps to the first.
+//! has acknowledged. Whoever calls keeps to the first. A session may have seen a version that nobody has acknowledged, and that lies on one disk
+//! alone: when that is lost, nobody can tell it from what has been replaced, once the gaps of the start that made it are closed. It is not asked
+//! for from then on, and only then ([`History::may_be_lost`]).
 
 use super::siblings::phantoms;
 use super::{Violation, explained, surely_replaces};
@@ -47,7 +49,8 @@ fn judge_one(history: &History, read: &Read, (replicas, least): (usize, usize)) 
     }
     for value in &read.session {
         let Some((_, path)) = history.author(*value) else { continue };
-        if contains(&read.path, path) && !explained.contains(value) {
+        let is_lost = || history.may_be_lost(*value, read.ended, least);
+        if contains(&read.path, path) && !explained.contains(value) && !is_lost() {
             let what = format!("the session had seen {value} of key {}, the answer has not ({when}): {:?}", read.key.0, read.shown);
             violations.push(Violation::new("d", what));
         }

@@ -331,6 +331,37 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_not_asked_for_what_a_lost_disk_alone_held_but_for_whatever_else_it_has_seen() {
+        let (majority, acked_by_one) = (2, Some(Outcome::Acked { at: 15_000, w: 1 }));
+        let acked_by_two = Some(Outcome::Acked { at: 15_000, w: 2 });
+        for (outcome, lost_at, found) in [
+            (None, Some(90_000), 0),
+            (acked_by_one, Some(90_000), 0),
+            (acked_by_two, Some(90_000), 1),
+            (None, Some(110_001), 1),
+            (None, None, 1),
+        ] {
+            let mut story = Story::new();
+            story.put(1, None, None, &[]);
+            outcome.into_iter().for_each(|outcome| story.history.write_mut(WriteId(0)).outcome = outcome);
+            lost_at.into_iter().for_each(|at| story.history.note_lost(ValueId(1), at));
+            story.history.note_read(Read {
+                client: 2,
+                key: KEY,
+                path: String::new(),
+                r: 1,
+                invoked: 100_000,
+                ended: 110_000,
+                wall_ms: 0,
+                shown: Values::new(),
+                session: ids(&[1]),
+            });
+            let violations = reads::judge(&story.history, 3, majority);
+            assert_eq!(violations.iter().map(|violation| violation.oracle).collect::<Vec<_>>(), vec!["d"; found], "{outcome:?}");
+        }
+    }
+
+    #[test]
     fn a_read_that_shows_what_an_acknowledged_write_had_replaced_is_refused() {
         let mut story = Story::new();
         story.put(1, None, Some(true), &[]);

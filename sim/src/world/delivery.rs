@@ -2,7 +2,6 @@
 
 use super::{Event, World, frames};
 use crate::conversation::About;
-use crate::node::asks;
 use crate::oracle::Violation;
 use crate::plan::{NetworkPlan, Plant};
 use crate::schedule::{Kind, Strike};
@@ -129,9 +128,7 @@ impl World {
             format!("{} ⇢ {}{late}: {}", names.0, names.1, trace::message(&message))
         });
         let member = self.nodes[from].member;
-        if let Some((operation, asked)) = asks(&message) {
-            self.nodes[to].asked.insert((member, operation), asked);
-        }
+        self.nodes[to].asked.ask(member, &message);
         let is_answer = matches!(message, Message::Applied(_));
         self.step(to, Input::Message { from: member, start, message });
         if is_answer {

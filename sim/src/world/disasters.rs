@@ -4,13 +4,16 @@
 //! is complete, all owners of every partition hold the same, and nobody owes anything: then whatever was acknowledged lies on N disks. From
 //! then on one disk may be lost at any moment, whatever has been begun meanwhile: whatever is acknowledged lies on W.
 
-use super::{Event, Fault, Stream, World};
-use crate::node::{Down, Hurt};
+use super::{Event, Fault, Stream, World, key_name};
+use crate::history::KeyId;
+use crate::node::{Down, Hurt, Node};
 use crate::oracle::Violation;
 use crate::plan::Disaster;
 use crate::schedule::{Kind, Name, Strike};
 use henge::message::{Comparing, Message};
-use henge::ring::MemberId;
+use henge::ring::{MemberId, PartitionId};
+use henge::storage::Store;
+use henge::vclock::Dot;
 
 /// How long a disaster waits for the cluster to be whole (microseconds), before it looks again.
 const WAIT: u64 = 250_000;
@@ -157,6 +160,7 @@ impl World {
 
     /// An empty disk takes the place of a peer's. Requires: it is down.
     fn replace_disk(&mut self, n: usize) {
+        self.note_what_is_lost(n);
         let Some(change) = self.change.clone() else { return };
         // The peer that is asked for the list of members knows the lost start, as soon as it has heard of it.
         let member = self.nodes[n].member;
@@ -194,6 +198,7 @@ impl World {
         if let Some(name) = name {
             self.note(name, |world| format!("the disk of {} is hurt: {kind:?}", world.nodes[n].name));
         }
+        self.note_what_is_lost(n);
         self.disks_lost += 1;
         self.old_disk_back |= kind == Disaster::Old;
         self.stats.count_fault(&format!("{kind:?} disk"));
@@ -202,12 +207,34 @@ impl World {
         });
     }
 
+    /// What a peer holds is lost, or some of it: notes the values that nobody else holds for sure.
+    ///
+    /// Another one does if it has promised so. Or it is an owner that has seen the dot, and all that it has is durable.
+    pub(super) fn note_what_is_lost(&mut self, n: usize) {
+        let others: Vec<(usize, &Node, Option<&Store>)> = (0..self.nodes.len())
+            .zip(&self.nodes)
+            .map(|(at, node)| (at, node, durable_store(node)))
+            .filter(|other| other.0 != n)
+            .collect();
+        let is_held = |partition: u16, dot: Dot, key: KeyId| {
+            let (name, owners) = (key_name(key), self.owners(key));
+            let has_seen = |store: &Store| store.clock(PartitionId(partition)).contains(dot);
+            others.iter().any(|(at, node, store)| {
+                node.shadow.has_promised(&name, dot) || (owners.contains(at) && store.is_some_and(has_seen))
+            })
+        };
+        let lost = self.dots.all().filter(|(partition, dot, named)| !is_held(*partition, *dot, named.key));
+        let lost: Vec<_> = lost.map(|(_, _, named)| named.value).collect();
+        lost.into_iter().for_each(|value| self.history.note_lost(value, self.time));
+    }
+
     /// Others have refused a peer as an old copy: it stops, and goes on empty under another actor.
     pub(super) fn on_refused_as_old(&mut self, n: usize, reason: &str) {
         if self.nodes[n].hurt != Some(Hurt::Old) {
             return self.violations.push(Violation::new("i", format!("{} is refused: {reason}", self.nodes[n].name)));
         }
         self.stats.count_fault("refused as an old copy");
+        self.note_what_is_lost(n);
         self.go_down(n, Down::Kill);
         // Whoever finds the process ended with no room for its last words makes some.
         self.make_room(n);
@@ -215,4 +242,10 @@ impl World {
             self.violations.push(Violation::new("i", format!("{} cannot note why it was refused: {error}", self.nodes[n].name)));
         }
     }
+}
+
+/// What a peer that is up holds, if all of it is durable.
+fn durable_store(node: &Node) -> Option<&Store> {
+    let store = node.peer.as_ref()?.store();
+    (store.durable() >= store.appended()).then_some(store)
 }

@@ -33,6 +33,7 @@ use crate::oracle::Violation;
 use crate::oracle::dots::Dots;
 use crate::plan::{Disaster, Plan};
 use crate::schedule::{Name, Schedule, Selection, Strike};
+use crate::tally::Tallies;
 use crate::trace::Trace;
 use bytes::Bytes;
 use henge::peer::{Input, Origin, Output};
@@ -114,6 +115,7 @@ pub struct World {
     pub(crate) schedule: Schedule,
     pub(crate) trace: Trace,
     pub(crate) history: History,
+    pub(crate) tallies: Tallies,
     pub(crate) dots: Dots,
     dots_of_key: BTreeMap<KeyId, Seen>,
     pub(crate) violations: Vec<Violation>,
@@ -155,7 +157,10 @@ pub struct World {
 
 /// The name of a key in the store.
 pub(crate) fn key_name(key: KeyId) -> Bytes {
-    Bytes::from(format!("key{}", key.0))
+    match crate::tally::is_tally(key) {
+        true => Bytes::from(format!("tally{}", key.0)),
+        false => Bytes::from(format!("key{}", key.0)),
+    }
 }
 
 /// The key of a name in the store.
@@ -184,6 +189,7 @@ impl World {
             schedule: Schedule::new(seed, selection),
             trace,
             history: History::default(),
+            tallies: Tallies::default(),
             dots: Dots::default(),
             dots_of_key: BTreeMap::new(),
             violations: Vec::new(),

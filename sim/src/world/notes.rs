@@ -2,8 +2,9 @@
 
 use super::{World, key_name, key_of};
 use crate::history::KeyId;
-use crate::node::{Asked, Node};
+use crate::node::Node;
 use crate::oracle::{Violation, expiry};
+use crate::questions::Asked;
 use bytes::Bytes;
 use henge::message::{Fetch, FetchMode, Message, OperationId, Reply};
 use henge::peer::{Input, Origin, Output};
@@ -15,7 +16,7 @@ use henge::vclock::{Dot, Entry, Seen, unpack};
 const AUDIT: OperationId = OperationId(u64::MAX);
 
 impl World {
-    pub(super) fn note_promise(&mut self, n: usize, to: MemberId, message: &Message) {
+    pub(super) fn note_promise(&mut self, n: usize, message: &Message, asked: Option<Asked>) {
         match message {
             Message::Apply(apply) => {
                 if let (Ok(entry), Some(key)) = (unpack(&apply.entry), key_of(&apply.key)) {
@@ -23,13 +24,13 @@ impl World {
                 }
             }
             Message::Forwarded(forwarded) => {
-                if let Some(Asked::Get(name)) = self.nodes[n].asked.remove(&(to, forwarded.operation))
+                if let Some(Asked::Get(name)) = asked
                     && let Some(key) = key_of(&name)
                 {
                     self.check_shown(n, key, &forwarded.reply);
                 }
             }
-            Message::Applied(applied) if applied.refused.is_none() => match self.nodes[n].asked.remove(&(to, applied.operation)) {
+            Message::Applied(applied) if applied.refused.is_none() => match asked {
                 Some(Asked::Apply(key, entry)) => self.nodes[n].shadow.on_applied(&key, &entry),
                 Some(Asked::Keep(key, entry, owed)) => match key_of(&key).is_some_and(|key| self.owners(key).contains(&n)) {
                     true => self.nodes[n].shadow.on_applied(&key, &entry),
@@ -38,7 +39,6 @@ impl World {
                 _ => {}
             },
             Message::Fetched(fetched) => {
-                let asked = self.nodes[n].asked.remove(&(to, fetched.operation));
                 if let (Some(Asked::Fetch(name)), Ok(entry)) = (asked, unpack(&fetched.entry)) {
                     // What a stand-in tells it may have handed over and forgotten a moment later.
                     if !key_of(&name).is_some_and(|key| self.owners(key).contains(&n)) {
@@ -113,14 +113,15 @@ impl World {
 
     /// A member has acknowledged something to a peer, perhaps what was kept for it.
     pub(super) fn note_handed_over(&mut self, n: usize, to: MemberId) {
-        let mut shadow = std::mem::take(&mut self.nodes[n].shadow);
+        let (mut shadow, mut held) = (std::mem::take(&mut self.nodes[n].shadow), std::mem::take(&mut self.nodes[n].held));
         if let Some(peer) = &self.nodes[n].peer {
             let partition = |key: &Bytes| key_of(key).map(|key| self.partition(key));
-            shadow.on_handed_over(to, |key| {
-                partition(key).is_some_and(|partition| peer.store().hint_owed(partition, key).contains(&to))
-            });
+            let is_owed =
+                |key: &Bytes| partition(key).is_some_and(|partition| peer.store().hint_owed(partition, key).contains(&to));
+            shadow.on_handed_over(to, is_owed);
+            held.iter_mut().filter_map(|held| held.asked.as_mut()).for_each(|asked| asked.hand_over(to, is_owed));
         }
-        self.nodes[n].shadow = shadow;
+        (self.nodes[n].shadow, self.nodes[n].held) = (shadow, held);
     }
 
     fn ask_as(&mut self, asker: usize, n: usize, key: &Bytes, mode: FetchMode) -> Option<Entry> {

@@ -6,6 +6,7 @@ use crate::disk::Faults;
 use crate::node::{Down, Held, Hurt, Started};
 use crate::oracle::Violation;
 use crate::plan::Plant;
+use crate::questions::Asked;
 use crate::schedule::{Kind, Strike};
 use crate::trace;
 use henge::message::{FetchMode, Position, SyncMode};
@@ -30,7 +31,11 @@ impl World {
 
     pub(super) fn route(&mut self, n: usize, output: Output) {
         match output {
-            Output::Send { after, .. } | Output::Reply { after, .. } => self.nodes[n].held.push(Held { after, output }),
+            Output::Send { to, after, ref message } => {
+                let asked = self.nodes[n].asked.answer(to, message);
+                self.nodes[n].held.push(Held { after, output, asked });
+            }
+            Output::Reply { after, .. } => self.nodes[n].held.push(Held { after, output, asked: None }),
             Output::Disk(job) => self.start_job(n, job),
             Output::Members => self.dial_all(n),
             Output::HangUp => self.hang_up(n),
@@ -68,7 +73,7 @@ impl World {
             }
         }
         let leave: Vec<Held> = leave;
-        leave.into_iter().for_each(|held| self.leave(n, held.output));
+        leave.into_iter().for_each(|held| self.leave(n, held.output, held.asked));
         if self.trace.events().is_multiple_of(64) {
             self.check_bounds(n);
         }
@@ -80,11 +85,11 @@ impl World {
         }
     }
 
-    /// An output leaves its peer: from here on it is a promise.
-    pub(super) fn leave(&mut self, n: usize, output: Output) {
+    /// An output leaves its peer: from here on it is a promise of what it was asked for.
+    pub(super) fn leave(&mut self, n: usize, output: Output, asked: Option<Asked>) {
         match output {
             Output::Send { to, message, .. } => {
-                self.note_promise(n, to, &message);
+                self.note_promise(n, &message, asked);
                 self.strike(n, to, &message);
                 self.waylay_hint(n, to, &message);
                 self.send(n, to, message);
@@ -230,6 +235,11 @@ impl World {
         }
         if self.nodes[n].peer.is_none() {
             return;
+        }
+        let node = &self.nodes[n];
+        if hurt.is_some_and(|hurt| hurt != Hurt::Old) && node.actor != actor {
+            // It goes on with what could be read, and what it has come to hold since it was hurt is lost, too.
+            self.note_what_is_lost(n);
         }
         let node = &self.nodes[n];
         if hurt == Some(Hurt::Damaged) {

@@ -126,6 +126,8 @@ impl Outcome {
             kind: found.value.as_ref().map(|value| match value {
                 Value::Json(_) => "json",
                 Value::Bytes(_) => "bytes",
+                Value::Counter(_) => "counter",
+                Value::Set(_) => "set",
             }),
             value: found.value.as_ref().map(ValueShown::new),
             conflicts: ConflictShown::all(&found.conflicts),
@@ -231,7 +233,8 @@ async fn all_at_once(
 /// About how many bytes an answer takes of the room for all of them.
 fn weight(found: &Found) -> usize {
     let of = |value: &Value| match value {
-        Value::Json(bytes) => bytes.len(),
+        Value::Json(bytes) | Value::Counter(bytes) => bytes.len(),
+        Value::Set(members) => 2 * members.as_packed().len(),
         // As base64, or with every byte escaped in a text.
         Value::Bytes(bytes) => 2 * bytes.len(),
     };

@@ -1,6 +1,7 @@
 //! Which content type a value has: the one place where bodies and values meet.
 
 use super::problem::{Kind, Problem};
+use crate::gateway::json::ValueShown;
 use crate::message::{Body, Value};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -13,8 +14,10 @@ pub(super) fn body_of(headers: &HeaderMap, bytes: Bytes) -> Body {
 
 /// The content type and the bytes with which a value is answered.
 pub(super) fn represent(value: Value) -> (HeaderValue, Bytes) {
+    let json = HeaderValue::from_static("application/json");
     match value {
-        Value::Json(json) => (HeaderValue::from_static("application/json"), json),
+        Value::Json(text) | Value::Counter(text) => (json, text),
+        Value::Set(_) => (json, serde_json::to_vec(&ValueShown::new(&value)).expect("names are JSON").into()),
         Value::Bytes(bytes) => (HeaderValue::from_static("application/octet-stream"), bytes),
     }
 }

@@ -30,6 +30,11 @@ impl Serving {
         }
     }
 
+    /// All figures of the peer, as text.
+    pub(super) async fn figures(&self) -> Option<String> {
+        self.door.figures().await
+    }
+
     /// Room for one step more of a body, as long as the permit is kept; a problem if there is none.
     pub(super) fn room_for_step(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.room.clone().try_acquire_owned().map_err(|_| {

@@ -35,6 +35,8 @@ impl KeyShown {
 pub enum ValueShown {
     /// JSON.
     Json(Box<RawValue>),
+    /// The members of a set.
+    Set(Vec<KeyShown>),
     /// Bytes that are UTF-8.
     Text {
         /// Their text.
@@ -51,7 +53,8 @@ impl ValueShown {
     /// The value to be shown.
     pub fn new(value: &Value) -> ValueShown {
         match value {
-            Value::Json(json) => match serde_json::from_slice(json) {
+            Value::Set(members) => ValueShown::Set(members.iter().map(|member| KeyShown::new(&member)).collect()),
+            Value::Json(json) | Value::Counter(json) => match serde_json::from_slice(json) {
                 Ok(raw) => ValueShown::Json(raw),
                 Err(_) => ValueShown::Text { text: String::from_utf8_lossy(json).into_owned() },
             },

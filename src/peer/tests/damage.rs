@@ -1,6 +1,7 @@
 //! What a peer does that has lost a part of its log, or all of it.
 
 use super::*;
+use crate::message::{Attempt, FailureKind};
 use crate::storage::{OpenOptions, Standing, StoreOptions, replace, store_refusal};
 
 /// Three peers that each own all partitions, with some keys; the first of them is down.
@@ -16,7 +17,7 @@ fn with_one_down() -> (Cluster, Vec<String>) {
     (cluster, keys)
 }
 
-fn options(cluster: &Cluster, quarantine: bool) -> StoreOptions {
+pub(super) fn options(cluster: &Cluster, quarantine: bool) -> StoreOptions {
     let log = OpenOptions { wall_ms: cluster.now.wall_ms, seed: 77, quarantine, ..cluster.options.log };
     StoreOptions { log, ..cluster.options }
 }
@@ -35,7 +36,7 @@ fn start_with_quarantine(cluster: &mut Cluster, at: usize) {
     cluster.options.log.quarantine = false;
 }
 
-fn held(cluster: &mut Cluster, at: usize, key: &str) -> usize {
+pub(super) fn held(cluster: &mut Cluster, at: usize, key: &str) -> usize {
     let partition = cluster.peer(at).partition_of(key.as_bytes());
     let store = cluster.machines[at].peer.as_mut().expect("the peer is up").replica.store_mut();
     store.read(partition, key.as_bytes()).map_or(0, |(entry, _)| entry.versions().len())
@@ -246,7 +247,7 @@ fn a_promise_survives_a_restart_and_refuses_what_an_ended_start_said() {
 }
 
 /// Starts a peer anew, so that it has nothing in memory, and flips a bit of a value in its log.
-fn damage_value(cluster: &mut Cluster, at: usize, value: &str) {
+pub(super) fn damage_value(cluster: &mut Cluster, at: usize, value: &str) {
     cluster.wait(300);
     cluster.kill(at);
     cluster.start(at);
@@ -264,7 +265,7 @@ fn read_at_one(cluster: &mut Cluster, at: usize, key: &str) -> Reply {
     cluster.ask(at, Request::Get(crate::message::Get { r: Quorum::Exactly(1), ..one }))
 }
 
-fn alarms(cluster: &mut Cluster, at: usize) -> Vec<String> {
+pub(super) fn alarms(cluster: &mut Cluster, at: usize) -> Vec<String> {
     let Reply::Status(status) = cluster.ask(at, Request::Status) else { panic!("a status") };
     status.member.alarms.clone()
 }
@@ -493,5 +494,73 @@ fn a_damaged_document_with_a_leaf_that_nobody_else_has_seen_is_not_given_up_by_o
         cluster.wait(2_000);
         let told = alarms(&mut cluster, 0);
         assert!(told.len() == 1 && told[0].contains("\"key\""), "{what}: {told:?}");
+    }
+}
+
+/// A put at the first peer alone, of which its client hears nothing good; and the same again.
+fn first_try_alone(cluster: &mut Cluster, key: &str, json: &str, number: u64) -> Request {
+    let Request::Put(one) = put(key, json, &NONE) else { panic!("a put") };
+    let retry = Retry { session: 5, number, first: None };
+    let introduced = cluster.peer(0).introduction();
+    let first = Attempt { member: introduced.member, start: introduced.start };
+    cluster.filter = Box::new(|to, _| to == 0);
+    let one = Put { deadline_ms: 500, ..one };
+    let reply = cluster.ask(0, Request::Put(Put { retry: Some(retry), ..one.clone() }));
+    assert_eq!(failed(reply).kind, FailureKind::Unknown);
+    Request::Put(Put { retry: Some(Retry { first: Some(first), ..retry }), ..one })
+}
+
+#[test]
+fn a_retry_of_what_lay_in_a_record_that_was_given_up_is_not_acknowledged() {
+    let mut cluster = Cluster::new(3);
+    let lost = first_try_alone(&mut cluster, "key", "\"needle-alone\"", 1);
+    let kept = first_try_alone(&mut cluster, "other", "\"sound\"", 2);
+    cluster.filter = Box::new(|to, message| to == 0 && !matches!(message, Message::Comparing(_)));
+    damage_value(&mut cluster, 0, "needle-alone");
+    cluster.filter = Box::new(|_, message| !matches!(message, Message::Comparing(_)));
+    read_at_one(&mut cluster, 0, "key");
+    cluster.wait(7_000);
+    assert_eq!(alarms(&mut cluster, 0).len(), 1, "it has been given up");
+    // Its dot has been seen here, and is not held: as if it had been replaced.
+    let failure = failed(cluster.ask(0, lost));
+    assert!(failure.kind == FailureKind::Unknown && failure.message.contains("has lost what it held"), "{failure:?}");
+    written(cluster.ask(0, kept));
+    assert_eq!(cluster.found(1, "other").value, json("\"sound\""));
+}
+
+#[test]
+fn a_retry_of_what_lay_in_a_copy_that_was_dropped_is_not_acknowledged() {
+    for (is_restarted, is_alone) in [(false, true), (true, true), (false, false)] {
+        let mut cluster = Cluster::new(3);
+        let again = first_try_alone(&mut cluster, "key", "1", 1);
+        // Its start is over, so that its gaps may be closed.
+        cluster.kill(0);
+        cluster.start(0);
+        if is_alone {
+            let partition = cluster.peer(0).partition_of(b"key");
+            cluster.machines[0].peer.as_mut().expect("it is up").begin_anew(partition);
+            cluster.step(0, Input::Wake);
+        }
+        cluster.filter = Box::new(|_, _| true);
+        cluster.connect(0);
+        // What it writes in this start leaves a gap before it, and that is closed.
+        cluster.put(0, "{key}beside", "1", &NONE);
+        cluster.wait(60_000);
+        if is_restarted {
+            cluster.kill(0);
+            cluster.start(0);
+            cluster.connect(0);
+        }
+        let reply = cluster.ask(0, again);
+        assert_eq!(matches!(cluster.get(1, "key"), Reply::Found(_)), !is_alone, "{is_restarted}");
+        match is_alone {
+            true => {
+                let failure = failed(reply);
+                assert_eq!(failure.kind, FailureKind::Unknown, "{is_restarted}");
+                // After a start the retry is not known any more.
+                assert_eq!(failure.message.contains("has lost what it held"), !is_restarted, "{}", failure.message);
+            }
+            false => assert_eq!(written(reply).acks.len(), 2),
+        }
     }
 }

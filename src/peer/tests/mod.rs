@@ -2,7 +2,9 @@
 
 mod closing;
 mod comparing;
+mod counters;
 mod damage;
+mod damaged_hints;
 mod expiry;
 mod explanations;
 mod full_disks;
@@ -11,6 +13,7 @@ mod handoff;
 mod memory_disk;
 mod pauses;
 mod reads;
+mod sets;
 mod stand_in_reads;
 mod writes;
 

@@ -5,7 +5,7 @@ use super::json::{self, Json};
 use super::{DocumentError, Growing, Leaf, leaves_from_json};
 use crate::broken::{Rule, is_broken};
 use crate::limits::DOCUMENT_LEAVES_MAX;
-use crate::vclock::{Dot, Entry, Kind, Path, Version};
+use crate::vclock::{Dot, Entry, Kind, Path, PathError, Version, element_name};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,16 @@ pub enum Change {
     },
     /// Nothing shall lie at and below `path`.
     Remove {
+        /// Where.
+        path: Path,
+    },
+    /// This element of a set stands at `path`, in the place of what stood there.
+    Add {
+        /// Where: one below the set.
+        path: Path,
+    },
+    /// No element stands at `path`, nor anything else. Other than what is removed from an object, it leaves no empty object behind.
+    Discard {
         /// Where.
         path: Path,
     },
@@ -40,7 +50,7 @@ pub struct Draft {
     pub covers: Vec<Dot>,
     /// The paths that are set, in order: the change replaces what lies at and below them, and leaves above them.
     pub paths: Vec<Path>,
-    /// The paths that are removed, in order: the change replaces what lies at and below them, and nothing above.
+    /// The paths that are removed, and those of elements, in order: the change replaces what lies at and below them, and nothing above.
     pub removed: Vec<Path>,
     /// The paths that shall be objects, in order: the change replaces leaves other than empty maps at and above them, and nothing below.
     pub objects: Vec<Path>,
@@ -55,6 +65,13 @@ pub fn set(path: Path, json: &[u8]) -> Result<Vec<Change>, DocumentError> {
 /// Removes what lies at and below a path; at the root: everything.
 pub fn remove(path: Path) -> Vec<Change> {
     vec![Change::Remove { path }]
+}
+
+/// Takes members out of the set at a path, and puts others into it.
+pub fn elements(set: &Path, add: &[Bytes], remove: &[Bytes]) -> Result<Vec<Change>, PathError> {
+    let gone = remove.iter().map(|member| Ok(Change::Discard { path: set.push(&element_name(member))? }));
+    let new = add.iter().map(|member| Ok(Change::Add { path: set.push(&element_name(member))? }));
+    gone.chain(new).collect()
 }
 
 /// The steps of an RFC 7396 merge patch for a whole document: `null` removes, an object goes into its members, anything else is set. An object
@@ -127,6 +144,10 @@ pub fn draft(view: &Entry, changes: &[Change]) -> Draft {
         match change {
             Change::Set { path, leaves } => sketch.set(path, leaves),
             Change::Remove { path } => sketch.remove(path),
+            Change::Add { path } => sketch.add(path),
+            Change::Discard { path } => {
+                sketch.clear(path);
+            }
             Change::Object { path } => sketch.object(path),
         }
     }
@@ -145,7 +166,10 @@ pub fn draft(view: &Entry, changes: &[Change]) -> Draft {
             .collect(),
         leaves: sketch.writes.into_values().collect(),
         paths: paths_of(|change| if let Change::Set { path, .. } = change { Some(path) } else { None }),
-        removed: paths_of(|change| if let Change::Remove { path } = change { Some(path) } else { None }),
+        removed: paths_of(|change| match change {
+            Change::Remove { path } | Change::Add { path } | Change::Discard { path } => Some(path),
+            _ => None,
+        }),
         objects: paths_of(|change| if let Change::Object { path } = change { Some(path) } else { None }),
     }
 }
@@ -176,6 +200,12 @@ impl<'a> Sketch<'a> {
         if self.clear(path) {
             self.objects.extend(path.parent());
         }
+    }
+
+    fn add(&mut self, path: &Path) {
+        self.clear(path);
+        let leaf = Leaf { path: path.clone(), kind: Kind::Element, value: Bytes::new() };
+        self.writes.insert(path.clone(), leaf);
     }
 
     fn object(&mut self, path: &Path) {

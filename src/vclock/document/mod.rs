@@ -6,12 +6,14 @@
 //! are in the order of their names' bytes, also inside arrays; of members of one name the last counts.
 
 mod json;
+mod members;
 mod merge_patch;
 mod render;
 #[cfg(test)]
 mod tests;
 
-pub use merge_patch::{Change, Draft, draft, merge_patch, remove, set};
+pub use members::Members;
+pub use merge_patch::{Change, Draft, draft, elements, merge_patch, remove, set};
 pub use render::{Conflict, Rendered, Value, render};
 
 use super::path::push_segment;

@@ -1,8 +1,9 @@
 //! Turns the live versions of an entry back into a value, and says which paths are in conflict.
 
 use super::json::write_string;
+use super::members::Members;
 use crate::vclock::path::segment_name;
-use crate::vclock::{Dot, Entry, Kind, Path, Timestamp, Version};
+use crate::vclock::{Dot, Entry, Kind, Path, Timestamp, Version, element_member, expiry_among};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,10 @@ pub enum Value {
     Bytes(Bytes),
     /// JSON text.
     Json(Bytes),
+    /// A counter: its sum in decimal digits, exact, however large. Inside a document it is a number.
+    Counter(Bytes),
+    /// A set. Inside a document it is an array of strings.
+    Set(Members),
 }
 
 /// Several versions of one path that nobody has reconciled yet.
@@ -34,8 +39,11 @@ pub struct Rendered {
     /// Versions that last-writer-wins has hidden.
     pub hidden: u32,
     /// The dots of the live versions at and below the path, shown or hidden by last-writer-wins, in (path, dot) order. Not those of
-    /// expired ones.
+    /// expired ones. Those of the terms of counters stand among them.
     pub dots: Vec<Dot>,
+    /// When what is shown expires (milliseconds since 1970), or the first part of it that does; 0 for never. Of equal siblings the last counts:
+    /// until then the value is there.
+    pub expiry_ms: u64,
 }
 
 /// What lies at and below a path, by the reader's clock: versions whose expiry is not after `now_ms` (milliseconds since 1970) are hidden.
@@ -45,14 +53,17 @@ pub struct Rendered {
 /// * **Siblings**: several versions of one path that differ in kind or value are a conflict; equal ones are shown once.
 /// * A scalar, array or bytes at a path where another writer has an object: a conflict at that path; the object stands in it as JSON
 ///   without what is in conflict inside it, which is a conflict of its own. An empty object beside members is none.
-/// * **Amounts** at one path are one number, their sum, exact, however large; amounts that are not eight bytes count 0.
-/// * **Elements** of a set stand one below the set's path; they are shown as an array of strings there, each element once.
+/// * **Amounts** at one path are one number, their sum, exact, however large; amounts that are not eight bytes count 0. A term beside them hides
+///   those that it ends, and is not shown itself.
+/// * **Elements** of a set stand one below the set's path; they are shown as an array of strings there, each element once, in hex if it is not
+///   UTF-8.
 /// * Bytes are `Value::Bytes` at the root. Clients make no others; elsewhere they are a string, in hex if they are not UTF-8.
 /// * With `last_writer_wins` each path in conflict shows what has the newest version by (time, dot), an object by its newest leaf; the
 ///   versions of the others are counted as hidden, and no conflict is listed.
 pub fn render(entry: &Entry, at: &Path, now_ms: u64, last_writer_wins: bool) -> Option<Rendered> {
     let versions = entry.versions();
-    let is_live = |version: &Version| version.expiry_ms == 0 || version.expiry_ms > now_ms;
+    let expiry_of = |version: &Version| expiry_among(versions, version);
+    let is_live = |version: &Version| expiry_of(version) == 0 || expiry_of(version) > now_ms;
     if let [version] = versions
         && version.kind == Kind::Bytes
         && version.path.is_root()
@@ -60,18 +71,20 @@ pub fn render(entry: &Entry, at: &Path, now_ms: u64, last_writer_wins: bool) -> 
     {
         // A plain value, of which there are most.
         let value = Some(Value::Bytes(version.value.clone()));
-        return is_live(version).then(|| Rendered { value, conflicts: Vec::new(), hidden: 0, dots: vec![version.dot] });
+        let (conflicts, dots, expiry_ms) = (Vec::new(), vec![version.dot], version.expiry_ms);
+        return is_live(version).then_some(Rendered { value, conflicts, hidden: 0, dots, expiry_ms });
     }
     let from = versions.partition_point(|version| version.path < *at);
     let below = versions[from..].iter().take_while(|version| at.contains(&version.path));
-    let shown: Vec<&Version> = below.filter(|version| is_live(version)).collect();
+    let mut shown: Vec<&Version> = below.filter(|version| is_live(version)).collect();
+    let dots = shown.iter().map(|version| version.dot).collect();
+    shown.retain(|version| version.kind != Kind::Term);
     if shown.is_empty() {
         return None;
     }
-    let mut painter = Painter::default();
+    let mut painter = Painter { versions, ..Painter::default() };
     let value = painter.value_at(&shown, at.as_bytes().len(), last_writer_wins);
-    let dots = shown.iter().map(|version| version.dot).collect();
-    Some(Rendered { value, conflicts: painter.conflicts, hidden: painter.hidden, dots })
+    Some(Rendered { value, conflicts: painter.conflicts, hidden: painter.hidden, dots, expiry_ms: painter.expiry_ms })
 }
 
 /// One of the things that lie at a path: alone it is the value, beside others a sibling.
@@ -122,7 +135,7 @@ fn contenders<'a>(versions: &[&'a Version], depth: usize) -> Vec<Contender<'a>> 
             Kind::EmptyMap => Shape::Map,
             _ if !below.is_empty() => Shape::Map,
             Kind::Amount => Shape::Sum,
-            Kind::Bytes | Kind::Scalar | Kind::Array | Kind::Element => Shape::Leaf,
+            Kind::Bytes | Kind::Scalar | Kind::Array | Kind::Element | Kind::Term => Shape::Leaf,
         };
         let same = |old: &&mut Contender<'_>| {
             let first = old.versions[0];
@@ -140,20 +153,37 @@ fn contenders<'a>(versions: &[&'a Version], depth: usize) -> Vec<Contender<'a>> 
 }
 
 #[derive(Default)]
-struct Painter {
+struct Painter<'v> {
+    /// All versions of the entry.
+    versions: &'v [Version],
     out: Vec<u8>,
     conflicts: Vec<Conflict>,
     hidden: u32,
+    expiry_ms: u64,
 }
 
-impl Painter {
+impl Painter<'_> {
     /// The value at the path that was asked for; none if that is in conflict.
     fn value_at(&mut self, versions: &[&Version], depth: usize, last_writer_wins: bool) -> Option<Value> {
         if let Some(leaf) = lone_leaf(versions, depth) {
+            self.expiry_ms = leaf.expiry_ms;
             return Some(Value::Json(leaf.value.clone()));
         }
-        let contender = self.decide(contenders(versions, depth), depth, last_writer_wins)?;
+        let Some(contender) = self.decide(contenders(versions, depth), depth, last_writer_wins) else {
+            self.expiry_ms = self.first_expiry(versions);
+            return None;
+        };
+        self.expiry_ms = match contender.shape {
+            Shape::Leaf => last_expiry(&contender.versions),
+            _ => self.first_expiry(&contender.versions),
+        };
         Some(self.value(&contender, depth, last_writer_wins))
+    }
+
+    /// When the first of these expires; 0: none of them does.
+    fn first_expiry(&self, versions: &[&Version]) -> u64 {
+        let expiries = versions.iter().map(|version| expiry_among(self.versions, version));
+        expiries.filter(|expiry_ms| *expiry_ms != 0).min().unwrap_or(0)
     }
 
     /// The one contender that is shown. If there are several: the newest, or none, and a conflict is noted.
@@ -181,6 +211,8 @@ impl Painter {
         match (contender.shape, first.kind) {
             (Shape::Leaf, Kind::Bytes) if depth == 0 => Value::Bytes(first.value.clone()),
             (Shape::Leaf, Kind::Scalar | Kind::Array) => Value::Json(first.value.clone()),
+            (Shape::Sum, _) => Value::Counter(sum(&contender.versions).to_string().into()),
+            (Shape::Set, _) => Value::Set(Members::of(paths_once(&contender.versions).map(last_member))),
             _ => {
                 let before = std::mem::take(&mut self.out);
                 self.write(contender, depth, last_writer_wins);
@@ -193,7 +225,7 @@ impl Painter {
         let first = contender.versions[0];
         match (contender.shape, first.kind) {
             (Shape::Leaf, Kind::Bytes) => write_string(&bytes_text(&first.value), &mut self.out),
-            (Shape::Leaf, Kind::Element) => write_string(&last_name(&first.path), &mut self.out),
+            (Shape::Leaf, Kind::Element) => write_string(&bytes_text(&last_member(&first.path)), &mut self.out),
             (Shape::Leaf, _) => self.out.extend(&first.value),
             (Shape::Sum, _) => self.out.extend(sum(&contender.versions).to_string().bytes()),
             (Shape::Set, _) => self.write_set(&contender.versions),
@@ -202,9 +234,9 @@ impl Painter {
     }
 
     fn write_set(&mut self, elements: &[&Version]) {
-        for (index, same) in elements.chunk_by(|a, b| a.path == b.path).enumerate() {
+        for (index, path) in paths_once(elements).enumerate() {
             self.out.push(if index == 0 { b'[' } else { b',' });
-            write_string(&last_name(&same[0].path), &mut self.out);
+            write_string(&bytes_text(&last_member(path)), &mut self.out);
         }
         self.out.push(b']');
     }
@@ -244,8 +276,20 @@ fn segment(version: &Version, depth: usize) -> &[u8] {
     &below[..=end]
 }
 
-fn last_name(path: &Path) -> String {
-    path.segments().last().unwrap_or_default().into_owned()
+/// The paths of versions that stand in (path, dot) order, each once.
+fn paths_once<'a>(versions: &[&'a Version]) -> impl Iterator<Item = &'a Path> {
+    versions.chunk_by(|a, b| a.path == b.path).map(|same| &same[0].path)
+}
+
+/// The element that stands at a path.
+fn last_member(path: &Path) -> Bytes {
+    element_member(&path.segments().last().unwrap_or_default())
+}
+
+/// When the last of equal siblings expires; 0: one of them never does.
+fn last_expiry(versions: &[&Version]) -> u64 {
+    let expiries = || versions.iter().map(|version| version.expiry_ms);
+    if expiries().any(|expiry_ms| expiry_ms == 0) { 0 } else { expiries().max().unwrap_or(0) }
 }
 
 fn bytes_text(bytes: &[u8]) -> String {

@@ -57,6 +57,25 @@ pub(in crate::wire) fn all() -> Vec<Said> {
             ttl_ms: 0,
         }),
     ));
+    let (first, none) = ("a.b".to_string(), Vec::new());
+    let amounts = [0, 1, -1, -32, -33, -128, -129, -32_768, -32_769, -(1 << 31), -(1 << 31) - 1, i64::MIN, i64::MAX];
+    let mut patches: Vec<PatchBody> =
+        amounts.into_iter().map(|amount| PatchBody::Increment { path: first.clone(), amount }).collect();
+    patches.push(PatchBody::Elements { path: String::new(), add: vec![Bytes::new(), Bytes::from(vec![0xff; 300])], remove: none });
+    patches.push(PatchBody::Elements { path: first, add: vec![], remove: vec![Bytes::from_static(b"x"); 70_000] });
+    for patch in patches {
+        let (key, context) = (empty.clone(), empty.clone());
+        let update = Update { key, patch, context, w, deadline_ms: 1, retry: None, strict: true, ttl_ms: 0 };
+        all.push(Said::Request(1, Request::Update(update)));
+    }
+    all.push(Said::Request(1, Request::Expire(Expire { expiry_ms: u64::MAX, retry: None, ..expire() })));
+    let counter = Value::Counter(Bytes::from_static(b"-170141183460469231731687303715884105728"));
+    let values = vec![counter, Value::Set(Members::of([&b""[..], b"\xff"])), Value::Set(Members::default())];
+    for value in values.clone() {
+        all.push(Said::Reply(1, Reply::Found(Found { value: Some(value), conflicts: vec![], expiry_ms: u64::MAX, ..found() })));
+    }
+    let conflict = Conflict { path: String::new(), values };
+    all.push(Said::Reply(1, Reply::Found(Found { value: None, conflicts: vec![conflict], expiry_ms: 0, ..found() })));
     let receipt = Receipt {
         coordinator: attempt(),
         acks: vec![],

@@ -18,6 +18,8 @@ pub enum Kind {
     Restarts,
     /// Nothing passes some ways between peers.
     Cuts,
+    /// All that a peer is sent and sends is lost, again and again for some moments.
+    Loss,
     /// Some ways are slow, or are not read from.
     Slow,
     /// Connections break, in the middle of a frame too.
@@ -41,11 +43,12 @@ pub enum Kind {
 }
 
 /// All of them, with their names.
-pub const KINDS: [(&str, Kind); 14] = [
+pub const KINDS: [(&str, Kind); 15] = [
     ("kill", Kind::Kill),
     ("pause", Kind::Pause),
     ("restarts", Kind::Restarts),
     ("cuts", Kind::Cuts),
+    ("loss", Kind::Loss),
     ("slow", Kind::Slow),
     ("reset", Kind::Reset),
     ("replay", Kind::Replay),
@@ -95,7 +98,7 @@ impl Kind {
 
     /// Why it is not to be had here; none if it is.
     fn is_missing(self, machine: &Machine, sync: SyncMode, replicas: u8) -> Option<String> {
-        let crashes = !matches!(self, Kind::Pause | Kind::Cuts | Kind::Slow | Kind::Reset | Kind::Replay);
+        let crashes = !matches!(self, Kind::Pause | Kind::Cuts | Kind::Loss | Kind::Slow | Kind::Reset | Kind::Replay);
         if sync != SyncMode::Always && crashes {
             return Some("a crash may lose what was acknowledged before its sync: only --sync always promises more".to_string());
         }
@@ -106,6 +109,7 @@ impl Kind {
             Kind::Power | Kind::Full => machine.disks.clone().err(),
             Kind::Fsync | Kind::SlowDisk => machine.tracing.clone().err(),
             Kind::Clock => machine.faketime.clone().err(),
+            Kind::Loss => machine.namespaces.clone().err(),
             _ => None,
         }
     }
@@ -153,6 +157,8 @@ pub struct Plan {
 const HITS_MAX: u64 = 14;
 /// And fewest.
 const HITS_MIN: u64 = 8;
+/// One cut in this many is a long one.
+const LONG_CUTS: u64 = 6;
 
 impl Plan {
     /// Rounds with these kinds of faults for so many peers.
@@ -190,7 +196,10 @@ impl Plan {
             let from = dice.below(steps.len() as u64) as usize;
             let to = dice.between(from as u64 + 1, (from as u64 + 4).min(steps.len() as u64)) as usize;
             steps.insert(to, Step::Calm);
-            steps.insert(from, Step::Rest(Duration::from_millis(dice.spread(50, 2_500))));
+            // Now and then so long that everybody notices, and others stand in.
+            let is_long = kind == Kind::Cuts && dice.below(LONG_CUTS) == 0;
+            let so_long = if is_long { dice.between(5_000, 15_000) } else { dice.spread(50, 2_500) };
+            steps.insert(from, Step::Rest(Duration::from_millis(so_long)));
             steps.insert(from, self.weather(kind, dice));
         }
         steps
@@ -228,13 +237,15 @@ impl Plan {
         let split = dice.between(1, self.peers as u64 / 2) as usize;
         let all = (0..self.peers).flat_map(|from| (0..self.peers).map(move |to| Way { from, to }));
         let all: Vec<Way> = all.filter(|way| way.from != way.to).collect();
-        let shape = dice.below(4);
+        let shape = dice.below(5);
         let is_meant = |way: &&Way| match shape {
-            // Some on one side, the others on the other; one peer is not heard; one hears nobody; two do not hear each other.
+            // Some on one side, the others on the other; one peer is not heard; one hears nobody; two do not hear each
+            // other; one of two does not hear the other.
             0 => (way.from < split) != (way.to < split),
             1 => way.from == one,
             2 => way.to == one,
-            _ => (way.from, way.to) == (one, another) || (way.to, way.from) == (one, another),
+            3 => (way.from, way.to) == (one, another) || (way.to, way.from) == (one, another),
+            _ => (way.from, way.to) == (one, another),
         };
         let ways: Vec<Way> = all.iter().filter(is_meant).copied().collect();
         match kind {
@@ -251,15 +262,15 @@ mod tests {
 
     fn machine() -> Machine {
         let no = || Err("not here".to_string());
-        Machine { disks: no(), tracing: no(), faketime: Err("not here".to_string()) }
+        Machine { disks: no(), tracing: no(), faketime: Err("not here".to_string()), namespaces: no() }
     }
 
     #[test]
     fn without_root_the_others_remain_and_without_syncs_those_without_a_crash() {
         let all = KINDS.map(|(_, kind)| kind);
         let (kinds, skipped) = available(&all, &machine(), SyncMode::Always, 3);
-        assert_eq!(skipped.keys().copied().collect::<Vec<_>>(), ["clock", "fsync", "full", "power", "slow-disk"]);
-        assert_eq!(kinds.len(), KINDS.len() - 5);
+        assert_eq!(skipped.keys().copied().collect::<Vec<_>>(), ["clock", "fsync", "full", "loss", "power", "slow-disk"]);
+        assert_eq!(kinds.len(), KINDS.len() - 6);
         let (kinds, _) = available(&all, &machine(), SyncMode::Never, 3);
         assert_eq!(kinds, [Kind::Pause, Kind::Cuts, Kind::Slow, Kind::Reset, Kind::Replay]);
     }

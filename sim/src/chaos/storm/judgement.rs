@@ -52,7 +52,7 @@ pub async fn judge_round(
     let mut aftermath = Aftermath::default();
     let mut waited_for = Vec::new();
     for _ in 0..TRIES {
-        stage.heal();
+        stage.heal().await?;
         waited_for.push(at_rest(stage).await?);
         // Nothing that was under way before can still take effect.
         stage.story.is_quiet();

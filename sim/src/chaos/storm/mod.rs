@@ -18,6 +18,7 @@ pub mod stage;
 use super::cluster::{Cluster, Shape};
 use super::halves::ring_at;
 use super::machine::Machine;
+use super::namespaces::Namespaces;
 use super::program::Program;
 use super::verdict::Trouble;
 use super::witness::Story;
@@ -49,7 +50,36 @@ pub struct Options {
     /// The control, for a program whose syncs do nothing: what the founding left on the disks is written out behind its back, and then
     /// all peers lose power at once, again and again.
     pub only_blackouts: bool,
+    /// What is between its peers.
+    pub network: Network,
 }
+
+/// What is between the peers of a storm.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Network {
+    /// Namespaces if a fault needs them and the machine allows them, otherwise proxies alone.
+    #[default]
+    Auto,
+    /// Each peer is in a network namespace of its own; a cut is loss in the router between them. Proxies stand in the peers' namespaces.
+    Namespaces,
+    /// All are on loopback, and only proxies are between them.
+    Proxy,
+}
+
+impl Network {
+    /// True if namespaces are wanted for these faults.
+    pub fn is_wanted(self, faults: &[Kind]) -> bool {
+        match self {
+            Network::Auto => faults.iter().any(|kind| matches!(kind, Kind::Cuts | Kind::Loss)),
+            Network::Namespaces => true,
+            Network::Proxy => false,
+        }
+    }
+}
+
+/// All of them, with their names.
+pub const NETWORKS: [(&str, Network); 3] =
+    [("auto", Network::Auto), ("namespaces", Network::Namespaces), ("proxy", Network::Proxy)];
 
 /// How it went.
 #[derive(Clone, Default, Debug)]
@@ -76,6 +106,8 @@ pub struct Summary {
     pub reads: u64,
     /// Faults by kind, each really done.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What was between the peers, and why.
+    pub network: String,
     /// Kinds that were wanted, and not to be had: why.
     pub skipped: BTreeMap<&'static str, String>,
     /// What is wrong.
@@ -104,11 +136,32 @@ pub async fn run(program: &Program, options: &Options, mut on_round: impl FnMut(
         summary.violations.push(format!("{} cannot be made: {error}", program.folders().display()));
         return summary;
     }
-    let machine = probe(program).await;
+    let mut machine = probe(program).await;
+    match (options.network, &machine.namespaces) {
+        (Network::Namespaces, Err(reason)) => {
+            summary.violations.push(format!("there are no namespaces for the network: {reason}"));
+            return summary;
+        }
+        (Network::Proxy, _) => machine.namespaces = Err("it was not to be (--network proxy)".to_string()),
+        _ => {}
+    }
     let (kinds, skipped) = available(&options.faults, &machine, options.shape.sync, options.shape.replicas);
     summary.skipped = skipped;
     let needs_disks = kinds.iter().any(|kind| matches!(kind, Kind::Power | Kind::Full | Kind::Fsync | Kind::SlowDisk));
-    let shape = Shape { has_disks: needs_disks && machine.disks.is_ok(), ..options.shape };
+    let needs_network = options.network.is_wanted(&options.faults);
+    let in_namespaces = needs_network && machine.namespaces.is_ok();
+    summary.network = match &machine.namespaces {
+        Ok(()) if in_namespaces => match prove().await {
+            Ok(seen) => format!("namespaces; {seen}"),
+            Err(error) => {
+                summary.violations.push(format!("the network between namespaces does not do what it is told: {error}"));
+                return summary;
+            }
+        },
+        Err(reason) if kinds.contains(&Kind::Cuts) => format!("proxies, which hold up what is cut; no namespaces: {reason}"),
+        _ => "proxies".to_string(),
+    };
+    let shape = Shape { has_disks: needs_disks && machine.disks.is_ok(), in_namespaces, ..options.shape };
     let mut plan = Plan::new(&kinds, shape.peers);
     plan.only_blackouts = options.only_blackouts;
     while begin.elapsed() < options.time && summary.violations.is_empty() {
@@ -124,6 +177,11 @@ pub async fn run(program: &Program, options: &Options, mut on_round: impl FnMut(
     }
     summary.took = begin.elapsed();
     summary
+}
+
+/// A cut between namespaces is one: seen with nobody in them.
+async fn prove() -> Result<String, String> {
+    Namespaces::open(3).await?.prove().await
 }
 
 async fn probe(program: &Program) -> Machine {
@@ -219,7 +277,7 @@ async fn one_round(
         }
     }
     // Clients that still work see the first moments after healing.
-    stage.cluster.cuts().calm();
+    let calmed = stage.cluster.calm().await;
     work.end().await;
     {
         let told = stage.story.told();
@@ -231,7 +289,7 @@ async fn one_round(
         summary.reads_asked += told.reads_asked - reads_asked;
         summary.reads_answered += (told.history.reads().len() - reads) as u64;
     }
-    played?;
+    played.and(calmed)?;
     let healed = Instant::now();
     let mut dice = Dice::of(seed, 1_000 + round);
     let judged = judge_round(stage, &clients.crowd, (&clients.keys, &clients.settled), reads, &mut dice).await;
@@ -286,6 +344,7 @@ impl Summary {
             "reads_asked": self.reads_asked,
             "reads_answered": self.reads_answered,
             "reads": self.reads,
+            "network": self.network,
             "faults": self.faults,
             "skipped": self.skipped,
             "violations": self.violations,
@@ -307,6 +366,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "  during chaos {:.1} % were acknowledged or answered", self.answered_share() * 100.0)?;
         writeln!(f, "  at most {:.1} s from healing to the end of the judgement", self.longest_healing.as_secs_f64())?;
+        writeln!(f, "  network  {}", self.network)?;
         for (kind, count) in &self.faults {
             writeln!(f, "  {kind:<24} {count:>7}  {:>6.1} a minute", *count as f64 / minutes.max(f64::MIN_POSITIVE))?;
         }

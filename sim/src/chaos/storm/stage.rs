@@ -9,7 +9,7 @@ use super::super::witness::Story;
 use super::super::{PATIENCE, until};
 use super::faults::{Kind, Step};
 use crate::dice::Dice;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,10 +57,14 @@ impl Stage<'_> {
     pub async fn play(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Rest(so_long) => sleep(*so_long).await,
-            Step::Calm => self.cluster.cuts().calm(),
+            Step::Calm => self.cluster.calm().await?,
             Step::Cut(ways) => {
+                self.cluster.cut(ways).await?;
                 self.count(Kind::Cuts.name());
-                self.cluster.cuts().cut(ways.iter().copied());
+                self.count(if ways.iter().all(|way| ways.contains(&way.back())) { "cuts both ways" } else { "cuts one way" });
+                if ways.iter().all(|way| *way == ways[0] || *way == ways[0].back()) {
+                    self.count("cuts of a pair");
+                }
             }
             Step::Slow(ways, by) => {
                 self.count(Kind::Slow.name());
@@ -102,6 +106,7 @@ impl Stage<'_> {
                 self.replay(peer);
                 Ok(())
             }
+            Kind::Loss => self.lose(peer).await,
             Kind::Power => self.power_off(&[peer]).await,
             Kind::Fsync => self.fail_sync(peer).await,
             Kind::SlowDisk => self.slow_disks(peer).await,
@@ -147,6 +152,25 @@ impl Stage<'_> {
             let bytes = self.dice.spread(1, 20_000);
             self.cluster.cuts().break_after(way, bytes);
         }
+    }
+
+    /// Whatever a peer sends or is sent is lost for a moment, and again, like on a bad line. What is cut stays cut.
+    async fn lose(&mut self, peer: usize) -> Result<(), String> {
+        let Some(network) = self.cluster.network() else { return Ok(()) };
+        let weather = network.cut();
+        let own = self.cluster.ways().filter(|way| way.from == peer || way.to == peer);
+        let all: BTreeSet<_> = own.chain(weather.iter().copied()).collect();
+        for _ in 0..self.dice.between(2, 8) {
+            network.set(all.clone()).await?;
+            let so_long = self.dice.spread(5, 250);
+            sleep(Duration::from_millis(so_long)).await;
+            network.set(weather.clone()).await?;
+            let so_long = self.dice.spread(5, 250);
+            sleep(Duration::from_millis(so_long)).await;
+        }
+        network.check().await?;
+        self.count(Kind::Loss.name());
+        Ok(())
     }
 
     /// Says to a peer what another has said to it at the beginning of its last connection. It has to hang up; judged at the end of the round.
@@ -262,7 +286,7 @@ impl Stage<'_> {
 
     /// A peer's folder is lost; an empty one takes its place.
     async fn wipe(&mut self, peer: usize) -> Result<(), String> {
-        self.cluster.cuts().calm();
+        self.cluster.calm().await?;
         self.trouble.disks_lost = true;
         self.cluster.kill(peer);
         std::fs::remove_dir_all(self.cluster.data(peer)).map_err(|error| format!("a folder cannot be removed: {error}"))?;
@@ -276,7 +300,7 @@ impl Stage<'_> {
     /// A copy of a peer's folder is made, the peer goes on from the folder, and then from the copy. The others have to refuse it, and then it
     /// has to go on with `--quarantine`.
     async fn bring_back_old(&mut self, peer: usize) -> Result<(), String> {
-        self.cluster.cuts().calm();
+        self.cluster.calm().await?;
         let data = self.cluster.data(peer);
         let copy = data.with_extension("old");
         self.cluster.kill(peer);
@@ -325,9 +349,13 @@ impl Stage<'_> {
 
     /// Ends all trouble: nothing is cut or slow, and every connection is made anew, so that all peers compare with all others now and not in
     /// the course of a minute.
-    pub fn heal(&self) {
-        self.cluster.cuts().calm();
+    ///
+    /// # Errors
+    /// The network does not do what it is told.
+    pub async fn heal(&self) -> Result<(), String> {
+        self.cluster.calm().await?;
         self.cluster.cuts().reset();
+        Ok(())
     }
 
     /// Connections that said what others had said have all been hung up on.

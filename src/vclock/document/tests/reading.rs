@@ -82,7 +82,7 @@ fn amounts_add_up_and_elements_gather() {
     key.sibling("s.x", "1");
     let conflicts = vec![
         ("n".to_owned(), vec!["9223372036854775812".to_owned(), "1".to_owned()]),
-        ("s".to_owned(), vec![r#"["a","b"]"#.to_owned(), r#"{"x":1}"#.to_owned()]),
+        ("s".to_owned(), vec![r#"set [b"a", b"b"]"#.to_owned(), r#"{"x":1}"#.to_owned()]),
     ];
     assert_eq!(key.shown("").1, conflicts);
     key.write(vec![leaf("", Kind::Element, b"")]);

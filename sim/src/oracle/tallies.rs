@@ -1,0 +1,203 @@
+//! Oracle n: no acknowledged increment is missing, none counts twice; a member of a set is there from its putting in to its taking out.
+
+use super::Violation;
+use crate::history::{History, KeyId, Outcome};
+use crate::tally::{CLIENTS, Deed, Done, Look, SET, Shown, Tallies};
+
+/// What a run allows to be asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// N.
+    pub replicas: usize,
+    /// Writes that fewer owners have acknowledged may be missing.
+    pub least: usize,
+    /// True if no disk was lost: what one alone knew may have told what a fold had taken up.
+    pub keeps_all: bool,
+    /// True if reads are to see every write that was acknowledged before.
+    pub reads_are_claimed: bool,
+}
+
+/// Judges what is there in the end.
+pub fn judge_final(history: &History, tallies: &Tallies, terms: Terms, key: KeyId, shown: &Shown) -> Vec<Violation> {
+    let look = Look { key, r: terms.replicas, invoked: u64::MAX, ended: u64::MAX, own: (0, 0), shown: shown.clone() };
+    judge(history, tallies, terms, &look, "after healing")
+}
+
+/// Judges all answers.
+pub fn judge_looks(history: &History, tallies: &Tallies, terms: Terms) -> Vec<Violation> {
+    let when = |look: &Look| format!("read at {} ms with R={}", look.invoked / 1_000, look.r);
+    tallies.looks.iter().flat_map(|look| judge(history, tallies, terms, look, &when(look))).collect()
+}
+
+/// What of a write an answer has to do with.
+struct Known {
+    /// It has to be seen.
+    must: bool,
+    /// It may be seen.
+    may: bool,
+}
+
+fn known(history: &History, terms: Terms, look: &Look, done: &Done) -> Known {
+    let write = history.write(done.write);
+    let must = match write.outcome {
+        Outcome::Acked { at, w } => {
+            let is_claimed = terms.reads_are_claimed || look.ended == u64::MAX;
+            at < look.invoked && w >= terms.least && w + look.r > terms.replicas && is_claimed
+        }
+        _ => false,
+    };
+    Known { must, may: write.outcome != Outcome::Refused && write.invoked <= look.ended }
+}
+
+fn judge(history: &History, tallies: &Tallies, terms: Terms, look: &Look, when: &str) -> Vec<Violation> {
+    let of_key = || tallies.writes.iter().filter(|done| done.key == look.key);
+    let mut wrong = Vec::new();
+    match &look.shown {
+        Shown::Digits(digits) => {
+            // Where an acknowledged fold is not sure to be met, what it took up may stand beside it for a while.
+            let meets = |done: &Done| match history.write(done.write).outcome {
+                Outcome::Acked { w, .. } => w + look.r > terms.replicas,
+                _ => true,
+            };
+            let is_bounded = terms.keeps_all && (look.ended == u64::MAX || of_key().all(meets));
+            for (digit, shown) in (0..CLIENTS as usize).zip(digits) {
+                let writes: Vec<Known> =
+                    of_key().filter(|done| done.digit == digit).map(|done| known(history, terms, look, done)).collect();
+                let least = writes.iter().filter(|known| known.must).count() as u64;
+                let most = writes.iter().filter(|known| known.may).count() as u64;
+                if *shown < least {
+                    wrong.push(format!("{shown} increments of client {digit}, of which {least} were acknowledged"));
+                }
+                if *shown > most && is_bounded {
+                    wrong.push(format!("{shown} increments of client {digit}, who has made {most}"));
+                }
+            }
+            let (digit, own) = look.own;
+            if digits[digit] < own {
+                wrong.push(format!("{} increments of client {digit}, whose session has seen {own}", digits[digit]));
+            }
+        }
+        Shown::Members(members) => {
+            let fate = |member: u64| {
+                let of = |deed: Deed| of_key().find(|done| done.deed == deed).map(|done| known(history, terms, look, done));
+                (of(Deed::PutIn(member)), of(Deed::TakeOut(member)))
+            };
+            for done in of_key() {
+                let Deed::PutIn(member) = done.deed else { continue };
+                let (put, taken) = fate(member);
+                let is_put = put.is_some_and(|put| put.must);
+                if is_put && !taken.as_ref().is_some_and(|taken| taken.may) && !members.contains(&member) {
+                    wrong.push(format!("not the member {member}, which was put in"));
+                }
+                // Who takes a member out waits for no unknown putting in.
+                let is_acked = history.write(done.write).is_acked();
+                if is_acked && taken.is_some_and(|taken| taken.must) && members.contains(&member) {
+                    wrong.push(format!("the member {member}, which was taken out"));
+                }
+            }
+            let is_phantom = |member: &&u64| !fate(**member).0.is_some_and(|put| put.may);
+            wrong.extend(members.iter().find(is_phantom).map(|member| format!("the member {member}, which nobody put in")));
+        }
+    }
+    let kind = if look.key == SET { "set" } else { "counter" };
+    let violation = |what| Violation::new("n", format!("the {kind} of key {} shows {what} ({when})", look.key.0));
+    wrong.into_iter().map(violation).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Expiry, Scope, Values, Write};
+    use crate::tally::{PLAIN, read};
+    use henge::message::{Members, Value};
+    use std::collections::BTreeSet;
+
+    const TERMS: Terms = Terms { replicas: 3, least: 1, keeps_all: true, reads_are_claimed: true };
+
+    #[derive(Default)]
+    struct Story {
+        history: History,
+        tallies: Tallies,
+    }
+
+    impl Story {
+        fn did(&mut self, key: KeyId, deed: Deed, outcome: Outcome) {
+            let invoked = 10 * self.history.writes().len() as u64;
+            let write = self.history.invoke(Write {
+                client: 1,
+                key,
+                scope: Scope::Paths(Vec::new()),
+                values: Vec::new(),
+                context: None,
+                expiry: Expiry::default(),
+                invoked,
+                until: invoked,
+                is_retried: false,
+                outcome,
+                covered: Values::new(),
+            });
+            self.tallies.writes.push(Done { write, digit: 1, key, deed });
+        }
+
+        fn wrong(&self, key: KeyId, shown: &Shown) -> usize {
+            judge_final(&self.history, &self.tallies, TERMS, key, shown).len()
+        }
+    }
+
+    fn acked(at: u64) -> Outcome {
+        Outcome::Acked { at, w: 2 }
+    }
+
+    fn digits(n: u64) -> Shown {
+        Shown::Digits([0, n, 0])
+    }
+
+    #[test]
+    fn a_counter_shows_what_was_acknowledged_and_at_most_the_unknown_besides() {
+        let mut story = Story::default();
+        for outcome in [acked(5), acked(15), Outcome::Unknown, Outcome::Refused] {
+            story.did(PLAIN, Deed::Add, outcome);
+        }
+        let found = [1, 2, 3, 4].map(|n| story.wrong(PLAIN, &digits(n)));
+        assert_eq!(found, [1, 0, 0, 1]);
+        assert_eq!(story.wrong(PLAIN, &Shown::Digits([1, 2, 0])), 1, "somebody else's");
+    }
+
+    #[test]
+    fn a_read_sees_what_was_acknowledged_before_it_and_what_its_session_has_seen() {
+        let mut story = Story::default();
+        story.did(PLAIN, Deed::Add, acked(5));
+        story.did(PLAIN, Deed::Add, acked(15));
+        let look =
+            |r, invoked, own, shown| Look { key: PLAIN, r, invoked, ended: invoked + 1, own: (1, own), shown: digits(shown) };
+        for (asked, wrong) in
+            [(look(2, 10, 0, 1), 0), (look(2, 10, 0, 0), 1), (look(1, 10, 0, 0), 0), (look(1, 10, 1, 0), 1), (look(2, 7, 0, 2), 1)]
+        {
+            story.tallies.looks = vec![asked.clone()];
+            assert_eq!(judge_looks(&story.history, &story.tallies, TERMS).len(), wrong, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in_and_not_what_was_taken_out() {
+        let mut story = Story::default();
+        story.did(SET, Deed::PutIn(1), acked(5));
+        story.did(SET, Deed::PutIn(2), acked(15));
+        story.did(SET, Deed::TakeOut(2), acked(25));
+        story.did(SET, Deed::PutIn(3), Outcome::Unknown);
+        let members = |members: &[u64]| Shown::Members(BTreeSet::from_iter(members.iter().copied()));
+        for (shown, wrong) in [(&[1][..], 0), (&[1, 3], 0), (&[], 1), (&[1, 2], 1), (&[1, 9], 1)] {
+            assert_eq!(story.wrong(SET, &members(shown)), wrong, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_sum_of_increments_is_none() {
+        let counter = |sum: i128| Value::Counter(sum.to_string().into());
+        assert_eq!(read(PLAIN, Some(&counter(3 << 20 | 1))), Ok(Shown::Digits([1, 3, 0])));
+        assert_eq!(read(PLAIN, None), Ok(digits(0)));
+        assert!(read(PLAIN, Some(&counter(-1))).is_err() && read(PLAIN, Some(&counter(1 << 60))).is_err());
+        assert!(read(PLAIN, Some(&Value::Set(Members::default()))).is_err());
+        assert!(read(SET, Some(&Value::Set(Members::of([b"x"])))).is_err());
+    }
+}
