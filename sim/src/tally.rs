@@ -9,6 +9,7 @@ use crate::workload::Wish;
 use crate::world::key_name;
 use bytes::Bytes;
 use henge::message::{Get, PatchBody, Quorum, Request, Update, Value};
+use henge::vclock::Dot;
 use std::collections::BTreeSet;
 
 /// The clients that count.
@@ -90,7 +91,7 @@ pub struct Look {
     pub invoked: u64,
     /// When the answer came (microseconds).
     pub ended: u64,
-    /// The place of the client, and how many of its own increments its session has seen.
+    /// The place of the client, and how many of its own increments its session has surely seen.
     pub own: (usize, u64),
     /// What it shows.
     pub shown: Shown,
@@ -133,6 +134,13 @@ pub fn read(key: KeyId, value: Option<&Value>) -> Result<Shown, String> {
         }
         (_, other) => Err(format!("neither a counter nor a set: {other:?}")),
     }
+}
+
+/// True if an answer may show an increment twice: of an amount and of the fold that took it up, where those who answered have both. Only what
+/// the same start of a peer has made can be folded into each other.
+pub fn may_count_twice(dots: &[Dot]) -> bool {
+    let starts: BTreeSet<_> = dots.iter().map(|dot| (dot.actor, dot.start())).collect();
+    starts.len() < dots.len()
 }
 
 /// What a request of a client does, if it counts.

@@ -9,6 +9,7 @@ use crate::world::{World, key_of};
 use bytes::Bytes;
 use henge::message::{FailureKind, Found, Quorum, Receipt, Reply, Request, Value};
 use henge::peer::Origin;
+use henge::vclock::Dot;
 use std::collections::BTreeSet;
 
 impl World {
@@ -20,7 +21,9 @@ impl World {
         match reply {
             Reply::Written(receipt) => self.on_written(c, &receipt),
             Reply::Found(found) if !self.is_counting(c) => self.on_found(c, found),
-            Reply::Missing(missing) if self.is_counting(c) => self.on_tally(c, None, missing.context, missing.answered.into()),
+            Reply::Missing(missing) if self.is_counting(c) => {
+                self.on_tally(c, (None, &[]), missing.context, missing.answered.into())
+            }
             Reply::Found(found) if self.is_counting(c) => self.on_tally_found(c, found),
             Reply::Missing(missing) => self.on_read(c, Values::new(), missing.context, (missing.answered, 0)),
             Reply::Listed(listed) => {
@@ -167,11 +170,11 @@ impl World {
             self.violations.push(Violation::new("n", what));
         }
         let owners = usize::from(found.answered.saturating_sub(found.stood_in));
-        self.on_tally(c, found.value.as_ref(), found.context, owners);
+        self.on_tally(c, (found.value.as_ref(), &found.dots), found.context, owners);
     }
 
     /// `owners`: how many of those that answered have lost nothing.
-    fn on_tally(&mut self, c: usize, value: Option<&Value>, context: Bytes, owners: usize) {
+    fn on_tally(&mut self, c: usize, (value, dots): (Option<&Value>, &[Dot]), context: Bytes, owners: usize) {
         let replicas = self.replicas();
         let client = &self.clients[c];
         let Some(pending) = client.pending.as_ref() else { return };
@@ -180,7 +183,8 @@ impl World {
             Ok(shown) => shown,
             Err(what) => return self.violations.push(Violation::new("n", format!("key {}: {what}", key.0))),
         };
-        let own = pending.own.max(shown.digit(digit));
+        // What is shown twice is seen once: then the answer does not tell how many its session has seen.
+        let own = if tally::may_count_twice(dots) { pending.own } else { pending.own.max(shown.digit(digit)) };
         self.tallies.looks.push(Look {
             key,
             r: size(pending.wish.quorum, replicas).min(owners),

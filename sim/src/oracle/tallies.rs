@@ -73,7 +73,12 @@ fn judge(history: &History, tallies: &Tallies, terms: Terms, look: &Look, when: 
                 }
             }
             let (digit, own) = look.own;
-            if digits[digit] < own {
+            // A session may have seen what lay on one disk alone, which is lost.
+            let is_kept = |done: &&Done| matches!(history.write(done.write).outcome, Outcome::Acked { w, .. } if w >= terms.least);
+            let has_begun = |done: &&Done| done.digit == digit && history.write(done.write).invoked <= look.ended;
+            let may_be_lost =
+                if terms.keeps_all { 0 } else { of_key().filter(has_begun).filter(|done| !is_kept(done)).count() as u64 };
+            if digits[digit] + may_be_lost < own {
                 wrong.push(format!("{} increments of client {digit}, whose session has seen {own}", digits[digit]));
             }
         }
@@ -89,9 +94,15 @@ fn judge(history: &History, tallies: &Tallies, terms: Terms, look: &Look, when: 
                 if is_put && !taken.as_ref().is_some_and(|taken| taken.may) && !members.contains(&member) {
                     wrong.push(format!("not the member {member}, which was put in"));
                 }
-                // Who takes a member out waits for no unknown putting in.
-                let is_acked = history.write(done.write).is_acked();
-                if is_acked && taken.is_some_and(|taken| taken.must) && members.contains(&member) {
+                // Taking out takes what W owners hold: none of an unknown putting in for sure, nor of one that stand-ins keep for some of them.
+                let is_met = of_key().find(|other| other.deed == Deed::TakeOut(member)).is_some_and(|taking| {
+                    let by_owners = |done: &Done| match history.write(done.write).outcome {
+                        Outcome::Acked { w, .. } => w,
+                        _ => 0,
+                    };
+                    by_owners(done) >= terms.least && by_owners(done) + by_owners(taking) > terms.replicas
+                });
+                if is_met && taken.is_some_and(|taken| taken.must) && members.contains(&member) {
                     wrong.push(format!("the member {member}, which was taken out"));
                 }
             }
@@ -108,8 +119,9 @@ fn judge(history: &History, tallies: &Tallies, terms: Terms, look: &Look, when: 
 mod tests {
     use super::*;
     use crate::history::{Expiry, Scope, Values, Write};
-    use crate::tally::{PLAIN, read};
+    use crate::tally::{PLAIN, may_count_twice, read};
     use henge::message::{Members, Value};
+    use henge::vclock::{Actor, Dot, Start};
     use std::collections::BTreeSet;
 
     const TERMS: Terms = Terms { replicas: 3, least: 1, keeps_all: true, reads_are_claimed: true };
@@ -179,6 +191,30 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_not_asked_for_what_a_lost_disk_may_have_held_alone() {
+        let mut story = Story::default();
+        for outcome in [acked(5), Outcome::Unknown, Outcome::Acked { at: 25, w: 1 }] {
+            story.did(PLAIN, Deed::Add, outcome);
+        }
+        let look = |shown, own| Look { key: PLAIN, r: 1, invoked: 30, ended: 31, own: (1, own), shown: digits(shown) };
+        let lossy = Terms { least: 2, keeps_all: false, ..TERMS };
+        for (terms, shown, own, wrong) in [(TERMS, 1, 3, 1), (lossy, 1, 3, 0), (lossy, 0, 3, 1), (lossy, 0, 2, 0)] {
+            story.tallies.looks = vec![look(shown, own)];
+            assert_eq!(judge_looks(&story.history, &story.tallies, terms).len(), wrong, "{shown} of {own}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_is_gone_if_the_owners_of_both_writes_meet() {
+        for (put, taken, wrong) in [(2, 2, 1), (1, 2, 0), (1, 3, 1), (2, 1, 0)] {
+            let mut story = Story::default();
+            story.did(SET, Deed::PutIn(1), Outcome::Acked { at: 5, w: put });
+            story.did(SET, Deed::TakeOut(1), Outcome::Acked { at: 15, w: taken });
+            assert_eq!(story.wrong(SET, &Shown::Members(BTreeSet::from([1]))), wrong, "{put} {taken}");
+        }
+    }
+
+    #[test]
     fn a_set_holds_what_was_put_in_and_not_what_was_taken_out() {
         let mut story = Story::default();
         story.did(SET, Deed::PutIn(1), acked(5));
@@ -188,6 +224,16 @@ mod tests {
         let members = |members: &[u64]| Shown::Members(BTreeSet::from_iter(members.iter().copied()));
         for (shown, wrong) in [(&[1][..], 0), (&[1, 3], 0), (&[], 1), (&[1, 2], 1), (&[1, 9], 1)] {
             assert_eq!(story.wrong(SET, &members(shown)), wrong, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn only_two_amounts_of_one_start_can_hold_the_same_increment() {
+        let dot = |(actor, start, n)| Dot { actor: Actor(actor), counter: Start(start).base() + n };
+        for (dots, may) in
+            [(&[][..], false), (&[(1, 1, 1), (2, 1, 1), (1, 2, 1)], false), (&[(1, 1, 1), (2, 1, 1), (1, 1, 9)], true)]
+        {
+            assert_eq!(may_count_twice(&dots.iter().copied().map(dot).collect::<Vec<_>>()), may, "{dots:?}");
         }
     }
 
