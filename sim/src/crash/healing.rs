@@ -9,11 +9,19 @@ use bytes::Bytes;
 use henge::message::SyncMode;
 use henge::ring::{Change, ClusterId, Founder, MemberId, PartitionId, Placement};
 use henge::storage::{DiskEvent, OpenFiles, OpenOptions, Store, StoreOptions, execute};
-use henge::vclock::{Actor, Entry, Kind, Path, Seen, Start, Timestamp, Version, pack};
+use henge::vclock::{Actor, Dot, Entry, Kind, Path, Seen, Start, Timestamp, Version, pack};
 use std::collections::BTreeMap;
 
 const PARTITION: PartitionId = PartitionId(1);
 const OTHER: MemberId = MemberId(77);
+/// The key of what is kept for it.
+const HINTED: &str = "for another";
+
+fn hinted() -> Entry {
+    let dot = Dot { actor: Actor(8), counter: Start(2).base() | 1 };
+    let value = Bytes::from("hinted");
+    Entry::new(vec![Version { dot, path: Path::ROOT, kind: Kind::Bytes, value, time: Timestamp(3), expiry_ms: 0 }], Seen::new())
+}
 
 /// What lies in the bad bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +38,7 @@ enum Bad {
 
 impl Bad {
     fn can_be_healed(self) -> bool {
-        matches!(self, Bad::Record | Bad::Range)
+        self != Bad::Removal
     }
 }
 
@@ -128,7 +136,7 @@ impl Hurt {
                 hurt.put("between");
                 hurt.store.raise_fence(Actor(9), OTHER, Start(4));
                 hurt.hint(true);
-                let gone: Seen = [henge::vclock::Dot { actor: Actor(9), counter: Start(3).base() | 1 }].into_iter().collect();
+                let gone: Seen = [Dot { actor: Actor(9), counter: Start(3).base() | 1 }].into_iter().collect();
                 hurt.store.take_clock(PARTITION, &gone);
             }
             Bad::Removal => {
@@ -161,11 +169,8 @@ impl Hurt {
     }
 
     fn hint(&mut self, is_paid: bool) {
-        let dot = henge::vclock::Dot { actor: Actor(8), counter: Start(2).base() | 1 };
-        let version =
-            Version { dot, path: Path::ROOT, kind: Kind::Bytes, value: Bytes::from("hinted"), time: Timestamp(3), expiry_ms: 0 };
-        let (key, entry) = (Bytes::from("for another"), pack(&Entry::new(vec![version], Seen::new())));
-        let taken = self.store.take_hint(PARTITION, &key, &entry, &[OTHER], 5).expect("there is room");
+        let key = Bytes::from(HINTED);
+        let taken = self.store.take_hint(PARTITION, &key, &pack(&hinted()), &[OTHER], 5).expect("there is room");
         if is_paid {
             assert!(self.store.pay_hint(PARTITION, &key, OTHER, taken.position), "it was owed");
         }
@@ -189,6 +194,11 @@ impl Hurt {
     }
 
     fn mend(&mut self, key: &Bytes) {
+        if key == HINTED {
+            let lost = self.store.lost_hint(PARTITION, key).expect("it is owed");
+            self.store.mend_hint(PARTITION, key, &lost, &hinted()).expect("nothing else has taken its place");
+            return;
+        }
         let lost = self.store.lost(PARTITION, key).expect("it is live");
         let versions = self.entries[key].versions().to_vec();
         assert!(self.store.is_lost_state(key, &lost, &versions));
@@ -221,8 +231,12 @@ impl Hurt {
             if let Some((key, _)) = self.entries.iter().find(differs) {
                 return wrong(format!("{key:?} is not what it was"));
             }
-            if store.keys() > self.store.keys() || !self.clock.is_subset_of(store.clock(PARTITION)) || store.hints() > 0 {
+            if store.keys() > self.store.keys() || !self.clock.is_subset_of(store.clock(PARTITION)) {
                 return wrong("there is more than there was, or it has seen less".into());
+            }
+            let owed = |store: &Store| store.lost_hint(PARTITION, &Bytes::from(HINTED)).map(|hint| (hint.live, hint.context));
+            if store.hints() != self.store.hints() || owed(&store) != owed(&self.store) {
+                return wrong("what it owes to another is not what it was".into());
             }
             if store.fence(Actor(9)) != self.store.fence(Actor(9)) || !store.is_complete(PARTITION) {
                 return wrong("a promise is forgotten".into());
