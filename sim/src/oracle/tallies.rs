@@ -54,10 +54,16 @@ fn judge(history: &History, tallies: &Tallies, terms: Terms, look: &Look, when: 
     let mut wrong = Vec::new();
     match &look.shown {
         Shown::Digits(digits) => {
-            // Where an acknowledged fold is not sure to be met, what it took up may stand beside it for a while.
-            let meets = |done: &Done| match history.write(done.write).outcome {
-                Outcome::Acked { w, .. } => w + look.r > terms.replicas,
-                _ => true,
+            // Where an acknowledged fold is not sure to be met, what it took up may stand beside it for a while: beside what takes up that fold, since
+            // nobody who has answered has seen it itself. So it is with one that is acknowledged while the answers come.
+            let meets = |done: &Done| {
+                let write = history.write(done.write);
+                match write.outcome {
+                    _ if write.invoked > look.ended => true,
+                    Outcome::Acked { at, w } => at < look.invoked && w + look.r > terms.replicas,
+                    Outcome::Unknown => write.until < look.invoked,
+                    Outcome::Refused => true,
+                }
             };
             let is_bounded = terms.keeps_all && (look.ended == u64::MAX || of_key().all(meets));
             for (digit, shown) in (0..CLIENTS as usize).zip(digits) {
@@ -185,6 +191,18 @@ mod tests {
         for (asked, wrong) in
             [(look(2, 10, 0, 1), 0), (look(2, 10, 0, 0), 1), (look(1, 10, 0, 0), 0), (look(1, 10, 1, 0), 1), (look(2, 7, 0, 2), 1)]
         {
+            story.tallies.looks = vec![asked.clone()];
+            assert_eq!(judge_looks(&story.history, &story.tallies, TERMS).len(), wrong, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_shows_nothing_twice_unless_a_fold_is_acknowledged_meanwhile_or_may_not_be_met() {
+        let look = |invoked, ended, r| Look { key: PLAIN, r, invoked, ended, own: (1, 0), shown: digits(3) };
+        for (asked, wrong) in [(look(30, 31, 2), 1), (look(14, 31, 3), 0), (look(30, 31, 1), 0), (look(6, 8, 2), 1)] {
+            let mut story = Story::default();
+            story.did(PLAIN, Deed::Add, acked(5));
+            story.did(PLAIN, Deed::Add, acked(15));
             story.tallies.looks = vec![asked.clone()];
             assert_eq!(judge_looks(&story.history, &story.tallies, TERMS).len(), wrong, "{asked:?}");
         }

@@ -115,7 +115,8 @@ impl World {
     pub(crate) fn begin_anew(&mut self, n: usize, partition: PartitionId) {
         if let Some(peer) = self.nodes[n].peer.as_mut() {
             peer.begin_anew(partition);
-            let dropped: Vec<_> = self.keys().filter(|key| self.partition(*key) == partition).map(key_name).collect();
+            let keys = self.keys().chain(crate::tally::KEYS);
+            let dropped: Vec<_> = keys.filter(|key| self.partition(*key) == partition).map(key_name).collect();
             self.nodes[n].shadow.forget(|key| dropped.contains(key));
             self.settle(n);
         }
