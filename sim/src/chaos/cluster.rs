@@ -4,8 +4,9 @@
 //! Nothing but the processes that stand here is ever sent a signal, each through the handle of its own child, and they end with the value
 //! that stands for them, also in a panic. They run with `--stop-at-eof`: if this program is killed, they stop by themselves.
 
-use super::disks::{Disks, run};
+use super::disks::Disks;
 use super::folder::Folder;
+use super::keeper::run;
 use super::namespaces::{DOOR_PORT, Namespaces, PEER_PORT, PROXY_PORT};
 use super::process::Process;
 use super::program::{Launch, Program};

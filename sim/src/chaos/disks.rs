@@ -4,14 +4,13 @@
 //! ends with this value, and when this program is gone, however that happened; with the last process in it the namespace ends too, and takes
 //! mounts, loop devices and files along. Nothing of it can be seen from outside, nothing has to be tidied up by hand.
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
+use super::keeper::{Keeper, run};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// The file systems of one cluster's peers.
 pub struct Disks {
-    keeper: Child,
+    keeper: Keeper,
     /// Where they are, as the processes in the namespace see it.
     root: PathBuf,
 }
@@ -51,32 +50,9 @@ impl Disks {
     /// # Errors
     /// For people: why not.
     pub fn open(folder: &Path) -> Result<Disks, String> {
-        let mut keeper = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", KEEP, "keeper"])
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C is for this program: it ends the peers, and the keeper after them.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("unshare cannot be started: {error}"))?;
-        let mut first = String::new();
-        let read = keeper.stdout.take().map(|out| BufReader::new(out).read_line(&mut first));
-        let disks = Disks { keeper, root: folder.to_path_buf() };
-        match read {
-            Some(Ok(_)) if first.trim() == "ready" => Ok(disks),
-            _ => Err(disks.complaint()),
-        }
-    }
-
-    fn complaint(mut self) -> String {
-        let _ = self.keeper.kill();
-        let mut said = String::new();
-        if let Some(mut err) = self.keeper.stderr.take() {
-            let _ = std::io::Read::read_to_string(&mut err, &mut said);
-        }
-        format!("no mount namespace with a tmpfs can be made: {}", said.trim())
+        let keeper = Keeper::of(&["--mount", "--propagation", "private"], KEEP, folder)
+            .map_err(|reason| format!("no mount namespace with a tmpfs can be made: {reason}"))?;
+        Ok(Disks { keeper, root: folder.to_path_buf() })
     }
 
     /// A command that runs in the namespace, and is the process that it starts.
@@ -161,27 +137,5 @@ impl Disks {
         }
         command.args(arguments).stdin(Stdio::null());
         run(command).await.map(drop)
-    }
-}
-
-impl Drop for Disks {
-    fn drop(&mut self) {
-        // The end of its input would do, too. Neither fails in a way that matters.
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
-    }
-}
-
-/// Runs a command to its end, without holding up this thread, and answers with what it said.
-///
-/// # Errors
-/// It cannot be started, or has failed: what it said.
-pub async fn run(mut command: Command) -> Result<String, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = tokio::task::spawn_blocking(move || command.output()).await;
-    let output = output.map_err(|error| error.to_string())?.map_err(|error| format!("{name} cannot be started: {error}"))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(format!("{name} has failed: {}", String::from_utf8_lossy(&output.stderr).trim())),
     }
 }

@@ -1,6 +1,7 @@
 //! What this machine allows: found out by doing it once.
 
-use super::disks::{Disks, run};
+use super::disks::Disks;
+use super::keeper::run;
 use super::namespaces::Namespaces;
 use super::proxy::Way;
 use std::collections::BTreeSet;

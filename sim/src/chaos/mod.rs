@@ -8,6 +8,7 @@
 //! | `cluster` | the processes together: started, killed, paused, on ports of their own |
 //! | `witness` | a client that writes down what it asked and was told, as the history that the oracles know |
 //! | `verdict` | what must hold after healing, of all that was written down |
+//! | `keeper` | a process that keeps a namespace open |
 //! | `disks`, `machine` | file systems that lose power and run full; what this machine allows |
 //! | `storm` | the scenario of many faults: clients at work, faults, healing, judgement, round after round |
 //! | `halves` | the scenario: a cluster cut in two, both parts at work, healed |
@@ -18,6 +19,7 @@ pub mod disks;
 pub mod fates;
 mod folder;
 pub mod halves;
+mod keeper;
 pub mod machine;
 pub mod namespaces;
 #[cfg(test)]

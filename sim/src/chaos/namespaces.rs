@@ -13,17 +13,16 @@
 //! outside, nothing has to be tidied up by hand. This program's own thread is in the router as long as the network is there, since its clients
 //! talk to all peers; between two peers is only the router.
 
-use super::disks::run;
+use super::keeper::{Keeper, run};
 use super::proxy::Way;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -32,8 +31,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// The network of one cluster's peers.
 pub struct Namespaces {
-    router: Keeper,
-    peers: Vec<Keeper>,
+    router: Kept,
+    peers: Vec<Kept>,
     /// One in each peer's namespace, to find out what passes.
     sentries: Vec<UdpSocket>,
     state: Mutex<State>,
@@ -48,9 +47,9 @@ struct State {
     looks: u32,
 }
 
-/// A process that keeps a namespace open.
-struct Keeper {
-    child: Child,
+/// A namespace, and the process that keeps it open.
+struct Kept {
+    keeper: Keeper,
     place: Place,
 }
 
@@ -91,31 +90,31 @@ impl Namespaces {
     pub async fn open(peers: usize) -> Result<Namespaces, String> {
         assert!(peers <= 250, "they are numbered by a byte of their addresses");
         assert_eq!(Handle::current().runtime_flavor(), RuntimeFlavor::CurrentThread, "it is this thread that is in the router");
-        let router = Keeper::of("router")?;
-        let keepers: Result<Vec<Keeper>, String> = (0..peers).map(|_| Keeper::of("peer")).collect();
-        let made = Namespaces { router, peers: keepers?, sentries: Vec::new(), state: Mutex::default(), home: None };
-        let lines = |number: usize, keeper: &Keeper| {
-            let (here, own) = (format!("link-{}", number + 1), keeper.child.id());
+        let router = Kept::open("router")?;
+        let peers: Result<Vec<Kept>, String> = (0..peers).map(|_| Kept::open("peer")).collect();
+        let made = Namespaces { router, peers: peers?, sentries: Vec::new(), state: Mutex::default(), home: None };
+        let lines = |number: usize, peer: &Kept| {
+            let (here, own) = (format!("link-{}", number + 1), peer.keeper.id());
             [
                 format!("link add {here} type veth peer name uplink netns {own}"),
                 format!("address add {}/30 dev {here}", address(number, 1)),
                 format!("link set {here} up"),
             ]
         };
-        let all: Vec<String> = made.peers.iter().enumerate().flat_map(|(number, keeper)| lines(number, keeper)).collect();
+        let all: Vec<String> = made.peers.iter().enumerate().flat_map(|(number, peer)| lines(number, peer)).collect();
         made.router.ip(&all).await?;
-        for (number, keeper) in made.peers.iter().enumerate() {
+        for (number, peer) in made.peers.iter().enumerate() {
             let own = format!("address add {}/30 dev uplink", address(number, 2));
             let route = format!("route add default via {}", address(number, 1));
-            keeper.ip(&[own, "link set uplink up".to_string(), route]).await?;
+            peer.ip(&[own, "link set uplink up".to_string(), route]).await?;
         }
         made.in_use()
     }
 
     fn in_use(mut self) -> Result<Namespaces, String> {
         let cannot = |what: &str, error: io::Error| format!("{what}: {error}");
-        for (number, keeper) in self.peers.iter().enumerate() {
-            let sentry = keeper.place.within(|| UdpSocket::bind((address(number, 2), SENTRY_PORT)));
+        for (number, peer) in self.peers.iter().enumerate() {
+            let sentry = peer.place.within(|| UdpSocket::bind((address(number, 2), SENTRY_PORT)));
             let sentry = sentry.and_then(|sentry| sentry.set_nonblocking(true).map(|()| sentry));
             self.sentries.push(sentry.map_err(|error| cannot("no socket in a namespace", error))?);
         }
@@ -291,36 +290,17 @@ pub fn address(number: usize, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, (number + 1) as u8, host)
 }
 
-impl Keeper {
-    fn of(what: &str) -> Result<Keeper, String> {
-        let mut child = Command::new("unshare")
-            .args(["--net", "sh", "-c", KEEP, "keeper", what])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C is for this program: it ends the peers, and the keeper after them.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("unshare cannot be started: {error}"))?;
-        let mut first = String::new();
-        let read = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut first));
-        let place = File::open(format!("/proc/{}/ns/net", child.id()));
-        let mut complaint = || {
-            let _ = child.kill();
-            let mut said = String::new();
-            let _ = child.stderr.take().map(|mut err| err.read_to_string(&mut said));
-            let _ = child.wait();
-            format!("no network namespace can be made: {}", said.trim())
-        };
-        match (read, place) {
-            (Some(Ok(_)), Ok(place)) if first.trim() == "ready" => Ok(Keeper { child, place: Place(Arc::new(place)) }),
-            _ => Err(complaint()),
-        }
+impl Kept {
+    fn open(what: &str) -> Result<Kept, String> {
+        let no = |reason: String| format!("no network namespace can be made: {reason}");
+        let keeper = Keeper::of(&["--net"], KEEP, what).map_err(no)?;
+        let place = File::open(format!("/proc/{}/ns/net", keeper.id())).map_err(|error| no(error.to_string()))?;
+        Ok(Kept { keeper, place: Place(Arc::new(place)) })
     }
 
     fn inside(&self) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.child.id()));
+        command.arg(format!("--net=/proc/{}/ns/net", self.keeper.id()));
         command
     }
 
@@ -328,14 +308,6 @@ impl Keeper {
         let mut command = self.inside();
         command.args(["--", "sh", "-c", IP, "ip"]).args(lines).stdin(Stdio::null());
         run(command).await.map(drop).map_err(|error| format!("{error} (of ip)"))
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        // The end of its input would do, too. Neither fails in a way that matters.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

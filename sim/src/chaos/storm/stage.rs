@@ -1,7 +1,7 @@
 //! What is done to a cluster in a storm, and how it is healed.
 
 use super::super::cluster::{Cluster, name};
-use super::super::disks::run;
+use super::super::keeper::run;
 use super::super::machine::Machine;
 use super::super::program::{Launch, Program};
 use super::super::verdict::Trouble;
