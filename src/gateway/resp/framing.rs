@@ -10,11 +10,11 @@ use smallvec::SmallVec;
 use std::ops::Range;
 
 /// The words of a command, its name first.
-pub(super) type Words = SmallVec<[Bytes; 4]>;
+pub type Words = SmallVec<[Bytes; 4]>;
 
 /// What a command may have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub struct Bounds {
     words: usize,
     word_bytes: usize,
     command_bytes: usize,
@@ -22,13 +22,13 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// Of a client that has been let in.
-    pub(super) const CLIENT: Bounds = Bounds {
+    pub const CLIENT: Bounds = Bounds {
         words: limits::RESP_WORDS_MAX,
         word_bytes: limits::VALUE_BYTES_MAX,
         command_bytes: limits::RESP_COMMAND_BYTES_MAX,
     };
     /// Of a stranger, who has still to show the token.
-    pub(super) const STRANGER: Bounds = Bounds {
+    pub const STRANGER: Bounds = Bounds {
         words: limits::RESP_WORDS_BEFORE_AUTH_MAX,
         word_bytes: limits::RESP_WORD_BYTES_BEFORE_AUTH_MAX,
         command_bytes: limits::RESP_LINE_BYTES_MAX,
@@ -37,7 +37,7 @@ impl Bounds {
 
 /// What a client sent is no command. Nothing sound can follow: the connection ends.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum FramingError {
+pub enum FramingError {
     /// The length of an array is no number, or above the bound.
     #[error("invalid multibulk length: a command has at most {most} words")]
     Words {
@@ -74,8 +74,8 @@ pub(super) enum FramingError {
 }
 
 /// Takes commands from what has arrived, and remembers how far an unfinished one has been looked at.
-#[derive(Default)]
-pub(super) struct Framing {
+#[derive(Default, Debug)]
+pub struct Framing {
     /// So many bytes of the inbox have been looked at.
     at: usize,
     /// Words that are still to come; 0: no array has begun.
@@ -90,7 +90,7 @@ const LENGTH_LINE_BYTES_MAX: usize = 32;
 
 impl Framing {
     /// The next command, and how many bytes it had; none until more has arrived. Empty ones are passed over.
-    pub(super) fn take(&mut self, inbox: &mut BytesMut, bounds: Bounds) -> Result<Option<(Words, usize)>, FramingError> {
+    pub fn take(&mut self, inbox: &mut BytesMut, bounds: Bounds) -> Result<Option<(Words, usize)>, FramingError> {
         loop {
             if self.left == 0 && !self.begin(inbox, bounds)? {
                 return Ok(None);
@@ -119,13 +119,18 @@ impl Framing {
     fn begin(&mut self, inbox: &[u8], bounds: Bounds) -> Result<bool, FramingError> {
         let Some(first) = inbox.first() else { return Ok(false) };
         if *first != b'*' {
-            return match find_line(inbox, limits::RESP_LINE_BYTES_MAX.min(bounds.command_bytes)) {
-                Line::Ends(_, next) => {
-                    self.at = next;
+            // Up to `at` there is no end.
+            let most = limits::RESP_LINE_BYTES_MAX.min(bounds.command_bytes);
+            return match inbox.iter().take(most).skip(self.at).position(|byte| *byte == b'\n') {
+                Some(end) => {
+                    self.at += end + 1;
                     Ok(true)
                 }
-                Line::Unfinished => Ok(false),
-                Line::TooLong => Err(FramingError::Line),
+                None if inbox.len() >= most => Err(FramingError::Line),
+                None => {
+                    self.at = inbox.len();
+                    Ok(false)
+                }
             };
         }
         let wrong = FramingError::Words { most: bounds.words };

@@ -12,7 +12,7 @@ mod connection;
 mod counters;
 mod cursors;
 mod expiry;
-mod framing;
+pub mod framing;
 mod gate;
 mod glob;
 mod inline;

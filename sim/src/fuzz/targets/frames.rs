@@ -60,7 +60,7 @@ pub(super) fn targets() -> Vec<Target> {
             memory_max: |bytes| 512 + 16 * bytes,
         },
         body("hellos", || kinds(1..=3), check_hello, |bytes| 2_048 + 16 * bytes),
-        body("requests", || kinds(16..=25), check_request, lists_of_structs),
+        body("requests", || kinds(16..=26), check_request, lists_of_structs),
         body("replies", || kinds(32..=41), check_reply, lists_of_structs),
         body("messages", || kinds(64..=71), check_message, lists_of_structs),
         body("gossip", || kinds(72..=78), check_message, |bytes| 2_048 + 16 * bytes),

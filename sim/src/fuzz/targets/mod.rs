@@ -3,6 +3,7 @@
 mod disk;
 mod frames;
 mod msgpack;
+mod resp;
 mod texts;
 mod values;
 
@@ -13,7 +14,7 @@ use std::sync::LazyLock;
 
 /// All targets.
 pub fn all() -> Vec<Target> {
-    [frames::targets(), values::targets(), texts::targets(), disk::targets()].concat()
+    [frames::targets(), values::targets(), texts::targets(), disk::targets(), resp::targets()].concat()
 }
 
 /// The target of this name.
