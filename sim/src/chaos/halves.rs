@@ -5,6 +5,7 @@
 //! find nothing any more, everything is judged: `verdict`.
 
 use super::cluster::{Cluster, Shape, name};
+use super::counter::{self, Count};
 use super::fates::{Cut, Fate, PEERS, Side, Step};
 use super::program::Program;
 use super::proxy::Way;
@@ -35,6 +36,8 @@ pub struct Report {
     pub stood_in: u64,
     /// Reads that were answered, before, during and after the cut.
     pub reads: usize,
+    /// What the clients of all peers were told of their increments of one counter, during the cut.
+    pub counted: Count,
     /// Keys with siblings after healing.
     pub conflicts: usize,
     /// Keys that were removed, and are gone.
@@ -77,6 +80,8 @@ pub(super) const CALM_DEADLINE_MS: u32 = 60_000;
 const CALM_TRIES: usize = 20;
 /// Of this many keys one is worked on when the cut has just begun and nobody has noticed.
 const SURPRISED_EVERY: u16 = 8;
+/// So often each client adds to the counter.
+const INCREMENTS: u64 = 200;
 /// This share of each part's writes must be acknowledged, or the run counts for nothing.
 const ACKED_SHARE_LEAST: f64 = 0.6;
 
@@ -130,9 +135,14 @@ impl Run {
         self.cluster.cut(&ways).await?;
         let passed: Vec<u64> = ways.iter().map(|way| self.cluster.cuts().passed(*way)).collect();
         let (surprised, others): (Vec<KeyId>, Vec<KeyId>) = self.keys.iter().copied().partition(is_surprised);
-        self.work(&surprised, &tokens, SURPRISED_DEADLINE_MS).await;
+        let (clients, surprised_adds) = (&self.witnesses, INCREMENTS / SURPRISED_EVERY as u64);
+        let (_, at_once) = tokio::join!(
+            self.work(&surprised, &tokens, SURPRISED_DEADLINE_MS),
+            counter::add(clients, surprised_adds, SURPRISED_DEADLINE_MS)
+        );
         self.noticed().await?;
-        self.work(&others, &tokens, 0).await;
+        let (_, later) = tokio::join!(self.work(&others, &tokens, 0), counter::add(clients, INCREMENTS - surprised_adds, 0));
+        let counts: Vec<Count> = at_once.into_iter().zip(later).map(|(one, other)| one.and(other)).collect();
         self.read_during().await;
         let passed_after: Vec<u64> = ways.iter().map(|way| self.cluster.cuts().passed(*way)).collect();
         let still_cut = match self.cluster.network() {
@@ -156,6 +166,8 @@ impl Run {
         self.all_copies(&mut aftermath, &mut report).await;
         report.objections.extend(still_cut.err());
         self.count(before, &mut report);
+        report.counted = counts.iter().fold(Count::default(), |all, count| all.and(*count));
+        report.objections.extend(counter::judge(&self.witnesses, &counts).await);
         self.weigh(&aftermath, &mut report);
         report.objections.extend(self.cluster.complaints());
         if report.objections.is_empty() {
@@ -306,7 +318,13 @@ impl Run {
         }
         for witness in &self.witnesses {
             match patiently(|| witness.list(CALM_DEADLINE_MS)).await {
-                Some(keys) => aftermath.listings.push((name(witness.peer), keys)),
+                Some(mut keys) => {
+                    match keys.iter().position(|key| *key == counter::KEY) {
+                        Some(place) => drop(keys.remove(place)),
+                        None => report.objections.push(format!("{} does not list the counter", name(witness.peer))),
+                    }
+                    aftermath.listings.push((name(witness.peer), keys));
+                }
                 None => report.objections.push(format!("{} does not list its keys after healing", name(witness.peer))),
             }
         }
@@ -385,6 +403,8 @@ impl Run {
             let what = format!("the {name} part had {} of {} writes acknowledged", report.acked[side], report.asked[side]);
             demand(share >= ACKED_SHARE_LEAST, &what);
         }
+        let share = report.counted.acked as f64 / (INCREMENTS as f64 * PEERS as f64);
+        demand(share >= ACKED_SHARE_LEAST, &format!("of {INCREMENTS} increments of each client {:?}", report.counted));
         demand(report.conflicts > 0, "no key has siblings");
         demand(report.gone > 0, "no key was removed");
         demand(self.cut == Cut::Partial || report.stood_in > 0, "nobody stood in");
@@ -487,6 +507,8 @@ impl fmt::Display for Report {
             self.healing.as_secs_f64(),
             if self.waited_for.is_empty() { "nothing" } else { &self.waited_for }
         )?;
+        let Count { acked, unknown, refused } = self.counted;
+        writeln!(f, "  one counter: {acked} increments acknowledged by five peers, {unknown} unknown, {refused} refused")?;
         write!(
             f,
             "  {} keys are there, {} of them with siblings; {} were removed and are gone; {} reads",

@@ -15,6 +15,7 @@
 //! | `fates` | its kinds of cuts, and what happens to each key |
 
 pub mod cluster;
+pub mod counter;
 pub mod disks;
 pub mod fates;
 mod folder;

@@ -284,7 +284,8 @@ impl Witness {
         Witness { story: story.clone(), ..self.clone() }
     }
 
-    async fn ask(&self, request: Request) -> Reply {
+    /// Asks, and writes nothing down.
+    pub(super) async fn ask(&self, request: Request) -> Reply {
         match &self.address {
             Some(address) => self.client.request_at(address, request).await,
             None => self.client.request(request).await,
