@@ -8,12 +8,13 @@ use crate::history::KeyId;
 use crate::node::Down;
 use crate::oracle::Violation;
 use crate::plan::{ClientPlan, Plan};
+use crate::tally::{PLAIN, add_to, look_at};
 use crate::workload::{Wish, Workload, remove};
 use crate::world::{Passage, World, key_name};
 use henge::broken::Rule;
 use henge::message::{Comparing, Message, Quorum};
 use henge::ring::PartitionId;
-use henge::vclock::Dot;
+use henge::vclock::{Dot, unpack};
 
 /// A directed run: the rule that it is for, what happens in it, and how it is run from a seed.
 pub struct Directed {
@@ -26,7 +27,7 @@ pub struct Directed {
 }
 
 /// All of them.
-pub const DIRECTED: [Directed; 7] = [
+pub const DIRECTED: [Directed; 8] = [
     Directed {
         rule: Rule::LateTakeover,
         name: "a late copy of what is deleted arrives in the middle of a comparison",
@@ -61,6 +62,11 @@ pub const DIRECTED: [Directed; 7] = [
         rule: Rule::PromiseMissing,
         name: "the stand-in that alone holds a write of that start has not promised anything",
         run: a_silent_stand_in,
+    },
+    Directed {
+        rule: Rule::FoldsAlone,
+        name: "a fold that comes to nobody is folded by one that all others get",
+        run: a_fold_that_came_to_nobody,
     },
 ];
 
@@ -322,6 +328,36 @@ fn only_a_stand_in(seed: u64, prints: bool, is_lost: fn(&Message) -> bool) -> Ve
     world.start_node(c);
     world.expect("all are linked again", World::is_whole);
     wait(&mut world, 60 * SECOND);
+    world.open_gate();
+    world.end();
+    world.violations
+}
+
+/// All three owners hold an increment. a folds it, and nobody is told; then a folds that fold, and b and c are told of the second one alone. They
+/// are asked for the counter while a is silent.
+fn a_fold_that_came_to_nobody(seed: u64, prints: bool) -> Vec<Violation> {
+    let mut world = begin((seed, prints), 3, 4);
+    let (a, b) = (0, 1);
+    let (adder, reader) = (world.add_counter(0), world.add_counter(1));
+    asks(&mut world, adder, a, |_| add_to(PLAIN, 0, Quorum::All));
+    let first = Dot { actor: world.nodes[a].actor, counter: world.nodes[a].start.base() + 2 };
+    let tells_of_the_second = move |message: &Message| match message {
+        Message::Apply(apply) => unpack(&apply.entry).is_ok_and(|entry| entry.versions().iter().any(|version| version.dot > first)),
+        _ => false,
+    };
+    let is_about_it = |message: &Message| is_apply_of(message, PLAIN) || asked(message).is_some();
+    world.set_gate(move |from, _, message| match from == a && is_about_it(message) && !tells_of_the_second(message) {
+        true => Passage::Lost,
+        false => Passage::Goes,
+    });
+    world.ask_for(adder, a, |_| add_to(PLAIN, 0, Quorum::Default));
+    world.expect("nobody acknowledges the first fold", World::clients_are_done);
+    wait(&mut world, SECOND);
+    world.ask_for(adder, a, |_| add_to(PLAIN, 0, Quorum::Default));
+    world.expect("the second fold is acknowledged", World::clients_are_done);
+    wait(&mut world, SECOND);
+    world.set_gate(move |from, to, _| if from == a || to == a { Passage::Lost } else { Passage::Goes });
+    asks(&mut world, reader, b, |_| look_at(PLAIN, Quorum::Default));
     world.open_gate();
     world.end();
     world.violations

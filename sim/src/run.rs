@@ -329,7 +329,7 @@ impl World {
 
     /// Oracle n, of what every owner holds in the end, and of all that was answered.
     fn judge_tallies(&mut self) {
-        if !self.plan.tallies {
+        if !self.plan.tallies && self.tallies.writes.is_empty() {
             return;
         }
         let (replicas, keeps_all) = (self.replicas(), self.disks_lost == 0);

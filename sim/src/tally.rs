@@ -176,15 +176,7 @@ impl Counting {
         let quorum = *dice.pick(&[Quorum::Default, Quorum::Default, Quorum::Default, Quorum::All]);
         if dice.chance(0.35) {
             let r = *dice.pick(&[Quorum::Default, Quorum::Default, Quorum::Exactly(1), Quorum::All]);
-            let request = Request::Get(Get {
-                key: key_name(key),
-                path: path_of(key).to_string(),
-                r,
-                session: Bytes::new(),
-                last_writer_wins: false,
-                deadline_ms: 0,
-            });
-            return Wish { key, request, scope: None, values: Vec::new(), quorum: r };
+            return look_at(key, r);
         }
         let update = match key {
             SET if dice.chance(0.4) && !self.members.is_empty() => {
@@ -197,9 +189,31 @@ impl Counting {
                 self.members.push(member);
                 Update::elements(key_name(key), "", vec![member.to_string().into()], Vec::new())
             }
-            _ => Update::increment(key_name(key), path_of(key), 1 << (DIGIT * self.digit as u32)),
+            _ => return add_to(key, self.digit, quorum),
         };
-        let request = Request::Update(Update { w: quorum, ..update });
-        Wish { key, request, scope: Some(Scope::Paths(Vec::new())), values: Vec::new(), quorum }
+        change(key, update, quorum)
     }
+}
+
+/// Adds one to a digit of a counter.
+pub fn add_to(key: KeyId, digit: usize, quorum: Quorum) -> Wish {
+    change(key, Update::increment(key_name(key), path_of(key), 1 << (DIGIT * digit as u32)), quorum)
+}
+
+fn change(key: KeyId, update: Update, quorum: Quorum) -> Wish {
+    let request = Request::Update(Update { w: quorum, ..update });
+    Wish { key, request, scope: Some(Scope::Paths(Vec::new())), values: Vec::new(), quorum }
+}
+
+/// Reads a counter or a set.
+pub fn look_at(key: KeyId, quorum: Quorum) -> Wish {
+    let request = Request::Get(Get {
+        key: key_name(key),
+        path: path_of(key).to_string(),
+        r: quorum,
+        session: Bytes::new(),
+        last_writer_wins: false,
+        deadline_ms: 0,
+    });
+    Wish { key, request, scope: None, values: Vec::new(), quorum }
 }

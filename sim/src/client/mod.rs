@@ -151,6 +151,11 @@ impl World {
         self.add_client(id, Some(VecDeque::new()))
     }
 
+    /// A client of a story that counts, with this digit.
+    pub(crate) fn add_counter(&mut self, digit: u64) -> usize {
+        self.add_client(tally::FIRST_CLIENT + digit, Some(VecDeque::new()))
+    }
+
     /// A client of a story asks one peer for this.
     pub(crate) fn ask_for(&mut self, client: usize, peer: usize, wish: impl FnOnce(&mut Workload) -> Wish) {
         let teller = &mut self.clients[client];

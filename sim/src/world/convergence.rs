@@ -85,8 +85,7 @@ impl World {
     /// what is deleted takes no place in any trie.
     pub(crate) fn same_roots(&mut self) {
         let mut live: BTreeMap<(usize, u16), u64> = BTreeMap::new();
-        let tallies = crate::tally::KEYS.into_iter().filter(|_| self.plan.tallies);
-        for key in self.keys().chain(tallies).collect::<Vec<_>>() {
+        for key in self.keys().chain(crate::tally::KEYS).collect::<Vec<_>>() {
             let partition = self.partition(key);
             for owner in self.owners(key) {
                 let entry = self.ask(owner, &super::key_name(key), FetchMode::Dots);
@@ -169,8 +168,7 @@ impl World {
         let node = &self.nodes[n];
         let Some(peer) = node.peer.as_ref() else { return };
         let (store, load) = (peer.store(), peer.load());
-        let tallies = if self.plan.tallies { crate::tally::KEYS.len() as u64 } else { 0 };
-        let keys = u64::from(self.plan.clients.keys) + tallies;
+        let keys = u64::from(self.plan.clients.keys) + crate::tally::KEYS.len() as u64;
         let writes = self.history.writes().len();
         let measured = [
             ("outputs held back", node.held.len() as u64, HELD_MAX as u64),
