@@ -357,6 +357,8 @@ fn a_fold_that_came_to_nobody(seed: u64, prints: bool) -> Vec<Violation> {
     world.expect("the second fold is acknowledged", World::clients_are_done);
     wait(&mut world, SECOND);
     world.set_gate(move |from, to, _| if from == a || to == a { Passage::Lost } else { Passage::Goes });
+    // Nothing is on its way any more that could excuse what is shown.
+    wait(&mut world, 30 * SECOND);
     asks(&mut world, reader, b, |_| look_at(PLAIN, Quorum::Default));
     world.open_gate();
     world.end();
