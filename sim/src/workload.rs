@@ -293,6 +293,7 @@ mod tests {
             let text = match &wish.request {
                 Request::Put(put) => match &put.body {
                     Body::Bytes(bytes) | Body::Json(bytes) => bytes.clone(),
+                    Body::Typed(typed) => typed.bytes(),
                 },
                 Request::Update(update) => match &update.patch {
                     PatchBody::Set { json, .. } | PatchBody::Merge { json } => json.clone(),

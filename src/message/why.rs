@@ -93,7 +93,7 @@ pub struct Judged {
     pub author: Option<MemberId>,
     /// The path of the leaf, in the client's syntax.
     pub path: String,
-    /// The number of its kind: 0 bytes, 1 scalar, 2 array, 3 empty object, 4 amount, 5 element, 6 term of amounts.
+    /// The number of its kind: 0 bytes, 1 scalar, 2 array, 3 empty object, 4 amount, 5 element, 6 term of amounts, 7 bytes of a content type.
     pub kind: u8,
     /// The size of its value.
     pub bytes: u32,

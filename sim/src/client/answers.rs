@@ -217,6 +217,7 @@ fn size(quorum: Quorum, replicas: usize) -> usize {
 fn values_of(value: Option<&Value>) -> BTreeSet<ValueId> {
     match value {
         Some(Value::Bytes(bytes) | Value::Json(bytes)) => values_in(bytes),
+        Some(Value::Typed(typed)) => values_in(&typed.bytes()),
         Some(Value::Counter(_) | Value::Set(_)) | None => Values::new(),
     }
 }

@@ -66,6 +66,35 @@ fn a_conflict_of_the_whole_value_leaves_no_value() {
 }
 
 #[test]
+fn bytes_come_back_with_their_content_type_which_tells_siblings_apart() {
+    let leaf = |path: &str, value: &[u8]| Leaf {
+        path: Path::parse(path).unwrap(),
+        kind: Kind::Typed,
+        value: Bytes::copy_from_slice(value),
+    };
+    let typed = |content_type: &str| crate::vclock::Typed::new(content_type, b"<p>").unwrap();
+    let of = |content_type: &str| leaf("", typed(content_type).as_packed());
+    let mut key = Key::default();
+    key.write(vec![of("text/html")]);
+    assert_eq!(key.read("", false).unwrap().value, Some(Value::Typed(typed("text/html"))));
+    // Equal siblings are one; another type makes another value, and so do bytes without one.
+    key.write(vec![of("text/html")]);
+    assert_eq!(key.shown("").1, []);
+    key.write(vec![of("text/plain"), Leaf::bytes(Bytes::from_static(b"<p>"))]);
+    let values =
+        vec![Value::Typed(typed("text/html")), Value::Typed(typed("text/plain")), Value::Bytes(Bytes::from_static(b"<p>"))];
+    assert_eq!(key.read("", false).unwrap().conflicts, [Conflict { path: String::new(), values }]);
+    // What no client can write: a type that is none, and typed bytes inside a document.
+    let mut broken = Key::default();
+    broken.write(vec![leaf("", b"\xffx")]);
+    assert_eq!(broken.read("", false).unwrap().value, Some(Value::Bytes(Bytes::from_static(b"\xffx"))));
+    let mut inside = Key::default();
+    inside.write(vec![leaf("a", typed("text/html").as_packed()), leaf("b", b"\xff")]);
+    assert_eq!(inside.text(&Path::ROOT).as_deref(), Some(r#"{"a":"<p>","b":"ff"}"#));
+    assert_eq!(inside.text(&Path::parse("a").unwrap()).as_deref(), Some("\"<p>\""));
+}
+
+#[test]
 fn amounts_add_up_and_elements_gather() {
     let leaf =
         |path: &str, kind, value: &[u8]| Leaf { path: Path::parse(path).unwrap(), kind, value: Bytes::copy_from_slice(value) };
