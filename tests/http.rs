@@ -287,6 +287,119 @@ async fn writes_that_did_not_know_of_each_other_are_shown_side_by_side_until_one
     cluster.check_events();
 }
 
+/// The first bytes of a picture, which are no UTF-8.
+const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\xff";
+
+fn of_type(content_type: &str) -> [(&str, &str); 1] {
+    [("Content-Type", content_type)]
+}
+
+#[tokio::test]
+async fn a_content_type_belongs_to_its_value_whoever_is_asked_and_whatever_became_of_the_peers() {
+    let (mut cluster, sites) = three("http-types").await;
+    let [one, other] = [&sites[0], &sites[1]];
+    one.ask("PUT", "/kv/cat?w=all", &of_type("image/png"), Some(PICTURE)).await.is(201, "");
+    for site in &sites {
+        let found = site.get("/kv/cat").await;
+        assert_eq!((found.is(200, "").body.as_slice(), found.header("content-type")), (PICTURE, Some("image/png")));
+        assert_eq!(site.ask("HEAD", "/kv/cat", &[], None).await.is(200, "").headers.len(), found.headers.len());
+        let part = site.ask("GET", "/kv/cat", &[("Range", "bytes=1-3")], None).await;
+        assert_eq!((part.is(206, "").body.as_slice(), part.header("content-type")), (&b"PNG"[..], Some("image/png")));
+    }
+    // As it was said, but for the spaces around it; of no type, JSON, and form data as well.
+    for (said, kept) in [
+        ("Text/HTML;Charset=\"utf-8\"", "Text/HTML;Charset=\"utf-8\""),
+        ("  text/plain ; x=y  ", "text/plain ; x=y"),
+        ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+        ("application/octet-stream; x=y", "application/octet-stream; x=y"),
+        ("Application/Octet-Stream", "application/octet-stream"),
+        ("", "application/octet-stream"),
+        ("application/JSON; charset=utf-8", "application/json"),
+    ] {
+        one.ask("PUT", "/kv/said", &of_type(said), Some(b"1")).await.is(201, "");
+        let found = other.get("/kv/said").await;
+        assert_eq!((found.is(200, "").body.as_slice(), found.header("content-type")), (&b"1"[..], Some(kept)), "{said}");
+    }
+    // Nothing stored may act as a page of this peer, nor be shown by another site's.
+    one.ask("PUT", "/kv/page", &of_type("text/html"), Some(b"<script>alert(1)</script>")).await.is(201, "");
+    let page = other.get("/kv/page").await;
+    for (name, value) in [
+        ("content-type", "text/html"),
+        ("content-security-policy", "default-src 'none'; sandbox"),
+        ("x-content-type-options", "nosniff"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(page.header(name), Some(value), "{name}");
+    }
+    other.get("/doc/page").await.is(409, "not-a-document");
+    for wrong in ["image", "image/", "a/b/c", "a b/c", "a/b; \u{e9}", &format!("a/{}", "b".repeat(126))] {
+        let problem = one.ask("PUT", "/kv/page", &of_type(wrong), Some(b"x")).await.is(400, "bad-header").json();
+        says(problem["detail"].as_str().unwrap(), &["Content-Type"]);
+    }
+    one.ask("PUT", "/kv/page", &[of_type("a/b")[0], of_type("a/b")[0]], Some(b"x")).await.is(400, "bad-header");
+    assert_eq!(other.get("/kv/page").await.header("etag"), page.header("etag"), "nothing was written");
+
+    // Only the type is another one: another ETag, and siblings that are told apart.
+    let context = page.context();
+    for content_type in ["text/html", "text/plain"] {
+        let headers = [of_type(content_type)[0], ("Henge-Context", context)];
+        one.ask("PUT", "/kv/page?w=all", &headers, Some(b"<p>")).await.is(201, "");
+    }
+    let both = other.get("/kv/page").await.is(300, "").json();
+    let mut values: Vec<String> = both["conflicts"][0]["values"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    values.sort();
+    let shown = ["html", "plain"].map(|kind| format!(r#"{{"content_type":"text/{kind}","text":"<p>"}}"#));
+    assert_eq!(values, shown);
+    let newest = other.get("/kv/page?lww").await;
+    assert_eq!((newest.is(200, "").header("content-type"), newest.header("henge-hidden")), (Some("text/plain"), Some("1")));
+    one.ask("PUT", "/kv/page?w=all", &of_type("text/html"), Some(b"<p>")).await.is(201, "");
+    let (html, etag) = (other.get("/kv/page").await, |answer: &Answer| answer.header("etag").map(str::to_string));
+    assert_eq!(html.is(200, "").header("content-type"), Some("text/html"));
+    one.ask("PUT", "/kv/page?w=all", &of_type("text/plain"), Some(b"<p>")).await.is(201, "");
+    let plain = other.get("/kv/page").await;
+    assert!(etag(&plain) != etag(&html) && plain.body == html.body);
+    let known = etag(&html).expect("an ETag");
+    other.ask("GET", "/kv/page", &[("If-None-Match", &known)], None).await.is(200, "");
+
+    // Many at once.
+    let entries = json!({"entries": [
+        {"key": "b:css", "text": "a{}", "content_type": "text/css"},
+        {"key": "b:png", "base64": "//4=", "content_type": "image/png"},
+    ]});
+    one.send_json("POST", "/batch/put", &entries.to_string()).await.is(200, "");
+    assert_eq!(other.get("/kv/b:png").await.header("content-type"), Some("image/png"));
+    let results = other.send_json("POST", "/batch/get", r#"{"keys":["b:css","b:png"]}"#).await.is(200, "").json();
+    let shown: Vec<&Value> = results["results"].as_array().unwrap().iter().map(|result| &result["value"]).collect();
+    assert_eq!(shown[0], &json!({"content_type": "text/css", "text": "a{}"}));
+    assert_eq!(shown[1], &json!({"content_type": "image/png", "base64": "//4="}));
+    assert_eq!(results["results"][1]["kind"], "bytes");
+
+    // One misses a write, all are killed, and what it missed comes from the others: with its type.
+    cluster.peers[2].kill().await;
+    until("a write without the third", async || {
+        Some(one.ask("PUT", "/kv/late", &of_type("image/png"), Some(PICTURE)).await).filter(|answer| answer.status == 201)
+    })
+    .await;
+    cluster.peers[0].kill().await;
+    cluster.peers[1].kill().await;
+    for peer in &mut cluster.peers {
+        peer.start().await;
+    }
+    cluster.linked().await;
+    for key in ["late", "cat"] {
+        let path = format!("/kv/{key}");
+        let found = sites[2].get(&format!("{path}?r=all")).await;
+        assert_eq!((found.is(200, "").body.as_slice(), found.header("content-type")), (PICTURE, Some("image/png")), "{key}");
+        // That has given it to the third, which says the same by itself.
+        let own = until("the third's own answer", async || {
+            Some(sites[2].get(&format!("{path}?r=one")).await).filter(|answer| answer.status == 200)
+        })
+        .await;
+        assert_eq!((own.body.as_slice(), own.header("content-type")), (PICTURE, Some("image/png")), "{key}");
+    }
+    cluster.check_events();
+}
+
 #[tokio::test]
 async fn etags_and_ranges_mean_what_they_mean_elsewhere() {
     let (cluster, sites) = three("http-conditions").await;

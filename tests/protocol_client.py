@@ -143,8 +143,8 @@ class Client:
         return kind, body, payload
     def ask(self, kind, body=(), payload=b""): return self.wait(self.send(kind, body, payload))
     def send_put(self, key, value, context=b"", w=0, retry=None):
-        raw = isinstance(value, bytes)
-        return self.send(PUT, [key, 0 if raw else 1, context, w, 0, retry, False, 0], value if raw else json.dumps(value).encode())
+        form, raw = (4, bytes([len(value[0])]) + value[0] + value[1]) if isinstance(value, tuple) else (0, value) if isinstance(value, bytes) else (1, json.dumps(value).encode())
+        return self.send(PUT, [key, form, context, w, 0, retry, False, 0], raw)
     def put(self, key, value, **how): return self.wait(self.send_put(key, value, **how))[1]
     def delete(self, key, path="", context=b"", w=0): return self.ask(REMOVE, [key, path, context, w, 0, None, False])[1]
     def update(self, key, number, path, change=None, payload=b"", context=b"", w=0):
@@ -156,7 +156,7 @@ class Client:
     def status(self): return self.ask(STATUS)[1]
     def get(self, key, path="", r=0): return read_value(*self.ask(GET, [key, path, r, b"", False, 0]))
 
-def value_of(form, raw): return None if form is None else raw if form == 0 else members(raw) if form == 3 else json.loads(raw)
+def value_of(form, raw): return None if form is None else raw if form == 0 else members(raw) if form == 3 else (raw[1:1 + raw[0]], raw[1 + raw[0]:]) if form == 4 else json.loads(raw)
 def members(raw): return [raw[4:4 + int.from_bytes(raw[:4])]] + members(raw[4 + int.from_bytes(raw[:4]):]) if raw else []
 def read_value(kind, body, payload):
     """(value, {path: siblings}, context); the value is None if nothing is there, or nothing but siblings."""
@@ -186,7 +186,7 @@ def session(addresses):
     key = lambda name: prefix + name.encode()
     same("the status names the member of the hello", a.status()[1], a.member)
     document = {"n": 2**60, "deep": {"\u00e9": [1, None, True]}}
-    for name, value in (("raw", bytes(range(256)) * 40), ("empty", b""), ("json", document), ("text", "x")):
+    for name, value in (("raw", bytes(range(256)) * 40), ("empty", b""), ("json", document), ("text", "x"), ("typed", (b"image/png", b"\x89PNG"))):
         a.put(key(name), value)
         same(name, b.get(key(name))[:2], (value, {}))
     same("nothing, and a path", (a.get(key("nothing"))[0], b.get(key("json"), "deep.\u00e9")[0]), (None, [1, None, True]))
@@ -211,7 +211,7 @@ def session(addresses):
     a.update(key("s"), 3, "", [[b"x", b"\xff\0"], [b"y"]])
     b.ask(26, [key("n"), 1 << 41, b"", 0, 0, None, False])  # Expire
     same("a counter and a set", (b.get(key("n"))[0], b.get(key("s"))[0]), (2**40 - 299, [b"x", b"\xff\0"]))
-    for wrong in (lambda: a.get(key("raw"), r=9), lambda: a.ask(99)): fails(1, wrong)
+    for wrong in (lambda: a.get(key("raw"), r=9), lambda: a.ask(99), lambda: a.put(key("raw"), (b"image", b""))): fails(1, wrong)
     # Garbage elsewhere hurts nobody here.
     stray = socket.create_connection(a.socket.getpeername()[:2], timeout=20)
     stray.sendall(b"GET / HTTP/1.1\r\n\r\n" + os.urandom(64))

@@ -417,6 +417,8 @@ async fn conflicts_are_resolved_in_the_answer_and_counted_and_documents_are_read
         let put = henge::message::Put { context: first.context.clone(), ..put("both", Body::Bytes(value.into())) };
         client.put(put).await.expect("written");
     }
+    let typed = henge::message::Typed::new("text/plain", b"typed").expect("a content type");
+    client.put(put("typed", Body::Typed(typed))).await.expect("written");
     client.put(put("ada", json(&serde_json::json!({ "name": "Ada" })))).await.expect("written");
     let mut redis = Redis::connect(&doors[1]).await;
     session(
@@ -425,10 +427,20 @@ async fn conflicts_are_resolved_in_the_answer_and_counted_and_documents_are_read
             ("GET both", "right"),
             ("GET ada", r#"{"name":"Ada"}"#),
             ("TYPE ada", "+string"),
+            ("GET typed", "typed"),
+            ("STRLEN typed", ":5"),
+            ("GETRANGE typed 1 -2", "ype"),
+            ("TYPE typed", "+string"),
+            ("MGET typed nothing", "[typed nil]"),
+            ("EXPIRE typed 1000", ":1"),
+            ("GET typed", "typed"),
+            ("SADD typed x", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
             ("SADD ada x", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
         ],
     )
     .await;
+    let kept = henge::message::Typed::new("text/plain", b"typed").expect("a content type");
+    assert_eq!(harness::read(&client, "typed").await.value, Some(henge::message::Value::Typed(kept)), "an expiry changes no type");
     let info = redis.ask("INFO stats").await;
     assert!(info.contains("conflicts_resolved:1\r\n") && info.contains("conflicts_hidden_siblings:1\r\n"), "{info}");
     // A write at this door covers both.

@@ -3,6 +3,7 @@
 //! Every written value is unique and carries its own number, so that a value in an answer says by itself which write made it. A write
 //! whose answer never came, or says so, is *unknown*: it may or may not take effect.
 
+use henge::message::Typed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -261,6 +262,13 @@ pub fn values_in(text: &[u8]) -> Values {
             found.extend(number.map(ValueId));
         }
     }
+    found
+}
+
+/// The value that stands in typed bytes; none if they are not of the type with which it was written, `text/` and the value.
+pub fn typed_values(typed: &Typed) -> Values {
+    let mut found = values_in(&typed.bytes());
+    found.retain(|value| typed.content_type() == format!("text/{value}"));
     found
 }
 

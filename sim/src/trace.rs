@@ -180,6 +180,7 @@ pub fn reply(reply: &Reply) -> String {
 fn body(body: &henge::message::Body) -> String {
     match body {
         henge::message::Body::Bytes(bytes) | henge::message::Body::Json(bytes) => text(bytes),
+        henge::message::Body::Typed(typed) => text(&typed.bytes()),
     }
 }
 

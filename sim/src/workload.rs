@@ -6,7 +6,7 @@ use crate::plan::ExpiryPlan;
 use crate::tally::Counting;
 use crate::world::key_name;
 use bytes::Bytes;
-use henge::message::{Body, Get, List, PatchBody, Put, Quorum, Remove, Request, Update};
+use henge::message::{Body, Get, List, PatchBody, Put, Quorum, Remove, Request, Typed, Update};
 
 /// The leaves of the documents. `c` is now a leaf, now an object: so a scalar meets a map.
 const LEAVES: [&str; 5] = ["a", "b", "c", "c.x", "c.y"];
@@ -160,7 +160,7 @@ impl Workload {
         let padding = if self.dice.chance(0.1) { self.dice.below(3_000) as usize } else { self.dice.below(30) as usize };
         let text = format!("{}{}", value.1, " ".repeat(padding));
         let body = match self.dice.chance(0.5) {
-            true => Body::Bytes(text.into()),
+            true => bytes(value.1, text),
             false => Body::Json(format!("\"{text}\"").into()),
         };
         put(key, body, vec![value], quorum)
@@ -280,19 +280,37 @@ pub fn remove(key: KeyId, path: &str, quorum: Quorum) -> Wish {
     Wish { key, request, scope: Some(scope), values: Vec::new(), quorum }
 }
 
+/// Bytes; every other one of a content type, which names the value too, so that it is noticed if it comes with the bytes of another. It is as long as it would
+/// be without one, and costs no dice: what happens to either is the same.
+fn bytes(value: ValueId, text: String) -> Body {
+    let (content_type, bare) = (format!("text/{value}"), value.to_string().len());
+    match text.len().checked_sub(1 + content_type.len()) {
+        Some(rest) if rest >= bare && value.0.is_multiple_of(2) => {
+            Body::Typed(Typed::new(&content_type, &text.as_bytes()[..rest]).expect("a content type"))
+        }
+        _ => Body::Bytes(text.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::values_in;
+    use crate::history::{typed_values, values_in};
 
     #[test]
     fn what_a_wish_says_it_writes_is_what_its_request_holds() {
         let mut workload = Workload::new(Dice::of(1, 1), 6);
+        let mut typed = 0;
         for _ in 0..500 {
             let wish = workload.wish();
             let text = match &wish.request {
                 Request::Put(put) => match &put.body {
                     Body::Bytes(bytes) | Body::Json(bytes) => bytes.clone(),
+                    Body::Typed(it) => {
+                        typed += 1;
+                        assert_eq!(typed_values(it).len(), 1, "its type names its value");
+                        it.bytes()
+                    }
                 },
                 Request::Update(update) => match &update.patch {
                     PatchBody::Set { json, .. } | PatchBody::Merge { json } => json.clone(),
@@ -302,5 +320,6 @@ mod tests {
             };
             assert_eq!(values_in(&text), wish.values.iter().map(|(_, value)| *value).collect());
         }
+        assert!(typed > 10, "only {typed} have a content type");
     }
 }

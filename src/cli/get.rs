@@ -110,7 +110,8 @@ fn show_conflicts(found: &Found) -> Result<(), Exit> {
         for (nth, value) in (1..).zip(values) {
             output::print_line(format!("--- {place}sibling {nth} of {}", values.len()))?;
             output::print_value(value)?;
-            if matches!(value, Value::Bytes(bytes) if !bytes.ends_with(b"\n")) {
+            let is_bytes = matches!(value, Value::Bytes(_) | Value::Typed(_));
+            if is_bytes && !output::value_bytes(value, false).ends_with(b"\n") {
                 output::print(b"\n")?;
             }
         }
@@ -137,7 +138,7 @@ fn found_json(reading: &Reading, found: &Found) -> serde_json::Value {
         "key": output::key_text(&reading.key),
         "path": reading.path,
         "found": true,
-        "kind": match &found.value { Some(Value::Bytes(_)) => "bytes", Some(Value::Json(_)) => "json",
+        "kind": match &found.value { Some(Value::Bytes(_) | Value::Typed(_)) => "bytes", Some(Value::Json(_)) => "json",
             Some(Value::Counter(_)) => "counter", Some(Value::Set(_)) => "set", None => "conflict",
         },
         "value": found.value.as_ref().map(output::value_json),

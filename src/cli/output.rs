@@ -2,9 +2,8 @@
 
 use super::Exit;
 use super::indent::indent;
-use crate::message::{Conflict, Members, Value};
-use crate::vclock::Sealed;
-use serde_json::json;
+use crate::gateway::json::{ConflictShown, ValueShown};
+use crate::message::{Conflict, Value};
 use std::io::{ErrorKind, IsTerminal, Write};
 
 /// Writes to standard output and makes sure that it is out. A reader that goes away early, such as `head`, ends the command
@@ -40,7 +39,8 @@ pub(super) fn remark_at_terminal(line: impl std::fmt::Display) {
 pub(super) fn value_bytes(value: &Value, indented: bool) -> Vec<u8> {
     match value {
         Value::Bytes(bytes) | Value::Counter(bytes) => bytes.to_vec(),
-        Value::Set(members) => set_json(members).to_string().into_bytes(),
+        Value::Typed(typed) => typed.bytes().to_vec(),
+        Value::Set(_) => value_json(value).to_string().into_bytes(),
         Value::Json(json) => match json.first() {
             Some(b'"') => serde_json::from_slice::<String>(json).map_or_else(|_| json.to_vec(), String::into_bytes),
             Some(b'{' | b'[') if indented => indent(json),
@@ -54,46 +54,26 @@ pub(super) fn value_bytes(value: &Value, indented: bool) -> Vec<u8> {
 pub(super) fn print_value(value: &Value) -> Result<(), Exit> {
     let at_terminal = std::io::stdout().is_terminal();
     let mut out = value_bytes(value, at_terminal);
-    if !matches!(value, Value::Bytes(_)) || (at_terminal && !out.ends_with(b"\n")) {
+    if !matches!(value, Value::Bytes(_) | Value::Typed(_)) || (at_terminal && !out.ends_with(b"\n")) {
         out.push(b'\n');
     }
     print(&out)
 }
 
-/// A value for a JSON answer: a document is itself, a counter a number, a set an array; bytes are `{"text": …}` if they are UTF-8, else `{"base64url": …}`.
+/// A value for a JSON answer, in the shape of the HTTP door: a document is itself, a counter a number, a set an array; bytes are `{"text": …}` if they
+/// are UTF-8, else `{"base64": …}`, with their `content_type` if they have one.
 pub(super) fn value_json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Set(members) => set_json(members),
-        Value::Json(json) | Value::Counter(json) => {
-            serde_json::from_slice(json).unwrap_or_else(|_| json!({ "text": String::from_utf8_lossy(json) }))
-        }
-        Value::Bytes(bytes) => bytes_json(bytes),
-    }
-}
-
-fn bytes_json(bytes: &[u8]) -> serde_json::Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => json!({ "text": text }),
-        Err(_) => json!({ "base64url": Sealed::to_text(bytes) }),
-    }
-}
-
-/// The members of a set: those that are UTF-8 as strings, others as any other bytes.
-fn set_json(members: &Members) -> serde_json::Value {
-    let member = |member: bytes::Bytes| match std::str::from_utf8(&member) {
-        Ok(text) => json!(text),
-        Err(_) => bytes_json(&member),
-    };
-    members.iter().map(member).collect()
+    as_json(&ValueShown::new(value))
 }
 
 /// What is in conflict, for a JSON answer.
 pub(super) fn conflicts_json(conflicts: &[Conflict]) -> serde_json::Value {
-    let conflict = |conflict: &Conflict| {
-        let values: Vec<_> = conflict.values.iter().map(value_json).collect();
-        json!({ "path": conflict.path, "values": values })
-    };
-    conflicts.iter().map(conflict).collect()
+    as_json(&ConflictShown::all(conflicts))
+}
+
+fn as_json(shown: &impl serde::Serialize) -> serde_json::Value {
+    // Maps with text as names, numbers and texts: there is nothing in it that JSON cannot say.
+    serde_json::to_value(shown).expect("what is shown can be written as JSON")
 }
 
 /// A key for people and for JSON: its text, or what can be shown of it.
@@ -146,7 +126,12 @@ mod tests {
     fn bytes_in_a_json_answer_are_told_apart_from_documents() {
         assert_eq!(value_json(&json(r#"{"a":1.0}"#)).to_string(), r#"{"a":1.0}"#);
         assert_eq!(value_json(&Value::Bytes(Bytes::from_static(b"hi"))).to_string(), r#"{"text":"hi"}"#);
-        assert_eq!(value_json(&Value::Bytes(Bytes::from_static(b"\xff\xfe"))).to_string(), r#"{"base64url":"__4"}"#);
+        assert_eq!(value_json(&Value::Bytes(Bytes::from_static(b"\xff\xfe"))).to_string(), r#"{"base64":"//4="}"#);
+        let typed = Value::Typed(crate::message::Typed::new("image/png", b"\xff\xfe").unwrap());
+        assert_eq!(value_json(&typed).to_string(), r#"{"base64":"//4=","content_type":"image/png"}"#);
+        assert_eq!(value_bytes(&typed, true), b"\xff\xfe");
+        let names = Value::Set(crate::message::Members::of([&b"a"[..], b"\xff"]));
+        assert_eq!(value_bytes(&names, true), br#"["a",{"base64":"/w=="}]"#);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Args {
     /// Keep the bytes of VALUE or of standard input as they are, JSON or not
     #[arg(long)]
     raw: bool,
+    /// The content type of VALUE, FILE or standard input, which is kept as it is: image/png. With application/json it is a document
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "raw")]
+    content_type: Option<String>,
     /// What is written expires after this long: 500ms, 30s, 15m, 12h, 7d
     #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
     ttl: Option<u64>,
@@ -63,16 +66,27 @@ async fn write(put: Put, flags: &WriteFlags, client: &Client, json: bool) -> Res
 fn request(args: &Args) -> Result<Put, Exit> {
     let key = whole_key(&args.key)?;
     let body = match (&args.file, args.value.as_deref().unwrap_or_default()) {
-        (Some(file), _) => Body::Bytes(read_file(file)?),
+        (Some(file), _) => body_of(args, read_file(file)?)?,
         (None, "-") => {
             let bytes = read_bounded(std::io::stdin().lock(), "standard input")?;
-            if args.raw { Body::Bytes(bytes) } else { piped_body(bytes)? }
+            if is_kept(args) { body_of(args, bytes)? } else { piped_body(bytes)? }
         }
-        (None, text) if args.raw => Body::Bytes(Bytes::copy_from_slice(text.as_bytes())),
+        (None, text) if is_kept(args) => body_of(args, Bytes::copy_from_slice(text.as_bytes()))?,
         (None, text) => Body::Json(typed_json(text, &Path::ROOT)?),
     };
     let (context, w, deadline_ms) = (args.flags.context()?, args.flags.w, args.flags.deadline_ms());
     Ok(Put { key, body, context, w, deadline_ms, retry: None, strict: args.flags.strict, ttl_ms: args.ttl.unwrap_or(0) })
+}
+
+/// True if the bytes are what they are said to be, and nobody looks whether they are JSON.
+fn is_kept(args: &Args) -> bool {
+    args.raw || args.content_type.is_some()
+}
+
+/// Bytes that are kept as they are, of the type that they are said to be of.
+fn body_of(args: &Args, bytes: Bytes) -> Result<Body, Exit> {
+    let body = Body::of_type(args.content_type.as_deref().unwrap_or_default(), bytes);
+    body.map_err(|error| Exit::new(Exit::USAGE, format!("--type: {error}; nothing was written")))
 }
 
 fn read_file(file: &FilePath) -> Result<Bytes, Exit> {

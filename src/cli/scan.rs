@@ -134,8 +134,8 @@ fn one_line(value: &Value) -> Vec<u8> {
         (_, Ok(text)) if !text.contains(char::is_control) => bytes,
         (Value::Json(json), _) => json.to_vec(),
         (Value::Counter(_) | Value::Set(_), _) => bytes,
-        (Value::Bytes(_), Ok(text)) => serde_json::Value::from(text).to_string().into_bytes(),
-        (Value::Bytes(_), Err(_)) => format!("({} bytes)", bytes.len()).into_bytes(),
+        (Value::Bytes(_) | Value::Typed(_), Ok(text)) => serde_json::Value::from(text).to_string().into_bytes(),
+        (Value::Bytes(_) | Value::Typed(_), Err(_)) => format!("({} bytes)", bytes.len()).into_bytes(),
     }
 }
 

@@ -114,6 +114,10 @@ impl Intent {
             Body::Bytes(bytes) if bytes.len() > VALUE_BYTES_MAX => Err(DraftError::ValueTooLarge(bytes.len())),
             Body::Bytes(bytes) => Ok(Intent::Whole(vec![Leaf { path: Path::ROOT, kind: Kind::Bytes, value: bytes.clone() }])),
             Body::Json(text) => Ok(Intent::Whole(leaves_from_json(text, &Path::ROOT)?)),
+            Body::Typed(typed) => match typed.as_packed() {
+                value if value.len() > VALUE_BYTES_MAX => Err(DraftError::ValueTooLarge(value.len())),
+                value => Ok(Intent::Whole(vec![Leaf { path: Path::ROOT, kind: Kind::Typed, value: value.clone() }])),
+            },
         }
     }
 

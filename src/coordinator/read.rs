@@ -152,7 +152,7 @@ pub(super) fn verdict((is_shown, is_plain): (bool, bool), (complete, others): (u
 
 /// A version that is a value of its own if it is the only one. An empty object, an amount and an element are parts of something.
 pub(super) fn is_plain_version(version: &Version) -> bool {
-    version.path.is_root() && matches!(version.kind, Kind::Bytes | Kind::Scalar | Kind::Array)
+    version.path.is_root() && matches!(version.kind, Kind::Bytes | Kind::Typed | Kind::Scalar | Kind::Array)
 }
 
 impl Read {

@@ -5,7 +5,7 @@ use super::{Effects, Outcome};
 use crate::limits::WHY_VERSIONS_MAX;
 use crate::message::{Choice, Fate, Fetch, FetchMode, Fetched, Held, Holding, Judged, Message, OperationId, Says, Would};
 use crate::ring::MemberId;
-use crate::vclock::{Actor, Dot, Entry, Kind, Path, Seen, Version, unpack};
+use crate::vclock::{Actor, Dot, Entry, Kind, Path, Seen, Typed, Version, unpack};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -172,7 +172,7 @@ impl Inquiry {
             author: author(version.dot.actor),
             path: version.path.to_text(),
             kind: version.kind as u8,
-            bytes: version.value.len() as u32,
+            bytes: shown_bytes(version) as u32,
             wall_ms: version.time.wall_ms(),
             expiry_ms: state.expiry_of(version),
             held_by: of(weighed.live),
@@ -294,6 +294,14 @@ fn fates(versions: &[&Weighed<'_>], state: &Entry, wall_ms: u64) -> Vec<(Fate, V
         (if wins { Fate::SiblingNewest } else { Fate::SiblingOlder }, others)
     };
     versions.iter().map(fate).collect()
+}
+
+/// The size of a value as it is shown: without its content type.
+fn shown_bytes(version: &Version) -> usize {
+    match version.kind {
+        Kind::Typed => Typed::from_packed(version.value.clone()).map_or(version.value.len(), |typed| typed.bytes().len()),
+        _ => version.value.len(),
+    }
 }
 
 /// Versions that are named beside another one, at most: of a large object that was replaced there may be many.

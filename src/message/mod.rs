@@ -21,8 +21,8 @@ pub use peer::{
 };
 pub use reply::{
     Ack, ComparisonStatus, Conflict, DebtStatus, Description, Failure, FailureKind, Found, GossipStatus, LinkStatus, Listed,
-    MemberStatus, MemberView, Members, Missing, Receipt, Reply, RequestCounts, RingTable, Status, StoodIn, SyncMode, Value,
-    ViewState,
+    MemberStatus, MemberView, Members, Missing, Receipt, Reply, RequestCounts, RingTable, Status, StoodIn, SyncMode, Typed,
+    TypedError, Value, ViewState,
 };
 pub use request::{Attempt, Body, Expire, Form, Get, List, PatchBody, Put, Quorum, Remove, Request, Retry, Update};
 pub use why::{Choice, Explained, Fate, Held, Holding, Judged, Replica, Says, Why, Would};

@@ -80,7 +80,7 @@ pub struct StoodIn {
 
 use super::request::Attempt;
 
-pub use crate::vclock::{Conflict, Members, Value};
+pub use crate::vclock::{Conflict, Members, Typed, TypedError, Value};
 
 /// What a read found.
 #[derive(Clone, PartialEq, Debug)]

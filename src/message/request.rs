@@ -2,7 +2,7 @@
 
 use super::why::Why;
 use crate::ring::{Change, MemberId};
-use crate::vclock::Start;
+use crate::vclock::{Start, Typed, TypedError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -86,13 +86,32 @@ pub struct Attempt {
     pub start: Start,
 }
 
-/// A value as it travels: opaque bytes, or JSON text, which becomes a document.
+/// A value as it travels: bytes, opaque or of a content type, or JSON text, which becomes a document.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body {
     /// Opaque bytes.
     Bytes(Bytes),
     /// JSON text in UTF-8.
     Json(Bytes),
+    /// Bytes of a content type.
+    Typed(Typed),
+}
+
+impl Body {
+    /// What somebody gives who says what type it is of: `application/json`, whatever its parameters, is a document; `application/octet-stream`, which
+    /// says nothing, and an empty text are opaque bytes; anything else is kept as it is said.
+    ///
+    /// # Errors
+    /// It is no content type.
+    pub fn of_type(content_type: &str, bytes: Bytes) -> Result<Body, TypedError> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        match content_type.trim() {
+            "" => Ok(Body::Bytes(bytes)),
+            opaque if opaque.eq_ignore_ascii_case("application/octet-stream") => Ok(Body::Bytes(bytes)),
+            _ if essence.eq_ignore_ascii_case("application/json") => Ok(Body::Json(bytes)),
+            typed => Ok(Body::Typed(Typed::new(typed, &bytes)?)),
+        }
+    }
 }
 
 /// Writes a whole value.

@@ -93,9 +93,9 @@ pub struct Judged {
     pub author: Option<MemberId>,
     /// The path of the leaf, in the client's syntax.
     pub path: String,
-    /// The number of its kind: 0 bytes, 1 scalar, 2 array, 3 empty object, 4 amount, 5 element, 6 term of amounts.
+    /// The number of its kind: 0 bytes, 1 scalar, 2 array, 3 empty object, 4 amount, 5 element, 6 term of amounts, 7 bytes of a content type.
     pub kind: u8,
-    /// The size of its value.
+    /// The size of its value, without its content type.
     pub bytes: u32,
     /// When it was written, in milliseconds since 1970, by the clock of who coordinated the write.
     pub wall_ms: u64,

@@ -54,6 +54,7 @@ impl Write<'_> {
     /// Tells requests of one session and number apart: two requests of one digest are one request.
     fn digest(&self, request: &Request) -> u64 {
         let kind = match request {
+            Request::Put(Put { body: Body::Typed(_), .. }) => 7,
             Request::Put(_) => 1,
             Request::Remove(_) => 2,
             Request::Expire(_) => 4,
@@ -72,6 +73,7 @@ impl Write<'_> {
         }
         match request {
             Request::Put(Put { body: Body::Bytes(bytes) | Body::Json(bytes), .. }) => hasher.write(bytes),
+            Request::Put(Put { body: Body::Typed(typed), .. }) => hasher.write(typed.as_packed()),
             Request::Update(Update { patch: PatchBody::Set { path, json }, .. }) => {
                 hasher.write(path.as_bytes());
                 hasher.write(json);

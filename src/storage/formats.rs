@@ -10,8 +10,8 @@ use super::{Batch, Gap, Identity, MemberNote, Record, RetryRecord, SegmentInfo};
 use crate::message::Position;
 use crate::ring::{Change, ClusterId, Founder, MemberId};
 use crate::vclock::{
-    Actor, Dot, Entry, Interval, Kind, Path, SealKey, SealKeys, Sealed, Seen, Start, Timestamp, Version, decode_seen, encode_seen,
-    pack, unpack,
+    Actor, Dot, Entry, Interval, Kind, Path, SealKey, SealKeys, Sealed, Seen, Start, Timestamp, Typed, Version, decode_seen,
+    encode_seen, pack, unpack,
 };
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
@@ -41,6 +41,12 @@ fn at(milliseconds: u64) -> u64 {
 
 fn plain_entry() -> Entry {
     Entry::new(vec![version(dot(ADA, 1), "", Kind::Bytes, "hello", at(0))], Seen::new())
+}
+
+fn typed_entry() -> Entry {
+    let mut version = version(dot(ADA, 6), "", Kind::Typed, "", at(0));
+    version.value = Typed::new("image/png", b"\x89PNG").expect("a content type").as_packed().clone();
+    Entry::new(vec![version], Seen::new())
 }
 
 fn some_dots() -> Seen {
@@ -174,7 +180,12 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     assert_eq!(header[..64], header[2_048..2_112], "the second copy");
     examples.insert("segment-header", header[..64].to_vec());
 
-    for (name, entry) in [("entry-plain", plain_entry()), ("entry-context", entry_with_context()), ("entry-document", document())] {
+    for (name, entry) in [
+        ("entry-plain", plain_entry()),
+        ("entry-typed", typed_entry()),
+        ("entry-context", entry_with_context()),
+        ("entry-document", document()),
+    ] {
         let packed = pack(&entry);
         let unpacked = unpack(&packed).expect("what was packed");
         assert!(unpacked == entry && unpacked.context() == entry.context(), "{name}");

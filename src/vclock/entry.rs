@@ -13,7 +13,7 @@ pub struct Version {
     pub path: Path,
     /// How the bytes are to be understood.
     pub kind: Kind,
-    /// The value: raw bytes, or JSON text, as `kind` says.
+    /// The value: raw bytes, JSON text, or what else `kind` says.
     pub value: Bytes,
     /// Hybrid-logical time of the write. Only last-writer-wins answers look at it.
     pub time: Timestamp,
@@ -40,6 +40,8 @@ pub enum Kind {
     /// When the amounts at this path expire that were written before: no bytes, `Version::expiry_ms` says it. (Whoever gave amounts of others
     /// new dots, with an expiry, would have them counted twice beside a fold, so their expiry stands beside them.)
     Term = 6,
+    /// Bytes of a content type: its length (1 byte, 1 to 127), the type in ASCII, and the bytes (see [`super::Typed`]).
+    Typed = 7,
 }
 
 /// The state of a key: its live versions, and a context of dots of this key that have been seen here.

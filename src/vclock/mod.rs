@@ -17,6 +17,7 @@ mod seen_codec;
 #[cfg(test)]
 mod tests;
 mod time;
+mod typed;
 mod varint;
 
 pub use document::{
@@ -33,3 +34,4 @@ pub use sealed::{SealError, SealKey, SealKeys, Sealed};
 pub use seen::{Interval, Seen};
 pub use seen_codec::{decode_seen, encode_seen};
 pub use time::{HybridClock, Timestamp};
+pub use typed::{CONTENT_TYPE_BYTES_MAX, Typed, TypedError};

@@ -62,7 +62,7 @@ pub(super) fn seen() -> impl Strategy<Value = Seen> {
 /// Any version. Its value need not be what its kind says.
 pub(super) fn version(path: impl Strategy<Value = Path>) -> impl Strategy<Value = Version> {
     use Kind::*;
-    let kind = prop::sample::select(vec![Bytes, Scalar, Array, EmptyMap, Amount, Element]);
+    let kind = prop::sample::select(vec![Bytes, Scalar, Array, EmptyMap, Amount, Element, Term, Typed]);
     let time = prop_oneof![4 => (0u64..5_000_000).prop_map(|ms| (1_760_000_000_000 + ms) << 16), 1 => any::<u64>()];
     let expiry = prop_oneof![4 => Just(0), 1 => 1u64..u64::MAX];
     let value = prop::collection::vec(any::<u8>(), 0..20);

@@ -5,7 +5,7 @@ use super::body_writer::{BodyWriter, DOT_BYTES};
 use super::contents::Contents;
 use super::frame::write_frame;
 use super::membership::ChangeBody;
-use super::request::{FORMAT_BYTES, FORMAT_COUNTER, FORMAT_JSON, FORMAT_SET};
+use super::request::{FORMAT_BYTES, FORMAT_COUNTER, FORMAT_JSON, FORMAT_SET, FORMAT_TYPED, typed};
 use super::status::StatusBody;
 use super::{Frame, Kind, WireError, positional};
 use crate::message::{Ack, Conflict, Description, Found, Members, Missing, Receipt, Reply, StoodIn, Value};
@@ -59,8 +59,7 @@ pub(super) fn reply_kind(reply: &Reply) -> Kind {
 #[inline]
 pub(super) fn reply_payload(reply: &Reply) -> &[u8] {
     match reply {
-        Reply::Found(Found { value: Some(Value::Bytes(payload) | Value::Json(payload) | Value::Counter(payload)), .. }) => payload,
-        Reply::Found(Found { value: Some(Value::Set(members)), .. }) => members.as_packed(),
+        Reply::Found(Found { value: Some(value), .. }) => value_parts(value).1,
         _ => &[],
     }
 }
@@ -157,12 +156,14 @@ fn read_written(body: &mut BodyReader<'_>) -> Result<Receipt, WireError> {
     })
 }
 
+#[inline]
 fn value_parts(value: &Value) -> (u8, &Bytes) {
     match value {
         Value::Bytes(bytes) => (FORMAT_BYTES, bytes),
         Value::Json(text) => (FORMAT_JSON, text),
         Value::Counter(text) => (FORMAT_COUNTER, text),
         Value::Set(members) => (FORMAT_SET, members.as_packed()),
+        Value::Typed(typed) => (FORMAT_TYPED, typed.as_packed()),
     }
 }
 
@@ -175,7 +176,11 @@ fn value(body: &BodyReader<'_>, format: u8, bytes: Bytes) -> Result<Value, WireE
             let members = Members::from_packed(bytes);
             members.map(Value::Set).ok_or_else(|| body.malformed("value", "a set's members end before their lengths"))
         }
-        _ => Err(body.malformed("format", "0 (bytes), 1 (JSON), 2 (counter) or 3 (set) should stand here")),
+        FORMAT_TYPED => Ok(Value::Typed(typed(body, bytes)?)),
+        _ => {
+            Err(body
+                .malformed("format", "0 (bytes), 1 (JSON), 2 (counter), 3 (set) or 4 (bytes of a content type) should stand here"))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::contents::Contents;
 use super::frame::write_frame;
 use super::membership::ChangeBody;
 use super::{Frame, Kind, WireError, positional};
-use crate::message::{Body, Expire, Form, Get, PatchBody, Put, Remove, Request, Update};
+use crate::message::{Body, Expire, Form, Get, PatchBody, Put, Remove, Request, Typed, Update};
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,7 @@ pub(super) fn request_payload(request: &Request) -> &[u8] {
         | Request::Update(Update { patch: PatchBody::Set { json: payload, .. } | PatchBody::Merge { json: payload }, .. }) => {
             payload
         }
+        Request::Put(Put { body: Body::Typed(typed), .. }) => typed.as_packed(),
         _ => &[],
     }
 }
@@ -124,6 +125,7 @@ pub(super) const FORMAT_BYTES: u8 = 0;
 pub(super) const FORMAT_JSON: u8 = 1;
 pub(super) const FORMAT_COUNTER: u8 = 2;
 pub(super) const FORMAT_SET: u8 = 3;
+pub(super) const FORMAT_TYPED: u8 = 4;
 
 /// What a patch is: the number in the body.
 const PATCH_SET: u8 = 0;
@@ -138,6 +140,7 @@ fn write_put(put: &Put, out: &mut BodyWriter<'_>) {
     out.number(match put.body {
         Body::Bytes(_) => FORMAT_BYTES,
         Body::Json(_) => FORMAT_JSON,
+        Body::Typed(_) => FORMAT_TYPED,
     });
     out.bytes(&put.context);
     out.quorum(put.w);
@@ -154,7 +157,8 @@ fn read_put(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Put, W
         body: match body.number("format")? {
             FORMAT_BYTES => Body::Bytes(contents.payload()),
             FORMAT_JSON => Body::Json(contents.payload()),
-            _ => return Err(body.malformed("format", "0 (bytes) or 1 (JSON) should stand here")),
+            FORMAT_TYPED => Body::Typed(typed(body, contents.payload())?),
+            _ => return Err(body.malformed("format", "0 (bytes), 1 (JSON) or 4 (bytes of a content type) should stand here")),
         },
         context: body.bytes("context")?,
         w: body.quorum("w")?,
@@ -163,6 +167,11 @@ fn read_put(body: &mut BodyReader<'_>, contents: &Contents<'_>) -> Result<Put, W
         strict: body.flag("strict")?,
         ttl_ms: body.number("ttl_ms")?,
     })
+}
+
+/// Bytes of a content type, which is looked at where it comes in.
+pub(super) fn typed(body: &BodyReader<'_>, packed: Bytes) -> Result<Typed, WireError> {
+    Typed::from_packed(packed).map_err(|error| body.malformed("value", &error.to_string()))
 }
 
 fn write_remove(remove: &Remove, out: &mut BodyWriter<'_>) {

@@ -3,7 +3,7 @@
 mod odd;
 mod peers;
 
-pub(super) use odd::all;
+pub(super) use odd::{all, typed};
 
 use super::*;
 use crate::message::*;

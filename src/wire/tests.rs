@@ -61,6 +61,7 @@ fn the_bytes_of_every_kind_are_those_of_the_golden_file() {
     let golden = include_str!("../../tests/golden/frames.txt");
     let now: Vec<String> = samples::one_of_each()
         .iter()
+        .chain(&samples::typed())
         .map(|said| {
             let bytes = encode(said);
             let kind = Kind::from_number(bytes[4]).expect("a kind");
@@ -172,6 +173,26 @@ fn an_unknown_kind_or_a_malformed_body_is_an_answer_and_not_the_end() {
         let failure = error.failure().expect("the stream can go on");
         assert_eq!(failure.message, error.to_string());
     }
+}
+
+#[test]
+fn bytes_whose_content_type_is_none_are_refused_where_they_come_in() {
+    let [put, found, _] = &samples::typed()[..] else { panic!("three") };
+    for said in [put, found] {
+        let frame = frame_of(encode(said));
+        assert_eq!(&decode(&frame).expect("what we write we read"), said);
+        for payload in
+            [&b""[..], b"\0", b"\x0aimage/png", b"\x05image", b"\x80", b"\xff", b"\x03a/\n", &[&[127][..], &[b'a'; 127]].concat()]
+        {
+            let error = decode(&raw_frame(frame.kind(), frame.id(), frame.body(), payload)).unwrap_err();
+            assert!(matches!(error, WireError::Malformed { .. }), "{error}");
+        }
+    }
+    let frame = frame_of(encode(put));
+    let error = decode_request(&raw_frame(frame.kind(), 7, frame.body(), b"\x05image")).unwrap_err();
+    let expected = "the body of a Put frame is malformed: value: `image` is no content type: that is type/subtype, such as image/png, or with \
+                    parameters text/html; charset=utf-8";
+    assert_eq!(error.failure().expect("the stream can go on").message, expected);
 }
 
 #[test]

@@ -72,6 +72,7 @@ pub fn conflict(found: &Found, path: &str) -> Vec<String> {
     let conflict = found.conflicts.iter().find(|conflict| conflict.path == path);
     let text = |value: &Value| match value {
         Value::Bytes(bytes) | Value::Json(bytes) | Value::Counter(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::Typed(typed) => format!("{} {}", typed.content_type(), String::from_utf8_lossy(&typed.bytes())),
         Value::Set(members) => format!("{:?}", members.iter().collect::<Vec<_>>()),
     };
     let mut values: Vec<String> = conflict.map_or(Vec::new(), |conflict| conflict.values.iter().map(text).collect());

@@ -404,6 +404,7 @@ fn unfounded(failure: &Failure, may_fail_storage: bool) -> Option<Violation> {
 fn values_of(found: &Found) -> Values {
     let text = |value: &Value| match value {
         Value::Bytes(bytes) | Value::Json(bytes) => values_in(bytes),
+        Value::Typed(typed) => values_in(&typed.bytes()),
         Value::Counter(_) | Value::Set(_) => Values::new(),
     };
     let conflicts = found.conflicts.iter().flat_map(|conflict| &conflict.values);

@@ -1,7 +1,7 @@
 //! What a client makes of an answer: it notes it for the oracles that judge later, and asks those that judge at once.
 
 use super::{TOKENS_MAX, Token};
-use crate::history::{KeyId, Outcome, Read, Scope, ValueId, Values, values_in};
+use crate::history::{KeyId, Outcome, Read, Scope, ValueId, Values, typed_values, values_in};
 use crate::oracle::receipts::{self, Takers};
 use crate::oracle::{Violation, dots};
 use crate::tally::{self, Look};
@@ -217,6 +217,7 @@ fn size(quorum: Quorum, replicas: usize) -> usize {
 fn values_of(value: Option<&Value>) -> BTreeSet<ValueId> {
     match value {
         Some(Value::Bytes(bytes) | Value::Json(bytes)) => values_in(bytes),
+        Some(Value::Typed(typed)) => typed_values(typed),
         Some(Value::Counter(_) | Value::Set(_)) | None => Values::new(),
     }
 }

@@ -4,8 +4,8 @@
 //! is found where it happens, and not when two replicas happen to differ.
 
 use super::Violation;
-use crate::history::{History, KeyId, ValueId, Values, Write, values_in};
-use henge::vclock::{Dot, Kind, Path, Version};
+use crate::history::{History, KeyId, ValueId, Values, Write, typed_values, values_in};
+use henge::vclock::{Dot, Kind, Path, Typed, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What every dot names.
@@ -43,7 +43,10 @@ impl Dots {
             return Ok(None);
         }
         let path = version.path.to_text();
-        let mut values = values_in(&version.value);
+        let mut values = match version.kind {
+            Kind::Typed => Typed::from_packed(version.value.clone()).as_ref().map(typed_values).unwrap_or_default(),
+            _ => values_in(&version.value),
+        };
         let (Some(value), true) = (values.pop_first(), values.is_empty()) else {
             let text = String::from_utf8_lossy(&version.value).into_owned();
             return Err(Violation::new("b: phantom", format!("the version {} of key {} holds {text:?}", version.dot, key.0)));

@@ -52,7 +52,7 @@ struct Puts {
     entries: Vec<PutGiven>,
 }
 
-/// A write as it comes, with just one of `json`, `text` and `base64`.
+/// A write as it comes, with just one of `json`, `text` and `base64`; beside the latter two `content_type`, which means what the header means in a PUT.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PutGiven {
@@ -63,6 +63,8 @@ struct PutGiven {
     text: Option<String>,
     #[serde(default, deserialize_with = "given")]
     base64: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    content_type: Option<String>,
     #[serde(default, deserialize_with = "given")]
     context: Option<String>,
     #[serde(default, deserialize_with = "given")]
@@ -125,7 +127,7 @@ impl Outcome {
         Outcome {
             kind: found.value.as_ref().map(|value| match value {
                 Value::Json(_) => "json",
-                Value::Bytes(_) => "bytes",
+                Value::Bytes(_) | Value::Typed(_) => "bytes",
                 Value::Counter(_) => "counter",
                 Value::Set(_) => "set",
             }),
@@ -237,6 +239,7 @@ fn weight(found: &Found) -> usize {
         Value::Set(members) => 2 * members.as_packed().len(),
         // As base64, or with every byte escaped in a text.
         Value::Bytes(bytes) => 2 * bytes.len(),
+        Value::Typed(typed) => 2 * typed.as_packed().len(),
     };
     let conflicts: usize = found.conflicts.iter().flat_map(|conflict| &conflict.values).map(of).sum();
     found.value.as_ref().map_or(0, of) + conflicts + 2 * found.context.len()
@@ -288,10 +291,17 @@ fn decoded(base64: &str) -> Result<Vec<u8>, Problem> {
 
 /// A write of this entry; what all entries have in common is still to be filled in.
 fn put_of(entry: PutGiven) -> Result<Put, Problem> {
+    let typed = |bytes: Bytes| {
+        let content_type = entry.content_type.as_deref().unwrap_or_default();
+        Body::of_type(content_type, bytes).map_err(|error| bad(&format!("content_type: {error}")))
+    };
     let body = match (entry.json, entry.text, entry.base64) {
+        (Some(_), ..) if entry.content_type.is_some() => {
+            return Err(bad("content_type belongs to text or base64: what is given as json is application/json"));
+        }
         (Some(json), None, None) => Body::Json(Bytes::from(json.get().to_string())),
-        (None, Some(text), None) => Body::Bytes(text.into()),
-        (None, None, Some(base64)) => Body::Bytes(decoded(&base64)?.into()),
+        (None, Some(text), None) => typed(text.into())?,
+        (None, None, Some(base64)) => typed(decoded(&base64)?.into())?,
         _ => return Err(bad("an entry has just one of json, text and base64")),
     };
     let ttl_ms = match entry.ttl {
@@ -327,7 +337,15 @@ mod tests {
         let odd = put(r#"{"key":{"base64":"/w=="},"base64":"//4=","ttl":5,"context":"AAEC"}"#).unwrap();
         assert_eq!((&odd.key[..], odd.body, odd.ttl_ms), (&b"\xff"[..], Body::Bytes(Bytes::from_static(b"\xff\xfe")), 5_000));
         assert_eq!(odd.context, &[0, 1, 2][..]);
+        let typed = Body::Typed(crate::message::Typed::new("text/css", b"a{}").unwrap());
+        assert_eq!(put(r#"{"key":"a","text":"a{}","content_type":"text/css"}"#).unwrap().body, typed);
+        assert_eq!(put(r#"{"key":"a","base64":"YXt9","content_type":" text/css"}"#).unwrap().body, typed);
+        assert_eq!(put(r#"{"key":"a","text":"1","content_type":"application/json"}"#).unwrap().body, Body::Json("1".into()));
         for wrong in [
+            r#"{"key":"a","json":1,"content_type":"application/json"}"#,
+            r#"{"key":"a","text":"x","content_type":"image"}"#,
+            r#"{"key":"a","text":"x","content_type":null}"#,
+            r#"{"key":"a","content_type":"image/png"}"#,
             r#"{"key":"a"}"#,
             r#"{"key":"a","json":1,"text":"x"}"#,
             r#"{"key":"","text":"x"}"#,

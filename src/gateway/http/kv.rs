@@ -29,7 +29,7 @@ pub(super) async fn put(State(serving): State<Serving>, request: Request) -> Ans
     let arrived = arrived(&serving, &parts.headers, body, VALUE_BYTES_MAX).await?;
     let put = Put {
         key: key.clone(),
-        body: body_of(&parts.headers, arrived.bytes.clone()),
+        body: body_of(&parts.headers, arrived.bytes.clone())?,
         context: terms.context.clone(),
         w: terms.w,
         deadline_ms: terms.deadline_ms,

@@ -22,6 +22,9 @@ const HIDDEN: HeaderName = HeaderName::from_static("henge-hidden");
 /// How many of those who answered only stood in, so that newer versions may exist.
 const STOOD_IN: HeaderName = HeaderName::from_static("henge-stood-in");
 
+/// Who may load what is answered (Fetch standard, section 3.7).
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
 /// What of a key is asked for.
 pub(super) struct Wants {
     pub(super) key: Bytes,
@@ -59,7 +62,7 @@ pub(super) async fn read(serving: &Serving, wants: Wants, method: &Method, query
 }
 
 fn is_bytes(found: &Found) -> bool {
-    matches!(found.value, Some(Value::Bytes(_)))
+    matches!(found.value, Some(Value::Bytes(_) | Value::Typed(_)))
 }
 
 fn answer_found(found: Found, lww: bool, method: &Method, headers: &HeaderMap) -> Answer {
@@ -103,6 +106,8 @@ fn answer_value(value: Value, etag: &str, method: &Method, headers: &HeaderMap) 
         out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         // Whatever somebody has stored, a browser that shows it must not run it as if it were this peer's own page.
         out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+        // Nor may the page of another site show a picture of here, or run a script: it is kept with its type, and would load.
+        out.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     }
     if let (Verdict::Whole, Wanted::Part(part)) = (verdict, wanted) {
         out.insert(CONTENT_RANGE, text_value(&format!("bytes {}-{}/{length}", part.start, part.end - 1)));

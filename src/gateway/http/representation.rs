@@ -7,9 +7,19 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 
-/// The value that a PUT with these headers stores: a document if it says that it is JSON, else bytes.
-pub(super) fn body_of(headers: &HeaderMap, bytes: Bytes) -> Body {
-    if is_type(headers, &["application/json"]) { Body::Json(bytes) } else { Body::Bytes(bytes) }
+/// The value that a PUT with these headers stores: a document if it says that it is JSON, else bytes, with the type that it says they are of.
+pub(super) fn body_of(headers: &HeaderMap, bytes: Bytes) -> Result<Body, Problem> {
+    let mut said = headers.get_all(CONTENT_TYPE).iter();
+    let (first, more) = (said.next(), said.next());
+    let bad = |detail: String| {
+        Problem::new(Kind::BadHeader, detail).next("send one Content-Type such as image/png, or none for bytes of no type")
+    };
+    if more.is_some() {
+        return Err(bad("Content-Type stands there twice, and a value has one type".into()));
+    }
+    let first = first.map_or(Ok(""), |first| first.to_str());
+    let first = first.map_err(|_| bad("Content-Type: it holds what no content type holds".into()))?;
+    Body::of_type(first, bytes).map_err(|error| bad(format!("Content-Type: {error}")))
 }
 
 /// The content type and the bytes with which a value is answered.
@@ -18,8 +28,14 @@ pub(super) fn represent(value: Value) -> (HeaderValue, Bytes) {
     match value {
         Value::Json(text) | Value::Counter(text) => (json, text),
         Value::Set(_) => (json, serde_json::to_vec(&ValueShown::new(&value)).expect("names are JSON").into()),
-        Value::Bytes(bytes) => (HeaderValue::from_static("application/octet-stream"), bytes),
+        Value::Bytes(bytes) => (opaque(), bytes),
+        // What no header could say is never stored.
+        Value::Typed(typed) => (HeaderValue::from_str(typed.content_type()).unwrap_or(opaque()), typed.bytes()),
     }
+}
+
+fn opaque() -> HeaderValue {
+    HeaderValue::from_static("application/octet-stream")
 }
 
 /// True if the body is said to be of one of these types, whatever its parameters.

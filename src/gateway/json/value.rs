@@ -29,7 +29,8 @@ impl KeyShown {
     }
 }
 
-/// A value: a document is itself, to the last digit of its numbers; bytes are `{"text": …}` if they are UTF-8, else `{"base64": …}`.
+/// A value: a document is itself, to the last digit of its numbers; bytes are `{"text": …}` if they are UTF-8, else `{"base64": …}`; beside it
+/// stands their `content_type` if they have one.
 #[derive(Serialize, Clone, Debug)]
 #[serde(untagged)]
 pub enum ValueShown {
@@ -39,11 +40,17 @@ pub enum ValueShown {
     Set(Vec<KeyShown>),
     /// Bytes that are UTF-8.
     Text {
+        /// Their content type.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content_type: Option<String>,
         /// Their text.
         text: String,
     },
     /// Other bytes.
     Bytes {
+        /// Their content type.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content_type: Option<String>,
         /// With padding (RFC 4648, section 4).
         base64: String,
     },
@@ -56,12 +63,17 @@ impl ValueShown {
             Value::Set(members) => ValueShown::Set(members.iter().map(|member| KeyShown::new(&member)).collect()),
             Value::Json(json) | Value::Counter(json) => match serde_json::from_slice(json) {
                 Ok(raw) => ValueShown::Json(raw),
-                Err(_) => ValueShown::Text { text: String::from_utf8_lossy(json).into_owned() },
+                Err(_) => ValueShown::Text { content_type: None, text: String::from_utf8_lossy(json).into_owned() },
             },
-            Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => ValueShown::Text { text: text.to_string() },
-                Err(_) => ValueShown::Bytes { base64: STANDARD.encode(bytes) },
-            },
+            Value::Bytes(bytes) => ValueShown::bytes(None, bytes),
+            Value::Typed(typed) => ValueShown::bytes(Some(typed.content_type().to_string()), &typed.bytes()),
+        }
+    }
+
+    fn bytes(content_type: Option<String>, bytes: &[u8]) -> ValueShown {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => ValueShown::Text { content_type, text: text.to_string() },
+            Err(_) => ValueShown::Bytes { content_type, base64: STANDARD.encode(bytes) },
         }
     }
 }
@@ -98,6 +110,9 @@ mod tests {
         assert_eq!(shown(Value::Json(Bytes::from_static(json.as_bytes()))), json);
         assert_eq!(shown(Value::Bytes(Bytes::from_static(b"hi"))), r#"{"text":"hi"}"#);
         assert_eq!(shown(Value::Bytes(Bytes::from_static(b"\xff\xfe"))), r#"{"base64":"//4="}"#);
+        let typed = |bytes| Value::Typed(crate::message::Typed::new("text/css", bytes).unwrap());
+        assert_eq!(shown(typed(b"a{}")), r#"{"content_type":"text/css","text":"a{}"}"#);
+        assert_eq!(shown(typed(b"\xff\xfe")), r#"{"content_type":"text/css","base64":"//4="}"#);
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn dot_text(explained: &Explained, dot: Dot) -> String {
 
 /// What the bytes of a version are, in words.
 pub fn kind_text(kind: u8) -> &'static str {
-    ["bytes", "a scalar", "an array", "an empty object", "an amount", "an element", "a term"]
+    ["bytes", "a scalar", "an array", "an empty object", "an amount", "an element", "a term", "typed bytes"]
         .get(usize::from(kind))
         .unwrap_or(&"unknown")
 }

@@ -41,10 +41,11 @@ pub(super) async fn get(gate: &Gate, key: &Bytes) -> Result<Option<Found>, Answe
     }
 }
 
-/// What is found as a string: bytes as they are, a document as its JSON text, a counter in digits.
+/// What is found as a string: bytes as they are, whatever their content type, a document as its JSON text, a counter in digits.
 pub(super) fn text(found: Found) -> Result<Bytes, Answer> {
     match found.value {
         Some(Value::Bytes(bytes) | Value::Json(bytes) | Value::Counter(bytes)) => Ok(bytes),
+        Some(Value::Typed(typed)) => Ok(typed.bytes()),
         Some(Value::Set(_)) => Err(wrong_type()),
         None => {
             Err(Answer::error("ERR the key holds writes that conflict, and none of them could be chosen: read it with `henge get`"))

@@ -37,7 +37,7 @@ async fn add(gate: &Gate, key: &Bytes, amount: i64) -> Outcome {
     let before = match get(gate, key).await?.map(|found| found.value) {
         None => 0,
         Some(Some(Value::Counter(sum))) => integer(&sum).map_err(|_| overflow())?,
-        Some(Some(Value::Bytes(_) | Value::Json(_))) => return Err(Answer::error(NO_COUNTER)),
+        Some(Some(Value::Bytes(_) | Value::Typed(_) | Value::Json(_))) => return Err(Answer::error(NO_COUNTER)),
         Some(_) => return Err(wrong_type()),
     };
     let after = before.checked_add(amount).ok_or_else(overflow)?;

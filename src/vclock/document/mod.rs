@@ -30,7 +30,7 @@ pub struct Leaf {
     pub path: Path,
     /// What the value is.
     pub kind: Kind,
-    /// The value: raw bytes, or JSON text, as `kind` says.
+    /// The value: raw bytes, JSON text, or what else `kind` says.
     pub value: Bytes,
 }
 

@@ -3,7 +3,7 @@
 use super::json::write_string;
 use super::members::Members;
 use crate::vclock::path::segment_name;
-use crate::vclock::{Dot, Entry, Kind, Path, Timestamp, Version, element_member, expiry_among};
+use crate::vclock::{Dot, Entry, Kind, Path, Timestamp, Typed, Version, element_member, expiry_among};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum Value {
     /// Opaque bytes.
     Bytes(Bytes),
+    /// Bytes of a content type.
+    Typed(Typed),
     /// JSON text.
     Json(Bytes),
     /// A counter: its sum in decimal digits, exact, however large. Inside a document it is a number.
@@ -57,7 +59,8 @@ pub struct Rendered {
 ///   those that it ends, and is not shown itself.
 /// * **Elements** of a set stand one below the set's path; they are shown as an array of strings there, each element once, in hex if it is not
 ///   UTF-8.
-/// * Bytes are `Value::Bytes` at the root. Clients make no others; elsewhere they are a string, in hex if they are not UTF-8.
+/// * Bytes are `Value::Bytes` or, with a content type, `Value::Typed` at the root. Clients make no others; elsewhere they are a string, in hex if
+///   they are not UTF-8. What should have a content type and has none that can be read is bytes, whole.
 /// * With `last_writer_wins` each path in conflict shows what has the newest version by (time, dot), an object by its newest leaf; the
 ///   versions of the others are counted as hidden, and no conflict is listed.
 pub fn render(entry: &Entry, at: &Path, now_ms: u64, last_writer_wins: bool) -> Option<Rendered> {
@@ -65,12 +68,12 @@ pub fn render(entry: &Entry, at: &Path, now_ms: u64, last_writer_wins: bool) -> 
     let expiry_of = |version: &Version| expiry_among(versions, version);
     let is_live = |version: &Version| expiry_of(version) == 0 || expiry_of(version) > now_ms;
     if let [version] = versions
-        && version.kind == Kind::Bytes
+        && matches!(version.kind, Kind::Bytes | Kind::Typed)
         && version.path.is_root()
         && at.is_root()
     {
         // A plain value, of which there are most.
-        let value = Some(Value::Bytes(version.value.clone()));
+        let value = Some(bytes_value(version));
         let (conflicts, dots, expiry_ms) = (Vec::new(), vec![version.dot], version.expiry_ms);
         return is_live(version).then_some(Rendered { value, conflicts, hidden: 0, dots, expiry_ms });
     }
@@ -135,7 +138,7 @@ fn contenders<'a>(versions: &[&'a Version], depth: usize) -> Vec<Contender<'a>> 
             Kind::EmptyMap => Shape::Map,
             _ if !below.is_empty() => Shape::Map,
             Kind::Amount => Shape::Sum,
-            Kind::Bytes | Kind::Scalar | Kind::Array | Kind::Element | Kind::Term => Shape::Leaf,
+            Kind::Bytes | Kind::Scalar | Kind::Array | Kind::Element | Kind::Term | Kind::Typed => Shape::Leaf,
         };
         let same = |old: &&mut Contender<'_>| {
             let first = old.versions[0];
@@ -209,7 +212,7 @@ impl Painter<'_> {
     fn value(&mut self, contender: &Contender<'_>, depth: usize, last_writer_wins: bool) -> Value {
         let first = contender.versions[0];
         match (contender.shape, first.kind) {
-            (Shape::Leaf, Kind::Bytes) if depth == 0 => Value::Bytes(first.value.clone()),
+            (Shape::Leaf, Kind::Bytes | Kind::Typed) if depth == 0 => bytes_value(first),
             (Shape::Leaf, Kind::Scalar | Kind::Array) => Value::Json(first.value.clone()),
             (Shape::Sum, _) => Value::Counter(sum(&contender.versions).to_string().into()),
             (Shape::Set, _) => Value::Set(Members::of(paths_once(&contender.versions).map(last_member))),
@@ -225,6 +228,10 @@ impl Painter<'_> {
         let first = contender.versions[0];
         match (contender.shape, first.kind) {
             (Shape::Leaf, Kind::Bytes) => write_string(&bytes_text(&first.value), &mut self.out),
+            (Shape::Leaf, Kind::Typed) => match bytes_value(first) {
+                Value::Typed(typed) => write_string(&bytes_text(&typed.bytes()), &mut self.out),
+                _ => write_string(&bytes_text(&first.value), &mut self.out),
+            },
             (Shape::Leaf, Kind::Element) => write_string(&bytes_text(&last_member(&first.path)), &mut self.out),
             (Shape::Leaf, _) => self.out.extend(&first.value),
             (Shape::Sum, _) => self.out.extend(sum(&contender.versions).to_string().bytes()),
@@ -290,6 +297,14 @@ fn last_member(path: &Path) -> Bytes {
 fn last_expiry(versions: &[&Version]) -> u64 {
     let expiries = || versions.iter().map(|version| version.expiry_ms);
     if expiries().any(|expiry_ms| expiry_ms == 0) { 0 } else { expiries().max().unwrap_or(0) }
+}
+
+/// Bytes at the root, with their content type if they have one. Only a broken peer or disk makes one that cannot be read: the bytes are shown then.
+fn bytes_value(version: &Version) -> Value {
+    match version.kind {
+        Kind::Typed => Typed::from_packed(version.value.clone()).map_or_else(|_| Value::Bytes(version.value.clone()), Value::Typed),
+        _ => Value::Bytes(version.value.clone()),
+    }
 }
 
 fn bytes_text(bytes: &[u8]) -> String {

@@ -126,5 +126,5 @@ pub fn select(packed: &Bytes, path: &Path) -> Result<Entry, PackError> {
 
 fn kind_of(number: u8) -> Result<Kind, PackError> {
     use Kind::*;
-    [Bytes, Scalar, Array, EmptyMap, Amount, Element, Term].get(usize::from(number)).copied().ok_or(PackError::Kind(number))
+    [Bytes, Scalar, Array, EmptyMap, Amount, Element, Term, Typed].get(usize::from(number)).copied().ok_or(PackError::Kind(number))
 }

@@ -2,10 +2,26 @@
 
 use super::*;
 
+/// Bytes of a content type: as they are written, and as they are found, alone and in conflict. They stand in the golden file, too.
+pub(in crate::wire) fn typed() -> Vec<Said> {
+    let id = 0x0102_0304_0506_0708;
+    let typed = |content_type, bytes: &[u8]| Typed::new(content_type, bytes).expect("a content type");
+    let body = Body::Typed(typed("text/plain", b"hi"));
+    let value = Some(Value::Typed(typed("image/png", b"\x89PNG")));
+    let values = vec![Value::Typed(typed("a/b; c=\"d\"", b"")), Value::Bytes(Bytes::new())];
+    let conflicts = vec![Conflict { path: String::new(), values }];
+    vec![
+        Said::Request(id, Request::Put(Put { body, ..put() })),
+        Said::Reply(id, Reply::Found(Found { value, conflicts: vec![], ..found() })),
+        Said::Reply(id, Reply::Found(Found { value: None, conflicts, ..found() })),
+    ]
+}
+
 /// Every kind, then shapes that those leave out: the other variants of inner choices, empty things, largest numbers, and every request
 /// and reply wrapped.
 pub(in crate::wire) fn all() -> Vec<Said> {
     let mut all = one_of_each();
+    all.extend(typed());
     let empty = Bytes::new();
     let big = Dot { actor: Actor(u64::MAX), counter: u64::MAX };
     all.push(Said::Hello(Hello {

@@ -163,7 +163,16 @@ fn perturb_entry(input: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
             versions[at].path = versions[at].path.push(name).unwrap_or_default();
         }
         5 if !versions.is_empty() => {
-            versions[at].kind = *dice.pick(&[Kind::Bytes, Kind::Scalar, Kind::Array, Kind::EmptyMap, Kind::Amount, Kind::Element]);
+            versions[at].kind = *dice.pick(&[
+                Kind::Bytes,
+                Kind::Scalar,
+                Kind::Array,
+                Kind::EmptyMap,
+                Kind::Amount,
+                Kind::Element,
+                Kind::Term,
+                Kind::Typed,
+            ]);
         }
         6 => {
             let (actor, interval) = some_interval(dice);

@@ -208,6 +208,7 @@ fn text_of(value: Value) -> String {
     match value {
         Value::Json(text) => String::from_utf8(text.to_vec()).unwrap(),
         Value::Bytes(bytes) => format!("bytes {bytes:?}"),
+        Value::Typed(typed) => format!("{} {:?}", typed.content_type(), typed.bytes()),
         Value::Counter(text) => String::from_utf8(text.to_vec()).unwrap(),
         Value::Set(members) => format!("set {:?}", members.iter().collect::<Vec<_>>()),
     }
