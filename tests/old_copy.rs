@@ -50,6 +50,7 @@ async fn an_old_copy_of_a_folder_is_refused_also_by_peers_that_have_started_anew
         &["old copy of this folder", "knows nothing of", "start the peer from its newest folder", "henge serve --quarantine"],
     );
 
+    cluster.linked().await;
     let others: Vec<String> = cluster.peers[1..].iter().map(|peer| peer.address.clone()).collect();
     read_all(&harness::connect(&others).await, 0..2 * DOCUMENTS).await;
 
