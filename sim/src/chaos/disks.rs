@@ -43,6 +43,8 @@ done"#;
 const FILL: &str = r#"
 fallocate -l "$(df -B1 --output=avail "$1" | tail -n 1 | tr -d ' ')" "$1/ballast" 2>/dev/null || true
 dd if=/dev/zero of="$1/ballast" oflag=append conv=notrunc bs=4096 2>/dev/null || true"#;
+/// No power cut fills it again.
+const MAKE_ROOM: &str = r#"rm -f -- "$1/ballast"; sync "$1""#;
 
 impl Disks {
     /// A namespace of its own, with an empty place for file systems in this folder, which must exist.
@@ -125,7 +127,7 @@ impl Disks {
     /// # Errors
     /// For people: what the system says.
     pub async fn make_room(&self, number: usize) -> Result<(), String> {
-        self.run("rm", "-f", "--", &[self.place(number).join("ballast").into_os_string()]).await
+        self.run("sh", "-ec", MAKE_ROOM, &[self.place(number).into_os_string()]).await
     }
 
     /// Runs a script of sh or perl in the namespace, without holding up this thread, in which the proxies run.
