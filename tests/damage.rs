@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::values::{document, key, read_all, value, write};
-use harness::{Cluster, Peer, says, until};
+use harness::{Cluster, Folder, Peer, henge, says, until};
 use henge::ring::partition_of;
 use std::path::PathBuf;
 
@@ -154,6 +154,31 @@ async fn a_fresh_folder_takes_the_place_of_a_lost_one_and_is_filled_by_the_other
     cluster.peers[2].kill().await;
     read_all(&harness::connect(&cluster.addresses()[..1]).await, 0..DOCUMENTS).await;
     cluster.check_events();
+}
+
+#[tokio::test]
+async fn a_fresh_folder_takes_a_place_also_where_the_secret_stands_in_a_file_of_options() {
+    let folder = Folder::new("damage-secret");
+    let [secret, options] = ["secret", "henge.toml"].map(|file| folder.path().join(file).display().to_string());
+    std::fs::write(&secret, "what the standing stones have heard").expect("written");
+    std::fs::write(&options, format!("secret-file = {secret:?}\n")).expect("written");
+    let mut peers = ["peer-1", "peer-2"].map(|name| Peer::new(folder.path(), name));
+    for peer in &mut peers {
+        peer.arguments = vec!["--config".into(), options.clone()];
+        peer.launch();
+    }
+    let [lost, other] = [peers[0].address.clone(), peers[1].address.clone()];
+    until("a cluster", async || (henge(&["form", &lost, &other, "--secret-file", &secret]).await.code == Some(0)).then_some(()))
+        .await;
+
+    peers[0].kill().await;
+    std::fs::remove_dir_all(&peers[0].dir).expect("removed");
+    peers[0].arguments.extend(["--replace", "peer-1", "--from", &other].map(String::from));
+    peers[0].launch();
+    let at_both = format!("{lost},{other}");
+    let status = ["status", "--peer", &at_both, "--secret-file", &secret];
+    let in_step = |said: String| said.matches("in step with all partners").count() == 2;
+    until("both are there, and in step", async || in_step(henge(&status).await.said).then_some(())).await;
 }
 
 #[tokio::test]

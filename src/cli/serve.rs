@@ -3,12 +3,13 @@
 use super::global::{read_secret, read_short};
 use super::options::{InForce, LogFormat, Told};
 use super::{Exit, Global};
-use crate::client::Client;
+use crate::client::{Client, Options};
 use crate::gateway::{Token, http, resp};
 use crate::limits;
 use crate::ring::{Change, Founder};
 use crate::server::{Config, Gateway, Replacement, ServeError, serve};
 use crate::vclock::Start;
+use crate::wire::Secret;
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub async fn run(args: Args, matches: &ArgMatches, global: &Global) -> Result<()
     let (mut config, gateways) = prepare(&told)?;
     start_tracing(&told)?;
     config.replace = match (&args.replace, &args.from) {
-        (Some(member), Some(from)) => Some(ask_for_members(member, from, global).await?),
+        (Some(member), Some(from)) => Some(ask_for_members(member, from, config.secret.clone()).await?),
         _ => None,
     };
     (config.quarantine, config.stop_at_eof) = (args.quarantine, args.stop_at_eof);
@@ -98,8 +99,8 @@ fn read_token(file: &Path) -> Result<Token, Exit> {
 }
 
 /// Asks a running peer for the list of members, and finds in it the one whose place is to be taken.
-async fn ask_for_members(member: &str, from: &str, global: &Global) -> Result<Replacement, Exit> {
-    let client = Client::connect(&[from.to_string()], global.options()?).await?;
+async fn ask_for_members(member: &str, from: &str, secret: Option<Secret>) -> Result<Replacement, Exit> {
+    let client = Client::connect(&[from.to_string()], Options { secret, ..Options::default() }).await?;
     let description =
         client.describe_at(from).await.map_err(|failure| Exit::new(Exit::UNAVAILABLE, format!("{from}: {}", failure.message)))?;
     let Some(Change::Formed { secret, founders, .. }) = description.changes.first() else {
