@@ -11,9 +11,15 @@ use henge::wire::{
     encode_message, encode_proof, encode_refused, encode_reply, encode_request, take_frame,
 };
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 /// What stands before a body.
 const HEADER_BYTES: usize = 17;
+
+/// Kinds of messages between peers: what serves requests, gossip, and comparisons.
+const MESSAGES: RangeInclusive<u8> = 64..=71;
+const GOSSIP: RangeInclusive<u8> = 72..=78;
+const COMPARING: RangeInclusive<u8> = 80..=91;
 
 /// Claims of much, and what stands in bodies.
 const WORDS: &[&[u8]] = &[
@@ -62,9 +68,9 @@ pub(super) fn targets() -> Vec<Target> {
         body("hellos", || kinds(1..=3), check_hello, |bytes| 2_048 + 16 * bytes),
         body("requests", || kinds(16..=26), check_request, lists_of_structs),
         body("replies", || kinds(32..=41), check_reply, lists_of_structs),
-        body("messages", || kinds(64..=71), check_message, lists_of_structs),
-        body("gossip", || kinds(72..=78), check_message, |bytes| 2_048 + 16 * bytes),
-        body("comparing", || kinds(80..=91), check_message, front_coded),
+        body("messages", || kinds(MESSAGES), |input, probe| check_message(MESSAGES, input, probe), lists_of_structs),
+        body("gossip", || kinds(GOSSIP), |input, probe| check_message(GOSSIP, input, probe), |bytes| 2_048 + 16 * bytes),
+        body("comparing", || kinds(COMPARING), |input, probe| check_message(COMPARING, input, probe), front_coded),
     ]
 }
 
@@ -79,7 +85,7 @@ fn front_coded(bytes: usize) -> usize {
     2_048 + 128 * bytes + (2_200 * bytes).min(2 * henge::limits::FRONT_CODED_BYTES_MAX)
 }
 
-fn kinds(of: std::ops::RangeInclusive<u8>) -> Vec<Vec<u8>> {
+fn kinds(of: RangeInclusive<u8>) -> Vec<Vec<u8>> {
     sample_frames().iter().filter(|frame| of.contains(&frame[4])).cloned().collect()
 }
 
@@ -225,8 +231,12 @@ fn check_reply(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
     check_frame(input, probe, decode_reply, encode_reply)
 }
 
-fn check_message(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
-    check_frame(input, probe, decode_message, |_, message: &Message, out: &mut BytesMut| encode_message(message, out))
+/// Of these kinds alone: each target has a bound of its own for the memory, and a byte that is changed may be the kind.
+fn check_message(of: RangeInclusive<u8>, input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
+    match input.get(4) {
+        Some(kind) if !of.contains(kind) => Ok(Outcome::Refused(outcome_class("of another target", &[]))),
+        _ => check_frame(input, probe, decode_message, |_, message: &Message, out: &mut BytesMut| encode_message(message, out)),
+    }
 }
 
 fn check_hello(input: &[u8], probe: &mut Probe) -> Result<Outcome, String> {
